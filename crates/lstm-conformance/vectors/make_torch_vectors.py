@@ -1,23 +1,19 @@
 """Make small reference vectors for LSTM conformance tests with torch.nn.LSTM.
 
 Usage: python make_torch_vectors.py [OUT_DIR]    (OUT_DIR: this script's folder unless given)
-Needs torch, numpy and safetensors. All values are drawn here, from a generator seeded by
-SEED and the case's name, so a case does not change when others are added or removed.
-With the same versions on the same kind of CPU the files come out byte for byte the same.
-
-It writes two files:
+Needs torch, numpy and safetensors. Every value is drawn here, from a generator seeded by SEED
+and the case's name (so no case depends on another): parameters uniform in
++-weight_scale/sqrt(H), all else standard normal. The same versions on the same kind of CPU
+make the same two files, byte for byte:
 
   torch_small.json         "generator", "seed", "n" (number of cases), "torch" (its version),
                            "format" (the layout in words, see FORMAT) and "cases": for each its
-                           name, the arguments of torch.nn.LSTM, has_state, lengths, dtype, the
-                           sizes T (steps), B (batch), I (input), H (hidden), the weight_scale
-                           and the loss.
+                           name, torch.nn.LSTM's arguments, has_state, lengths, dtype, sizes T
+                           (steps), B (batch), I (input), H (hidden), weight_scale and loss.
   torch_small.safetensors  the tensors, named CASE/TENSOR, in the case's dtype: the parameters
                            under torch's names, x, the initial state h0 and c0, the results
                            output, h_n, c_n, the loss's coefficients loss.RESULT, and the
                            gradients grad.INPUT of x, h0, c0 and every parameter.
-
-Parameters are uniform in +-weight_scale/sqrt(H), everything else is standard normal.
 """
 
 import json
@@ -52,26 +48,23 @@ DEFAULTS = {
 }  # fmt: skip
 
 F32 = {"dtype": "float32"}
-STATE = {"has_state": True}
-BI = {"bidirectional": True}
-BATCH_FIRST = {"batch_first": True}
-NO_BIAS = {"bias": False}
+STATE, BI = {"has_state": True}, {"bidirectional": True}
+BATCH_FIRST, NO_BIAS = {"batch_first": True}, {"bias": False}
 UNBATCHED = {"unbatched": True, "B": 1}
 
 CASES = {
     "plain_f64": {},
     "plain_f32": {**F32, "T": 7, "B": 5, "I": 7, "H": 6},
-    "no_bias_f64": {**NO_BIAS},
+    "no_bias_f64": NO_BIAS,
     "state_f64": {**STATE, "B": 4, "H": 5},
     "batch_first_state_f32": {**BATCH_FIRST, **STATE, **F32, "I": 6},
-    "unbatched_f64": {**UNBATCHED},
+    "unbatched_f64": UNBATCHED,
     "unbatched_batch_first_state_f32": {**UNBATCHED, **BATCH_FIRST, **STATE, **F32},
     "unbatched_two_layer_bidirectional_state_f64": {**UNBATCHED, "num_layers": 2, **BI, **STATE, "I": 2},
     "lengths_f32": {"lengths": [2, 6, 1, 6, 3], **F32, "T": 6, "B": 5},
     "lengths_batch_first_state_f64": {"lengths": [3, 5, 1], **BATCH_FIRST, **STATE},
     "lengths_all_below_t_state_f64": {"lengths": [4, 2, 3], **STATE, "T": 6},
-    "bidirectional_f64": {**BI},
-    "bidirectional_no_bias_state_f32": {**BI, **NO_BIAS, **STATE, **F32, "H": 5},
+    "bidirectional_f64": BI,
     "bidirectional_lengths_state_f64": {**BI, "lengths": [1, 4, 7, 2], **STATE, "T": 7, "B": 4},
     "two_layer_bidirectional_state_f32": {"num_layers": 2, **BI, **STATE, **F32, "B": 2},
     "two_layer_bidirectional_lengths_f32": {"num_layers": 2, **BI, "lengths": [5, 2, 4, 1], **F32, "B": 4},
@@ -112,15 +105,13 @@ def run_case(name, case):
     batch = [] if case["unbatched"] else [case["B"]]
     steps = batch + [case["T"]] if case["batch_first"] else [case["T"]] + batch
     inputs["x"] = normal(steps + [case["I"]]).requires_grad_()
-    state = None
+    rows, state = case["num_layers"] * (2 if case["bidirectional"] else 1), None
     if case["has_state"]:
-        rows = case["num_layers"] * (2 if case["bidirectional"] else 1)
         inputs["h0"] = normal([rows] + batch + [case["proj_size"] or case["H"]]).requires_grad_()
         inputs["c0"] = normal([rows] + batch + [case["H"]]).requires_grad_()
         state = (inputs["h0"], inputs["c0"])
 
-    layout = {"batch_first": case["batch_first"]}
-    x = inputs["x"]
+    x, layout = inputs["x"], {"batch_first": case["batch_first"]}
     if case["lengths"]:
         x = pack_padded_sequence(x, torch.tensor(case["lengths"]), enforce_sorted=False, **layout)
     output, (h_n, c_n) = lstm(x, state)
@@ -130,9 +121,8 @@ def run_case(name, case):
     results = {"output": output, "h_n": h_n, "c_n": c_n}
     coefficients = {f"loss.{key}": normal(result.shape) for key, result in results.items()}
     loss = sum((coefficients[f"loss.{key}"] * result).sum() for key, result in results.items())
-    grads = torch.autograd.grad(loss, list(inputs.values()))
-    grads = {f"grad.{key}": grad for key, grad in zip(inputs, grads)}
-    tensors = {**inputs, **results, **coefficients, **grads}
+    grads = zip(inputs, torch.autograd.grad(loss, list(inputs.values())))
+    tensors = {**inputs, **results, **coefficients, **{f"grad.{key}": grad for key, grad in grads}}
     return {key: tensor.detach().contiguous() for key, tensor in tensors.items()}, loss.item()
 
 

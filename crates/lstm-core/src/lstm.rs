@@ -1,0 +1,147 @@
+//! The one trait: whole sequences over candle tensors, for layers and wrappers alike.
+
+use candle_core::{DType, Device, Tensor};
+use candle_nn::VarBuilder;
+
+use crate::{LayerPlace, Lengths, LstmConfig, LstmState, Result};
+
+/// Whether a run trains or evaluates; only random masks (dropout) look at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// No masks.
+    #[default]
+    Eval,
+    /// Masks drawn from `seed` and `step`; the same pair gives the same masks, whoever computes them.
+    Train {
+        /// The run's seed.
+        seed: u64,
+        /// The number of the training step.
+        step: u64,
+    },
+}
+
+/// What a run over a sequence may be given beside its input.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SeqOptions<'a> {
+    /// The state before the first step; zero where absent.
+    pub initial: Option<&'a LstmState<Tensor>>,
+    /// The number of valid steps of each row; all of them where absent.
+    pub lengths: Option<&'a Lengths>,
+    /// Training or evaluation.
+    pub mode: Mode,
+}
+
+/// What a run over a sequence returns.
+#[derive(Debug, Clone)]
+pub struct SeqOutput {
+    /// `[T, B, output_size]`, in input time order, zero past each row's length.
+    pub output: Tensor,
+    /// The state after each row's last valid step (after step 0 for reverse layers), `[L·D, B, H]` each.
+    pub state: LstmState<Tensor>,
+}
+
+/// A layer or wrapper that maps a sequence to a sequence and carries an LSTM's state.
+///
+/// Time is the first dimension; a batch-first caller transposes at the edge, which moves no data. State
+/// is in PyTorch's order everywhere: row layer·D + direction of `[L·D, B, H]`.
+///
+/// Gradients flow to the input, the initial state and every parameter from the output and the final
+/// state alike.
+pub trait Lstm {
+    /// I, the features that a step of the input must have.
+    fn input_size(&self) -> usize;
+
+    /// H, the hidden units of one layer and direction.
+    fn hidden_size(&self) -> usize;
+
+    /// The features of a step of the output: D·H where directions are concatenated.
+    fn output_size(&self) -> usize;
+
+    /// L·D, the number of layers and directions, the first dimension of the state.
+    fn state_rows(&self) -> usize;
+
+    /// The type of every number: f32 or f64.
+    fn dtype(&self) -> DType;
+
+    /// Where the parameters live.
+    fn device(&self) -> &Device;
+
+    /// Runs whole sequences: `input` is `[T, B, I]`.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Error::Mismatch`] for a wrong rank, size, dtype or device of the input or state, for T = 0 or
+    /// B = 0, and for lengths of a wrong count or beyond T; [`crate::Error::Candle`] where candle fails.
+    fn seq(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<SeqOutput>;
+
+    /// The output of [`Lstm::seq`] from the zero state, in evaluation mode.
+    ///
+    /// # Errors
+    ///
+    /// As [`Lstm::seq`].
+    fn forward(&self, input: &Tensor) -> Result<Tensor> {
+        Ok(self.seq(input, &SeqOptions::default())?.output)
+    }
+
+    /// The state of zeros for `batch` rows, `[L·D, B, H]` each.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Error::Candle`] where the tensors cannot be made.
+    fn zero_state(&self, batch: usize) -> Result<LstmState<Tensor>> {
+        let shape = (self.state_rows(), batch, self.hidden_size());
+        let zeros = Tensor::zeros(shape, self.dtype(), self.device())?;
+        Ok(LstmState { h: zeros.clone(), c: zeros })
+    }
+}
+
+/// Single steps, for layers and stacks without a backward direction.
+pub trait LstmStep: Lstm {
+    /// One step: `input` is `[B, I]`, the state `[L·D, B, H]`; returns `[B, output_size]` and the new state.
+    ///
+    /// Steps in a row equal [`Lstm::seq`] over the same inputs in evaluation mode.
+    ///
+    /// # Errors
+    ///
+    /// As [`Lstm::seq`]; [`crate::Error::Unsupported`] for a reverse layer, which needs the whole sequence.
+    fn step(
+        &self,
+        input: &Tensor,
+        state: &LstmState<Tensor>,
+    ) -> Result<(Tensor, LstmState<Tensor>)>;
+}
+
+/// An implementation of one layer and direction, buildable by the wrappers.
+pub trait LstmLayer: LstmStep + Sized {
+    /// Makes or reads the layer's tensors through `vb` under PyTorch's names (see [`crate::Parameter::name`]).
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Error::Mismatch`] for zero sizes or a dtype other than f32 and f64, [`crate::Error::Candle`] where `vb`
+    /// lacks a tensor or has it in another shape (the message names it).
+    fn build(config: &LstmConfig, place: LayerPlace, vb: VarBuilder<'_>) -> Result<Self>;
+}
+
+impl<L: Lstm + ?Sized> Lstm for Box<L> {
+    fn input_size(&self) -> usize {
+        (**self).input_size()
+    }
+    fn hidden_size(&self) -> usize {
+        (**self).hidden_size()
+    }
+    fn output_size(&self) -> usize {
+        (**self).output_size()
+    }
+    fn state_rows(&self) -> usize {
+        (**self).state_rows()
+    }
+    fn dtype(&self) -> DType {
+        (**self).dtype()
+    }
+    fn device(&self) -> &Device {
+        (**self).device()
+    }
+    fn seq(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<SeqOutput> {
+        (**self).seq(input, options)
+    }
+}

@@ -1,0 +1,8 @@
+//! The only door to `unsafe` and to the processor's features; everything here has a safe signature.
+#![expect(
+    unsafe_code,
+    reason = "the gemm crate takes raw pointers; its one caller checks every extent"
+)]
+
+pub(super) mod dispatch;
+pub(super) mod gemm;

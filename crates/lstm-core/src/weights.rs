@@ -1,0 +1,73 @@
+//! The tensors of one layer and direction, owned, in PyTorch's layout.
+
+mod file;
+
+pub use file::{from_bytes, load, save, to_bytes};
+
+use crate::{Element, Error, LstmConfig, Parameter, Result};
+
+/// `weight_ih`, `weight_hh` and, where the configuration has them, the two biases.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LstmWeights<E> {
+    config: LstmConfig,
+    /// One entry for each of `config.parameters()`, in that order.
+    tensors: Vec<Vec<E>>,
+}
+
+impl<E: Element> LstmWeights<E> {
+    /// Builds the weights of `config`, asking `tensor` for each parameter's numbers (row-major).
+    ///
+    /// # Errors
+    ///
+    /// What `tensor` returns; [`Error::Mismatch`] where sizes are zero or a tensor has a wrong length.
+    pub fn new(
+        config: LstmConfig,
+        mut tensor: impl FnMut(Parameter) -> Result<Vec<E>>,
+    ) -> Result<Self> {
+        config.check()?;
+        let mut tensors = Vec::new();
+        for &parameter in config.parameters() {
+            let data = tensor(parameter)?;
+            let shape = parameter.shape(&config);
+            if data.len() != shape.iter().product::<usize>() {
+                let what = format!("number of elements of {parameter:?}");
+                let expected = format!("{shape:?}");
+                return Err(Error::mismatch("LstmWeights::new", what, expected, data.len()));
+            }
+            tensors.push(data);
+        }
+        Ok(Self { config, tensors })
+    }
+
+    /// All zero.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Mismatch`] where a size is zero.
+    pub fn zeros(config: LstmConfig) -> Result<Self> {
+        Self::new(config, |p| Ok(vec![E::ZERO; p.shape(&config).iter().product()]))
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &LstmConfig {
+        &self.config
+    }
+
+    /// The numbers of `parameter`, row-major; empty where the layer has no such parameter.
+    pub fn get(&self, parameter: Parameter) -> &[E] {
+        let index = self.config.parameters().iter().position(|&p| p == parameter);
+        index.map_or(&[], |index| &self.tensors[index])
+    }
+
+    /// The numbers of `parameter`, to write; empty where the layer has no such parameter.
+    pub fn get_mut(&mut self, parameter: Parameter) -> &mut [E] {
+        let index = self.config.parameters().iter().position(|&p| p == parameter);
+        index.map_or(&mut [], |index| &mut self.tensors[index])
+    }
+
+    /// The same weights in another precision.
+    pub fn cast<F: Element>(&self) -> LstmWeights<F> {
+        let cast = |t: &Vec<E>| t.iter().map(|&x| F::from_f64(x.to_f64())).collect();
+        LstmWeights { config: self.config, tensors: self.tensors.iter().map(cast).collect() }
+    }
+}

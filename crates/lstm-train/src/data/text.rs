@@ -1,0 +1,129 @@
+//! Training, validation and test sentences, as ids of one vocabulary.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use super::vocabulary::Vocabulary;
+use crate::error::{Error, Result};
+
+/// The name of the operation in errors.
+const OP: &str = "load text";
+
+/// A text in three parts, every word replaced by its id.
+///
+/// The sentences carry neither [`SOS`](super::SOS) nor [`EOS`](super::EOS): cutting them into
+/// [`Windows`](super::Windows) adds both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextData {
+    /// The words of the training sentences.
+    pub vocabulary: Vocabulary,
+    /// The sentences to learn from.
+    pub train: Vec<Vec<u32>>,
+    /// The sentences that choose when to stop.
+    pub valid: Vec<Vec<u32>>,
+    /// The sentences that only measure.
+    pub test: Vec<Vec<u32>>,
+}
+
+impl TextData {
+    /// Reads `train.txt`, `valid.txt` and `test.txt` from a folder.
+    ///
+    /// A line is a sentence and white space separates its words; blank lines are skipped.
+    /// Only the training file decides the vocabulary.
+    ///
+    /// # Errors
+    ///
+    /// The error names the path, and the line where there is one, when the folder or a file
+    /// cannot be read, a line is not UTF-8, or a file has no sentence at all.
+    pub fn load(dir: &Path) -> Result<Self> {
+        let metadata = fs::metadata(dir).map_err(|reason| io_error(dir, reason))?;
+        if !metadata.is_dir() {
+            return Err(Error::Invalid {
+                op: OP,
+                expected: "a folder".to_owned(),
+                got: format!("the file {}", dir.display()),
+            });
+        }
+        let train = read_sentences(&dir.join("train.txt"))?;
+        let valid = read_sentences(&dir.join("valid.txt"))?;
+        let test = read_sentences(&dir.join("test.txt"))?;
+        Self::from_sentences(train, valid, test)
+    }
+
+    /// Builds the vocabulary of `train` and encodes all three parts with it.
+    ///
+    /// Sentences without a word are dropped. Each sentence is freed as soon as it is encoded.
+    ///
+    /// # Errors
+    ///
+    /// There must be a word to learn from; `valid` and `test` may be empty.
+    pub fn from_sentences(
+        train: Vec<Vec<String>>,
+        valid: Vec<Vec<String>>,
+        test: Vec<Vec<String>>,
+    ) -> Result<Self> {
+        let vocabulary = Vocabulary::from_sentences(&train);
+        let train = encode_all(&vocabulary, train);
+        if train.is_empty() {
+            return Err(Error::Invalid {
+                op: OP,
+                expected: "at least one training sentence with a word".to_owned(),
+                got: "none".to_owned(),
+            });
+        }
+        let valid = encode_all(&vocabulary, valid);
+        let test = encode_all(&vocabulary, test);
+        tracing::debug!(
+            n_words = vocabulary.len(),
+            n_train = train.len(),
+            n_valid = valid.len(),
+            n_test = test.len(),
+            "text is ready"
+        );
+        Ok(Self { vocabulary, train, valid, test })
+    }
+}
+
+fn encode_all(vocabulary: &Vocabulary, sentences: Vec<Vec<String>>) -> Vec<Vec<u32>> {
+    let with_words = sentences.into_iter().filter(|words| !words.is_empty());
+    with_words.map(|words| vocabulary.encode(&words)).collect()
+}
+
+/// Reads line by line, so that a bad byte can be reported with its line.
+fn read_sentences(path: &Path) -> Result<Vec<Vec<String>>> {
+    let file = File::open(path).map_err(|reason| io_error(path, reason))?;
+    let mut reader = BufReader::new(file);
+    let mut sentences = Vec::new();
+    let mut bytes = Vec::new();
+    let mut line = 0;
+    loop {
+        bytes.clear();
+        let n_bytes =
+            reader.read_until(b'\n', &mut bytes).map_err(|reason| io_error(path, reason))?;
+        if n_bytes == 0 {
+            break;
+        }
+        line += 1;
+        let text = std::str::from_utf8(&bytes).map_err(|_| Error::NotUtf8 {
+            op: OP,
+            path: path.to_owned(),
+            line,
+        })?;
+        let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+        if !words.is_empty() {
+            sentences.push(words);
+        }
+    }
+    if sentences.is_empty() {
+        return Err(Error::NoSentence { op: OP, path: path.to_owned() });
+    }
+    Ok(sentences)
+}
+
+fn io_error(path: &Path, reason: std::io::Error) -> Error {
+    Error::Io { op: OP, path: path.to_owned(), reason }
+}
+
+#[cfg(test)]
+mod tests;

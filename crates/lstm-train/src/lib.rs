@@ -1,0 +1,7 @@
+//! Training.
+#![forbid(unsafe_code)]
+
+pub mod data;
+mod error;
+
+pub use error::{Error, Result};
