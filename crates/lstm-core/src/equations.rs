@@ -28,8 +28,10 @@
 //! (13) dU_q += dz_q x_tᵀ,   dV_q += dz_q h_{t-1}ᵀ,   db_q += dz_q
 //! ```
 
-pub mod rnn;
 mod sequence;
+
+pub mod batch;
+pub mod rnn;
 
 pub use sequence::{SequenceGradients, Trace, backward, forward};
 
@@ -94,6 +96,16 @@ impl Parameters {
             Gate::Forget => &self.f,
             Gate::Candidate => &self.g,
             Gate::Output => &self.o,
+        }
+    }
+
+    /// Adds other gradients to these, as batches do.
+    pub fn add(&mut self, other: &Self) {
+        let Self { i, f, g, o } = self;
+        for (gate, other) in [(i, &other.i), (f, &other.f), (g, &other.g), (o, &other.o)] {
+            let rows = gate.u.iter_mut().chain(&mut gate.v).zip(other.u.iter().chain(&other.v));
+            rows.for_each(|(row, other)| add_scaled(row, 1.0, other));
+            add_scaled(&mut gate.b, 1.0, &other.b);
         }
     }
 

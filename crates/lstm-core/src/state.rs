@@ -4,7 +4,7 @@
 ///
 /// `T` is a candle `Tensor` at the framework's border (`[L·D, B, H]`, PyTorch's order: row index
 /// layer·D + direction; a plain layer has L·D = 1) and a `Vec` of numbers inside (`[B, H]`, row-major).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LstmState<T> {
     /// The hidden state h, which is also the output of the last valid step.
     pub h: T,

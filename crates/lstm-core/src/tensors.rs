@@ -1,11 +1,14 @@
 //! What implementations share at candle's border: checks, and numbers in and out of tensors.
 
-use candle_core::{CpuStorage, DType, Device, Shape, Storage, Tensor, WithDType};
+use std::marker::PhantomData;
+use std::ops::{Deref, Range};
+
+use candle_core::{CpuStorage, DType, Device, Shape, Storage, StorageRef, Tensor, WithDType};
 use candle_nn::{Init, VarBuilder};
 
 use crate::{
-    Element, Error, LayerPlace, Lstm, LstmConfig, LstmState, LstmWeights, Parameter, Result,
-    SeqOptions,
+    Direction, Element, Error, LayerPlace, Lstm, LstmConfig, LstmState, LstmWeights, Parameter,
+    Result, SeqOptions,
 };
 
 /// Checks all that [`Lstm::seq`] promises to refuse; returns (T, B).
@@ -100,6 +103,22 @@ fn check_kind(
     ))
 }
 
+/// Refuses single steps of a layer that reads its input from the end.
+///
+/// # Errors
+///
+/// [`Error::Unsupported`].
+pub fn check_steps_forward(op: &'static str, place: LayerPlace) -> Result<()> {
+    match place.direction {
+        Direction::Forward => Ok(()),
+        Direction::Reverse => Err(Error::Unsupported {
+            op,
+            what: "a single step of a reverse layer".to_owned(),
+            reason: "it starts at the sequence's end; use Lstm::seq".to_owned(),
+        }),
+    }
+}
+
 /// Refuses dtypes that no layer of ours computes in.
 ///
 /// # Errors
@@ -134,25 +153,47 @@ pub fn layer_parameters(
     Ok(config.parameters().iter().map(tensor).collect::<candle_core::Result<_>>()?)
 }
 
-/// Calls `read` with the numbers of a contiguous CPU tensor, without copying.
+/// The numbers of a contiguous CPU tensor, borrowed without copying.
 ///
-/// # Errors
-///
-/// [`Error::Mismatch`] where the tensor is elsewhere, not contiguous or not of type `E`.
-pub fn with_slice<E: Element + WithDType, R>(
-    tensor: &Tensor,
-    read: impl FnOnce(&[E]) -> R,
-) -> Result<R> {
-    const OP: &str = "with_slice";
-    let (storage, layout) = tensor.storage_and_layout();
-    let Storage::Cpu(cpu) = &*storage else {
-        let got = tensor.device().location();
-        return Err(Error::mismatch(OP, "device", "Cpu", format!("{got:?}")));
-    };
-    let Some((start, end)) = layout.contiguous_offsets() else {
-        return Err(Error::mismatch(OP, "layout", "contiguous", format!("{:?}", layout.stride())));
-    };
-    Ok(read(&E::cpu_storage_as_slice(cpu)?[start..end]))
+/// While it lives the tensor's storage is locked for reading.
+#[derive(Debug)]
+pub struct TensorSlice<'a, E> {
+    storage: StorageRef<'a>,
+    range: Range<usize>,
+    element: PhantomData<E>,
+}
+
+impl<'a, E: Element + WithDType> TensorSlice<'a, E> {
+    /// Borrows the numbers of `tensor`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Mismatch`] where the tensor is not on the CPU, not contiguous or not of type `E`.
+    pub fn new(tensor: &'a Tensor) -> Result<Self> {
+        const OP: &str = "TensorSlice::new";
+        Error::check(OP, "dtype", <E as WithDType>::DTYPE, tensor.dtype())?;
+        let (storage, layout) = tensor.storage_and_layout();
+        let Some((start, end)) = layout.contiguous_offsets() else {
+            let strides = format!("strides {:?}", layout.stride());
+            return Err(Error::mismatch(OP, "layout", "contiguous", strides));
+        };
+        if !matches!(&*storage, Storage::Cpu(_)) {
+            let got = format!("{:?}", tensor.device().location());
+            return Err(Error::mismatch(OP, "device", "Cpu", got));
+        }
+        Ok(Self { storage, range: start..end, element: PhantomData })
+    }
+}
+
+impl<E: Element + WithDType> Deref for TensorSlice<'_, E> {
+    type Target = [E];
+
+    fn deref(&self) -> &[E] {
+        // `new` has checked device, dtype and range; the empty slice is never reached.
+        let Storage::Cpu(cpu) = &*self.storage else { return &[] };
+        let data = E::cpu_storage_as_slice(cpu).unwrap_or_default();
+        data.get(self.range.clone()).unwrap_or_default()
+    }
 }
 
 /// A tensor's numbers in row-major order, wherever it lives and however it is laid out.

@@ -1,0 +1,116 @@
+//! The layer over candle tensors.
+
+use candle_core::{DType, Device, Tensor};
+use candle_nn::VarBuilder;
+use lstm_core::tensors;
+use lstm_core::{
+    Error, LayerPlace, Lstm, LstmConfig, LstmLayer, LstmState, LstmStep, Result, SeqOptions,
+    SeqOutput,
+};
+
+use crate::node::{Reads, record};
+
+/// An LSTM layer with hand-written forward and backward passes, on the CPU.
+///
+/// Swap it for `candle_nn::LSTM`: it takes the same `VarBuilder`, has the same tensor names, and its
+/// outputs carry gradients to the input, the initial state and every parameter. Gradients of gradients
+/// are not supported: the backward pass leaves no graph behind.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use candle_nn::{VarBuilder, VarMap};
+/// use lstm_core::{Lstm, LstmConfig};
+/// use lstm_hand::HandLstm;
+///
+/// let variables = VarMap::new();
+/// let vb = VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu);
+/// let lstm = HandLstm::new(&LstmConfig::new(3, 8), vb)?;
+/// let input = Tensor::randn(0_f32, 1.0, (5, 2, 3), &Device::Cpu)?; // [T, B, I]
+/// let output = lstm.forward(&input)?;
+/// assert_eq!(output.dims(), [5, 2, 8]);
+/// let gradients = output.sum_all()?.backward()?;
+/// assert!(variables.all_vars().iter().all(|var| gradients.get(var).is_some()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct HandLstm {
+    config: LstmConfig,
+    place: LayerPlace,
+    /// In the order of `config.parameters()`.
+    parameters: Vec<Tensor>,
+    dtype: DType,
+    device: Device,
+}
+
+impl HandLstm {
+    /// The forward layer number 0 of `vb`, as `candle_nn::lstm` names it.
+    ///
+    /// # Errors
+    ///
+    /// As [`LstmLayer::build`].
+    pub fn new(config: &LstmConfig, vb: VarBuilder<'_>) -> Result<Self> {
+        Self::build(config, LayerPlace::default(), vb)
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &LstmConfig {
+        &self.config
+    }
+}
+
+impl Lstm for HandLstm {
+    fn input_size(&self) -> usize {
+        self.config.input_size
+    }
+    fn hidden_size(&self) -> usize {
+        self.config.hidden_size
+    }
+    fn output_size(&self) -> usize {
+        self.config.hidden_size
+    }
+    fn state_rows(&self) -> usize {
+        1
+    }
+    fn dtype(&self) -> DType {
+        self.dtype
+    }
+    fn device(&self) -> &Device {
+        &self.device
+    }
+    fn seq(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<SeqOutput> {
+        tensors::check_seq("Lstm::seq", self, input, options)?;
+        let reads = Reads::new(input, &self.parameters, options.initial)?;
+        let direction = self.place.direction;
+        match self.dtype {
+            DType::F64 => record::<f64>(&self.config, direction, reads, options.lengths),
+            _ => record::<f32>(&self.config, direction, reads, options.lengths),
+        }
+    }
+}
+
+impl LstmStep for HandLstm {
+    fn step(
+        &self,
+        input: &Tensor,
+        state: &LstmState<Tensor>,
+    ) -> Result<(Tensor, LstmState<Tensor>)> {
+        tensors::check_steps_forward("LstmStep::step", self.place)?;
+        tensors::check_step("LstmStep::step", self, input, state)?;
+        let options = SeqOptions { initial: Some(state), ..SeqOptions::default() };
+        let SeqOutput { output, state } = self.seq(&input.unsqueeze(0)?, &options)?;
+        Ok((output.squeeze(0)?, state))
+    }
+}
+
+impl LstmLayer for HandLstm {
+    fn build(config: &LstmConfig, place: LayerPlace, vb: VarBuilder<'_>) -> Result<Self> {
+        const OP: &str = "HandLstm::build";
+        if !vb.device().is_cpu() {
+            let got = format!("{:?}", vb.device().location());
+            return Err(Error::mismatch(OP, "device", "Cpu (lstm-candle runs on others)", got));
+        }
+        let parameters = tensors::layer_parameters(OP, config, place, &vb)?;
+        let (dtype, device) = (vb.dtype(), vb.device().clone());
+        Ok(Self { config: *config, place, parameters, dtype, device })
+    }
+}

@@ -1,0 +1,133 @@
+//! What a run over a batch of sequences reads, forward and backward alike.
+
+use lstm_core::{
+    Direction, Element, Error, Lengths, LstmState, LstmWeights, Parameter, Result, SeqDims,
+};
+
+/// The parameters of one layer as borrowed slices, in PyTorch's layout.
+#[derive(Debug, Clone, Copy)]
+pub struct WeightSlices<'a, E> {
+    /// U: `[4H, I]`.
+    pub w_ih: &'a [E],
+    /// V: `[4H, H]`.
+    pub w_hh: &'a [E],
+    /// `[4H]`, or empty where the layer has no bias.
+    pub b_ih: &'a [E],
+    /// `[4H]`, or empty where the layer has no bias.
+    pub b_hh: &'a [E],
+}
+
+impl<'a, E: Element> From<&'a LstmWeights<E>> for WeightSlices<'a, E> {
+    fn from(weights: &'a LstmWeights<E>) -> Self {
+        Self {
+            w_ih: weights.get(Parameter::WeightIh),
+            w_hh: weights.get(Parameter::WeightHh),
+            b_ih: weights.get(Parameter::BiasIh),
+            b_hh: weights.get(Parameter::BiasHh),
+        }
+    }
+}
+
+impl<E: Element> WeightSlices<'_, E> {
+    /// b: `[4H]`, the sum of the two biases; empty where there is none.
+    pub(crate) fn bias(&self) -> Vec<E> {
+        if self.b_hh.is_empty() {
+            return self.b_ih.to_vec();
+        }
+        self.b_ih.iter().zip(self.b_hh).map(|(&a, &b)| a + b).collect()
+    }
+}
+
+/// A batch of sequences, the layer that runs over it and the state before the first step.
+#[derive(Debug, Clone, Copy)]
+pub struct Sequence<'a, E> {
+    /// T, B, I and H.
+    pub dims: SeqDims,
+    /// The order of time.
+    pub direction: Direction,
+    /// The valid steps of each row; all where absent.
+    pub lengths: Option<&'a Lengths>,
+    /// The layer's parameters.
+    pub weights: WeightSlices<'a, E>,
+    /// x: `[T, B, I]`. Padding may hold anything, NaN included.
+    pub x: &'a [E],
+    /// h₀ and c₀, `[B, H]` each; zero where absent.
+    pub initial: Option<LstmState<&'a [E]>>,
+}
+
+impl<'a, E: Element> Sequence<'a, E> {
+    /// Refuses sizes, slices and lengths that do not fit together.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Mismatch`].
+    pub fn check(&self, op: &'static str) -> Result<()> {
+        let SeqDims { n_steps, batch, input, hidden } = self.dims;
+        for (what, size) in
+            [("n_steps", n_steps), ("batch", batch), ("input", input), ("hidden", hidden)]
+        {
+            if size == 0 {
+                return Err(Error::mismatch(op, what, "at least 1", 0));
+            }
+        }
+        let gates = 4 * hidden;
+        check_len(op, "x", &[n_steps, batch, input], self.x)?;
+        check_len(op, "w_ih", &[gates, input], self.weights.w_ih)?;
+        check_len(op, "w_hh", &[gates, hidden], self.weights.w_hh)?;
+        for (what, bias) in [("b_ih", self.weights.b_ih), ("b_hh", self.weights.b_hh)] {
+            if !bias.is_empty() {
+                check_len(op, what, &[gates], bias)?;
+            }
+        }
+        if let Some(state) = &self.initial {
+            check_len(op, "h0", &[batch, hidden], state.h)?;
+            check_len(op, "c0", &[batch, hidden], state.c)?;
+        }
+        self.lengths.map_or(Ok(()), |lengths| lengths.check(op, n_steps, batch))
+    }
+
+    /// The step that is computed as number `nth`.
+    pub(crate) fn step(&self, nth: usize) -> usize {
+        match self.direction {
+            Direction::Forward => nth,
+            Direction::Reverse => self.dims.n_steps - 1 - nth,
+        }
+    }
+
+    /// The step computed just before `step_idx`, which must not be the first.
+    pub(crate) fn step_before(&self, step_idx: usize) -> usize {
+        match self.direction {
+            Direction::Forward => step_idx - 1,
+            Direction::Reverse => step_idx + 1,
+        }
+    }
+
+    /// Whether step `step_idx` of row `row` is real, not padding.
+    #[inline(always)]
+    pub(crate) fn is_valid(&self, step_idx: usize, row: usize) -> bool {
+        self.lengths.is_none_or(|lengths| step_idx < lengths.rows()[row])
+    }
+
+    /// Whether the row starts at this valid step, from the initial state.
+    #[inline(always)]
+    pub(crate) fn is_first(&self, step_idx: usize, row: usize) -> bool {
+        match (self.direction, self.lengths) {
+            (Direction::Forward, _) => step_idx == 0,
+            (Direction::Reverse, None) => step_idx + 1 == self.dims.n_steps,
+            (Direction::Reverse, Some(lengths)) => step_idx + 1 == lengths.rows()[row],
+        }
+    }
+}
+
+pub(crate) fn check_len<E>(
+    op: &'static str,
+    what: &str,
+    shape: &[usize],
+    data: &[E],
+) -> Result<()> {
+    let expected = shape.iter().try_fold(1_usize, |n, &size| n.checked_mul(size));
+    if expected == Some(data.len()) {
+        return Ok(());
+    }
+    Err(Error::mismatch(op, format!("length of {what}"), format!("{shape:?}"), data.len()))
+}

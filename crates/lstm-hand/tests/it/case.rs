@@ -1,0 +1,206 @@
+//! Random problems: a layer, a batch, and the loss's gradients by everything the layer returns.
+
+use lstm_core::equations::{Parameters, batch};
+use lstm_core::init::LstmInit;
+use lstm_core::random::RandomStream;
+use lstm_core::{
+    Direction, Element, Lengths, LstmConfig, LstmState, LstmWeights, Parameter, SeqDims,
+};
+use lstm_hand::{
+    BackwardScratch, Gradients, OutputGradients, Outputs, Sequence, Tape, WeightSlices, backward,
+    forward,
+};
+use proptest::prelude::*;
+
+/// A problem in f64; the kernels get it cast.
+#[derive(Debug, Clone)]
+pub struct Case {
+    pub dims: SeqDims,
+    pub direction: Direction,
+    pub lengths: Option<Lengths>,
+    pub weights: LstmWeights<f64>,
+    pub x: Vec<f64>,
+    pub initial: Option<LstmState<Vec<f64>>>,
+    pub d_output: Vec<f64>,
+    pub d_last: LstmState<Vec<f64>>,
+}
+
+/// Everything that forward and backward return, as f64.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    pub output: Vec<f64>,
+    pub last: LstmState<Vec<f64>>,
+    pub dx: Vec<f64>,
+    pub d_initial: LstmState<Vec<f64>>,
+    pub dw_ih: Vec<f64>,
+    pub dw_hh: Vec<f64>,
+    pub dbias: Vec<f64>,
+}
+
+impl Answer {
+    pub fn named(&self) -> [(&'static str, &[f64]); 9] {
+        [
+            ("output", &self.output),
+            ("last h", &self.last.h),
+            ("last c", &self.last.c),
+            ("dx", &self.dx),
+            ("dh0", &self.d_initial.h),
+            ("dc0", &self.d_initial.c),
+            ("dw_ih", &self.dw_ih),
+            ("dw_hh", &self.dw_hh),
+            ("dbias", &self.dbias),
+        ]
+    }
+}
+
+pub fn numbers(stream: RandomStream, name: &str, n: usize) -> Vec<f64> {
+    let stream = stream.named(name);
+    (0..n as u64).map(|k| 2.0 * stream.uniform(k) - 1.0).collect()
+}
+
+pub fn cast<E: Element>(values: &[f64]) -> Vec<E> {
+    values.iter().map(|&value| E::from_f64(value)).collect()
+}
+
+fn widen<E: Element>(values: &[E]) -> Vec<f64> {
+    values.iter().map(|value| value.to_f64()).collect()
+}
+
+impl Case {
+    pub fn random(dims: SeqDims, seed: u64) -> Self {
+        let stream = RandomStream::new(seed);
+        let SeqDims { n_steps, batch, input, hidden } = dims;
+        let state = |name: &str| LstmState {
+            h: numbers(stream, &format!("{name} h"), batch * hidden),
+            c: numbers(stream, &format!("{name} c"), batch * hidden),
+        };
+        let config = LstmConfig::new(input, hidden);
+        Self {
+            dims,
+            direction: Direction::Forward,
+            lengths: None,
+            weights: LstmInit::default().weights(config, stream).unwrap(),
+            x: numbers(stream, "x", n_steps * batch * input),
+            initial: Some(state("initial")),
+            d_output: numbers(stream, "d output", n_steps * batch * hidden),
+            d_last: state("d last"),
+        }
+    }
+
+    /// Runs the hand-written kernels in precision `E`.
+    pub fn hand<E: Element>(&self) -> Answer {
+        let SeqDims { n_steps, batch, input, hidden } = self.dims;
+        let weights: LstmWeights<E> = self.weights.cast();
+        let (x, dy) = (cast::<E>(&self.x), cast::<E>(&self.d_output));
+        let initial = self.initial.as_ref().map(|s| (cast::<E>(&s.h), cast::<E>(&s.c)));
+        let sequence = Sequence {
+            dims: self.dims,
+            direction: self.direction,
+            lengths: self.lengths.as_ref(),
+            weights: WeightSlices::from(&weights),
+            x: &x,
+            initial: initial.as_ref().map(|(h, c)| LstmState { h: &h[..], c: &c[..] }),
+        };
+        let room = |n: usize| vec![E::ZERO; n];
+        let (mut y, mut h, mut c) =
+            (room(n_steps * batch * hidden), room(batch * hidden), room(batch * hidden));
+        let mut tape = Tape::new();
+        let last = LstmState { h: &mut h[..], c: &mut c[..] };
+        forward(&sequence, Outputs { output: &mut y, last }, &mut tape).unwrap();
+
+        let (dh, dc) = (cast::<E>(&self.d_last.h), cast::<E>(&self.d_last.c));
+        let of_outputs = OutputGradients { output: Some(&dy), h: Some(&dh), c: Some(&dc) };
+        let mut dx = room(n_steps * batch * input);
+        let (mut dh0, mut dc0) = (room(batch * hidden), room(batch * hidden));
+        let (mut dw_ih, mut dw_hh) = (room(4 * hidden * input), room(4 * hidden * hidden));
+        let mut dbias = room(4 * hidden);
+        let gradients = Gradients {
+            x: Some(&mut dx),
+            h0: Some(&mut dh0),
+            c0: Some(&mut dc0),
+            w_ih: Some(&mut dw_ih),
+            w_hh: Some(&mut dw_hh),
+            bias: Some(&mut dbias),
+        };
+        let mut scratch = BackwardScratch::new();
+        backward(&sequence, &y, &tape, &of_outputs, gradients, &mut scratch).unwrap();
+        Answer {
+            output: widen(&y),
+            last: LstmState { h: widen(&h), c: widen(&c) },
+            dx: widen(&dx),
+            d_initial: LstmState { h: widen(&dh0), c: widen(&dc0) },
+            dw_ih: widen(&dw_ih),
+            dw_hh: widen(&dw_hh),
+            dbias: widen(&dbias),
+        }
+    }
+
+    /// Runs the numbered equations.
+    pub fn reference(&self) -> Answer {
+        let p = Parameters::from_weights(&self.weights);
+        let zeros = vec![0.0; self.dims.batch * self.dims.hidden];
+        let initial = match &self.initial {
+            Some(state) => LstmState { h: &state.h[..], c: &state.c[..] },
+            None => LstmState { h: &zeros[..], c: &zeros[..] },
+        };
+        let batch = batch::Batch {
+            dims: self.dims,
+            direction: self.direction,
+            lengths: self.lengths.as_ref(),
+            x: &self.x,
+            initial,
+        };
+        let run = batch::forward(&p, &batch);
+        let d_last = LstmState { h: &self.d_last.h[..], c: &self.d_last.c[..] };
+        let back = batch::backward(&p, &batch, &run, &self.d_output, d_last);
+        Answer {
+            output: run.output,
+            last: run.last,
+            dx: back.x,
+            d_initial: back.initial,
+            dw_ih: back.parameters.stacked(Parameter::WeightIh),
+            dw_hh: back.parameters.stacked(Parameter::WeightHh),
+            dbias: back.parameters.stacked(Parameter::BiasIh),
+        }
+    }
+}
+
+/// Any small problem: both directions, ragged or full, with and without bias and initial state.
+pub fn any_case() -> impl Strategy<Value = Case> {
+    let sizes = (1..8_usize, 1..6_usize, 1..6_usize, 1..20_usize, any::<u64>());
+    sizes
+        .prop_flat_map(|(n_steps, batch, input, hidden, seed)| {
+            let lengths = prop::option::of(prop::collection::vec(0..=n_steps, batch));
+            let flags = (any::<bool>(), any::<bool>(), any::<bool>());
+            (Just(SeqDims { n_steps, batch, input, hidden }), Just(seed), lengths, flags)
+        })
+        .prop_map(|(dims, seed, lengths, (reverse, bias, initial))| {
+            let mut case = Case::random(dims, seed);
+            case.lengths = lengths.map(Lengths::new);
+            if reverse {
+                case.direction = Direction::Reverse;
+            }
+            if !bias {
+                let config = case.weights.config().with_bias(false);
+                let weights = case.weights.clone();
+                case.weights = LstmWeights::new(config, |p| Ok(weights.get(p).to_vec())).unwrap();
+            }
+            if !initial {
+                case.initial = None;
+            }
+            case
+        })
+}
+
+/// Fails where two answers differ by more than `tolerance`, relative to the larger of 1 and the values.
+#[track_caller]
+pub fn assert_close(got: &Answer, expected: &Answer, tolerance: f64) {
+    for ((name, got), (_, expected)) in got.named().into_iter().zip(expected.named()) {
+        assert_eq!(got.len(), expected.len(), "length of {name}");
+        let scale = expected.iter().fold(1.0_f64, |scale, value| scale.max(value.abs()));
+        for (k, (got, expected)) in got.iter().zip(expected).enumerate() {
+            let error = (got - expected).abs() / scale;
+            assert!(error <= tolerance, "{name}[{k}]: expected {expected}, got {got}");
+        }
+    }
+}

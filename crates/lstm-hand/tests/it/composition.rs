@@ -1,0 +1,195 @@
+//! What must be the same however a run is cut: into steps, pieces, rows, directions or threads.
+
+use lstm_core::{Direction, Element, Lengths, LstmState, SeqDims};
+use lstm_hand::Stream;
+use proptest::prelude::*;
+
+use crate::case::{Case, any_case, assert_close, cast};
+
+/// The same numbers summed in another order.
+const REORDERED: f64 = 1e-14;
+
+/// The case with only the given steps of every row.
+fn cut(case: &Case, steps: std::ops::Range<usize>) -> Case {
+    let SeqDims { batch, input, hidden, .. } = case.dims;
+    let mut part = case.clone();
+    part.dims.n_steps = steps.len();
+    part.x = case.x[steps.start * batch * input..steps.end * batch * input].to_vec();
+    part.d_output =
+        case.d_output[steps.start * batch * hidden..steps.end * batch * hidden].to_vec();
+    part.lengths = case.lengths.as_ref().map(|lengths| {
+        let within = |&len: &usize| len.clamp(steps.start, steps.end) - steps.start;
+        Lengths::new(lengths.rows().iter().map(within).collect::<Vec<_>>())
+    });
+    part
+}
+
+/// The case with only row `row`.
+fn only(case: &Case, row: usize) -> Case {
+    let SeqDims { n_steps, batch, input, hidden } = case.dims;
+    let column = |data: &[f64], size: usize| -> Vec<f64> {
+        let rows = data.len() / (batch * size);
+        (0..rows).flat_map(|t| data[(t * batch + row) * size..][..size].to_vec()).collect()
+    };
+    let state =
+        |s: &LstmState<Vec<f64>>| LstmState { h: column(&s.h, hidden), c: column(&s.c, hidden) };
+    let mut alone = case.clone();
+    alone.dims = SeqDims { batch: 1, n_steps, ..case.dims };
+    alone.x = column(&case.x, input);
+    alone.d_output = column(&case.d_output, hidden);
+    alone.initial = case.initial.as_ref().map(state);
+    alone.d_last = state(&case.d_last);
+    alone.lengths = case.lengths.as_ref().map(|lengths| Lengths::new(vec![lengths.rows()[row]]));
+    alone
+}
+
+fn stream_equals_sequence<E: Element>(case: &Case, tolerance: f64) {
+    let alone = only(case, 0);
+    let expected = alone.hand::<E>();
+    let n_valid = alone.lengths.as_ref().map_or(alone.dims.n_steps, |lengths| lengths.rows()[0]);
+    let mut stream = Stream::<E>::new(alone.weights.cast());
+    if let Some(state) = &alone.initial {
+        let (h, c) = (cast::<E>(&state.h), cast::<E>(&state.c));
+        stream.set_state(LstmState { h: &h[..], c: &c[..] }).unwrap();
+    }
+    let hidden = alone.dims.hidden;
+    for t in 0..n_valid {
+        let x = cast::<E>(&alone.x[t * alone.dims.input..][..alone.dims.input]);
+        let h = stream.step(&x).unwrap();
+        for (got, expected) in h.iter().zip(&expected.output[t * hidden..][..hidden]) {
+            assert!((got.to_f64() - expected).abs() <= tolerance, "step {t}: {got} {expected}");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn steps_equal_the_sequence(mut case in any_case()) {
+        case.direction = Direction::Forward;
+        stream_equals_sequence::<f64>(&case, REORDERED);
+        stream_equals_sequence::<f32>(&case, 2e-6);
+    }
+
+    #[test]
+    fn a_sequence_cut_anywhere_equals_the_whole(mut case in any_case(), at in 0.0..1.0_f64) {
+        case.direction = Direction::Forward;
+        let n_steps = case.dims.n_steps;
+        prop_assume!(n_steps > 1);
+        let at = 1 + (at * (n_steps - 1) as f64) as usize;
+        let whole = case.hand::<f64>();
+        let mut first = cut(&case, 0..at);
+        let mut second = cut(&case, at..n_steps);
+        second.initial = Some(first.hand::<f64>().last);
+        let second = second.hand::<f64>();
+        // The second part's gradient of its initial state is the first part's gradient of its last.
+        first.d_last = second.d_initial.clone();
+        let first = first.hand::<f64>();
+
+        let mut joined = first.clone();
+        joined.output.extend(&second.output);
+        joined.dx.extend(&second.dx);
+        joined.last = second.last.clone();
+        let add = |sum: &mut [f64], more: &[f64]| sum.iter_mut().zip(more).for_each(|(a, b)| *a += b);
+        add(&mut joined.dw_ih, &second.dw_ih);
+        add(&mut joined.dw_hh, &second.dw_hh);
+        add(&mut joined.dbias, &second.dbias);
+        assert_close(&joined, &whole, 10.0 * REORDERED);
+    }
+
+    #[test]
+    fn a_row_of_a_batch_equals_the_row_alone(case in any_case(), row in 0..6_usize) {
+        let SeqDims { n_steps, batch, input, hidden } = case.dims;
+        prop_assume!(row < batch);
+        let whole = case.hand::<f64>();
+        let alone = only(&case, row).hand::<f64>();
+        for t in 0..n_steps {
+            for (whole, alone, size) in
+                [(&whole.output, &alone.output, hidden), (&whole.dx, &alone.dx, input)]
+            {
+                let whole = &whole[(t * batch + row) * size..][..size];
+                for (whole, alone) in whole.iter().zip(&alone[t * size..][..size]) {
+                    prop_assert!((whole - alone).abs() <= 10.0 * REORDERED);
+                }
+            }
+        }
+        for k in 0..hidden {
+            prop_assert!((whole.last.c[row * hidden + k] - alone.last.c[k]).abs() <= REORDERED);
+        }
+    }
+
+    #[test]
+    fn padding_never_matters_and_gets_no_gradient(case in any_case(), junk in any::<f64>()) {
+        let Some(lengths) = case.lengths.clone() else { return Ok(()) };
+        let SeqDims { n_steps, batch, input, hidden } = case.dims;
+        let mut other = case.clone();
+        for t in 0..n_steps {
+            for row in (0..batch).filter(|&row| t >= lengths.rows()[row]) {
+                other.x[(t * batch + row) * input..][..input].fill(junk);
+                other.d_output[(t * batch + row) * hidden..][..hidden].fill(junk);
+            }
+        }
+        let (answer, expected) = (other.hand::<f64>(), case.hand::<f64>());
+        prop_assert_eq!(&answer, &expected);
+        for t in 0..n_steps {
+            for row in (0..batch).filter(|&row| t >= lengths.rows()[row]) {
+                prop_assert!(answer.dx[(t * batch + row) * input..][..input].iter().all(|&d| d == 0.0));
+                prop_assert!(answer.output[(t * batch + row) * hidden..][..hidden].iter().all(|&y| y == 0.0));
+            }
+        }
+    }
+
+    #[test]
+    fn reversed_input_with_swapped_direction_gives_reversed_output(case in any_case()) {
+        let mut flipped = case.clone();
+        flipped.direction = match case.direction {
+            Direction::Forward => Direction::Reverse,
+            Direction::Reverse => Direction::Forward,
+        };
+        flipped.x = flip(&case, &case.x, case.dims.input);
+        flipped.d_output = flip(&case, &case.d_output, case.dims.hidden);
+        let mut answer = flipped.hand::<f64>();
+        answer.output = flip(&case, &answer.output, case.dims.hidden);
+        answer.dx = flip(&case, &answer.dx, case.dims.input);
+        assert_close(&answer, &case.hand::<f64>(), 10.0 * REORDERED);
+    }
+}
+
+/// Every row's valid steps in reverse order, padding where it was.
+fn flip(case: &Case, data: &[f64], size: usize) -> Vec<f64> {
+    let SeqDims { n_steps, batch, .. } = case.dims;
+    let mut flipped = data.to_vec();
+    for row in 0..batch {
+        let n_valid = case.lengths.as_ref().map_or(n_steps, |lengths| lengths.rows()[row]);
+        for t in 0..n_valid {
+            let source = &data[((n_valid - 1 - t) * batch + row) * size..][..size];
+            flipped[(t * batch + row) * size..][..size].copy_from_slice(source);
+        }
+    }
+    flipped
+}
+
+#[test]
+fn results_do_not_depend_on_the_thread_count() {
+    let shapes = [(3, 128, 40, 64), (7, 1, 33, 130), (4, 37, 129, 65), (50, 20, 16, 96)];
+    for (seed, (n_steps, batch, input, hidden)) in (0..).zip(shapes) {
+        let mut case = Case::random(SeqDims { n_steps, batch, input, hidden }, seed);
+        if seed % 2 == 1 {
+            case.lengths =
+                Some(Lengths::new((0..batch).map(|b| b % (n_steps + 1)).collect::<Vec<_>>()));
+        }
+        let on = |n_threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+            pool.install(|| (case.hand::<f32>(), case.hand::<f64>()))
+        };
+        let one = on(1);
+        for n_threads in [2, 3, 8] {
+            assert!(on(n_threads) == one, "{n_threads} threads, case {seed}: other bits");
+        }
+    }
+}
+
+#[test]
+fn twenty_thousand_steps_need_no_deep_stack() {
+    let case = Case::random(SeqDims { n_steps: 20_000, batch: 1, input: 2, hidden: 3 }, 5);
+    assert!(case.hand::<f32>().dx.iter().all(|d| d.is_finite()));
+}
