@@ -40,9 +40,10 @@ impl Lengths {
         self.0.iter().all(|&len| len == n_steps)
     }
 
-    /// The step at which `direction` starts row `row`, or `None` where the row is empty.
+    /// The step at which `direction` starts row `row`, or `None` where the row is empty
+    /// or absent.
     pub fn first_step(&self, row: usize, direction: Direction) -> Option<usize> {
-        let last = self.0[row].checked_sub(1)?;
+        let last = self.0.get(row)?.checked_sub(1)?;
         Some(match direction {
             Direction::Forward => 0,
             Direction::Reverse => last,

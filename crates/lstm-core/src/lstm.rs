@@ -42,12 +42,12 @@ pub struct SeqOutput {
 
 /// A layer or wrapper that maps a sequence to a sequence and carries an LSTM's state.
 ///
-/// Time is the first dimension; a batch-first caller transposes at the edge, which moves no data. State
+/// Time is the first dimension; a batch-first caller transposes at the edge. State
 /// is in PyTorch's order everywhere: row layer·D + direction of `[L·D, B, H]`.
 ///
 /// Gradients flow to the input, the initial state and every parameter from the output and the final
 /// state alike.
-pub trait Lstm {
+pub trait Lstm: Send + Sync {
     /// I, the features that a step of the input must have.
     fn input_size(&self) -> usize;
 

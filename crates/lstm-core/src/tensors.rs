@@ -213,6 +213,19 @@ pub fn storage<E: Element + WithDType>(
     (E::to_cpu_storage_owned(data), shape.into())
 }
 
+/// A tensor's numbers as the storage of another CPU tensor.
+///
+/// # Errors
+///
+/// [`Error::Mismatch`] for a dtype other than f32 and f64.
+pub fn cpu_storage(tensor: &Tensor) -> Result<(CpuStorage, Shape)> {
+    check_dtype("cpu_storage", tensor.dtype())?;
+    Ok(match tensor.dtype() {
+        DType::F64 => storage(to_vec::<f64>(tensor)?, tensor.shape()),
+        _ => storage(to_vec::<f32>(tensor)?, tensor.shape()),
+    })
+}
+
 /// The weights as named tensors, for `VarBuilder::from_tensors` or a `VarMap`.
 ///
 /// # Errors

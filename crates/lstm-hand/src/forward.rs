@@ -3,7 +3,7 @@
 //! ```text
 //! Z = X Uᵀ + b                    all steps at once
 //! for t in time order:
-//!     Z_t += h V ᵀ                one product a step
+//!     Z_t += h Vᵀ                 one product a step
 //!     gates, c_t, h_t from Z_t    eq. (1) to (6), fused
 //! ```
 

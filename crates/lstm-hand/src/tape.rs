@@ -7,7 +7,7 @@ use lstm_core::{Element, SeqDims};
 /// It holds 5·T·B·H numbers. Entries of padded steps are unspecified and never read.
 #[derive(Debug, Clone, Default)]
 pub struct Tape<E> {
-    /// The activated gates i, f, g, o of every step, eq. (1) to (4): `[T, B, 4H]`; eq. (9), (10) read them.
+    /// The activated gates i, f, g, o of every step, eq. (1) to (4): `[T, B, 4H]`; eq. (8) to (11) read them.
     pub(crate) gates: Vec<E>,
     /// c of every step, eq. (5): `[T, B, H]`; eq. (7) to (9) read it.
     pub(crate) cells: Vec<E>,

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Going back one step multiplies a gradient by Vᵀ diag(h ∘ (1 - h)): the second factor is at most ¼, so
-//! after n steps little more than (‖V‖ / 4)ⁿ is left and the past is forgotten. The LSTM's eq. (11)
-//! multiplies by the forget gate alone, which the network can hold at 1.
+//! after n steps at most (‖V‖ / 4)ⁿ is left and the past is forgotten. Along the cell, the LSTM's eq. (11)
+//! multiplies by the forget gate alone, which the network can hold near 1.
 
 use super::{GateParameters, sigmoid};
 

@@ -24,10 +24,10 @@ const _: () = {
 /// - `c_before`: `[H]`, c_{t-1};
 /// - `c`, `h`: `[H]`, c_t and h_t on return.
 ///
-/// Slices of other lengths are cut to the shortest; callers check shapes once a run.
+/// Only as many units are computed as every slice has room for; callers check shapes once a run.
 #[inline(always)]
 pub fn forward_row<E: Element>(gates: &mut [E], c_before: &[E], c: &mut [E], h: &mut [E]) {
-    let hidden = h.len();
+    let hidden = h.len().min(gates.len() / 4);
     let [i, f, g, o] = blocks_mut(gates, hidden);
     let state = c_before.iter().zip(c).zip(h);
     let activated = i.iter_mut().zip(f).zip(g).zip(o);
@@ -49,7 +49,7 @@ pub fn forward_row<E: Element>(gates: &mut [E], c_before: &[E], c: &mut [E], h: 
 /// - `dc`: `[H]`, dc_t from later steps on entry, dc_{t-1} on return;
 /// - `dz`: `[4H]`, the gradients of the gates' arguments on return.
 ///
-/// Slices of other lengths are cut to the shortest; callers check shapes once a run.
+/// Only as many units are computed as every slice has room for; callers check shapes once a run.
 #[inline(always)]
 pub fn backward_row<E: Element>(
     gates: &[E],
@@ -59,7 +59,7 @@ pub fn backward_row<E: Element>(
     dc: &mut [E],
     dz: &mut [E],
 ) {
-    let hidden = dh.len();
+    let hidden = dh.len().min(gates.len() / 4).min(dz.len() / 4);
     let [i, f, g, o] = blocks(gates, hidden);
     let [dz_i, dz_f, dz_g, dz_o] = blocks_mut(dz, hidden);
     let activated = i.iter().zip(f).zip(g).zip(o);

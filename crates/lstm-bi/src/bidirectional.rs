@@ -1,0 +1,106 @@
+//! Two layers over one input, one in each direction of time (Schuster and Paliwal 1997).
+
+use candle_core::{DType, Device, Tensor};
+use candle_nn::VarBuilder;
+use lstm_core::{
+    Error, LayerPlace, Lstm, LstmConfig, LstmLayer, LstmState, Result, SeqOptions, SeqOutput,
+    tensors,
+};
+
+use crate::Merge;
+
+/// A forward and a reverse layer whose outputs are merged.
+///
+/// The state has the rows of both, in PyTorch's order: row layer·2 + direction. The reverse state is the
+/// one after step 0, which is why it differs from the reverse half of the last output.
+#[derive(Debug, Clone)]
+pub struct Bidirectional<L> {
+    forward: L,
+    reverse: L,
+    merge: Merge,
+}
+
+impl<L: LstmLayer> Bidirectional<L> {
+    /// Builds both directions of layer number `layer`: `weight_ih_l{layer}` and `..._reverse`.
+    ///
+    /// # Errors
+    ///
+    /// As [`LstmLayer::build`].
+    pub fn new(
+        config: &LstmConfig,
+        layer: usize,
+        merge: Merge,
+        vb: VarBuilder<'_>,
+    ) -> Result<Self> {
+        let forward = L::build(config, LayerPlace::forward(layer), vb.clone())?;
+        let reverse = L::build(config, LayerPlace::reverse(layer), vb)?;
+        Self::from_parts(forward, reverse, merge)
+    }
+}
+
+impl<L: Lstm> Bidirectional<L> {
+    /// Joins a part that reads forward and one that reads in reverse: layers, or whole stacks.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Mismatch`] where their sizes, state rows or dtypes differ.
+    pub fn from_parts(forward: L, reverse: L, merge: Merge) -> Result<Self> {
+        const OP: &str = "Bidirectional::from_parts";
+        let sizes = |l: &L| [l.input_size(), l.hidden_size(), l.output_size(), l.state_rows()];
+        let what = "[input size, hidden size, output size, state rows] of the reverse part";
+        Error::check(OP, what, sizes(&forward), sizes(&reverse))?;
+        Error::check(OP, "dtype of the reverse part", forward.dtype(), reverse.dtype())?;
+        Ok(Self { forward, reverse, merge })
+    }
+
+    /// The state's rows of one direction (0 forward, 1 reverse): every second one.
+    fn half(&self, state: &LstmState<Tensor>, direction: usize) -> Result<LstmState<Tensor>> {
+        let rows = self.forward.state_rows();
+        let half = |t: &Tensor| -> Result<Tensor> {
+            let (_, batch, hidden) = t.dims3()?;
+            Ok(t.reshape((rows, 2, batch, hidden))?.narrow(1, direction, 1)?.squeeze(1)?)
+        };
+        Ok(LstmState { h: half(&state.h)?, c: half(&state.c)? })
+    }
+}
+
+impl<L: Lstm> Lstm for Bidirectional<L> {
+    fn input_size(&self) -> usize {
+        self.forward.input_size()
+    }
+    fn hidden_size(&self) -> usize {
+        self.forward.hidden_size()
+    }
+    fn output_size(&self) -> usize {
+        self.merge.output_size(self.forward.output_size())
+    }
+    fn state_rows(&self) -> usize {
+        2 * self.forward.state_rows()
+    }
+    fn dtype(&self) -> DType {
+        self.forward.dtype()
+    }
+    fn device(&self) -> &Device {
+        self.forward.device()
+    }
+
+    fn seq(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<SeqOutput> {
+        tensors::check_seq("Lstm::seq", self, input, options)?;
+        let run = |layer: &L, direction: usize| -> Result<SeqOutput> {
+            let initial = options.initial.map(|state| self.half(state, direction)).transpose()?;
+            layer.seq(input, &SeqOptions { initial: initial.as_ref(), ..*options })
+        };
+        let (forward, reverse) = (run(&self.forward, 0)?, run(&self.reverse, 1)?);
+        let interleave = |a: &Tensor, b: &Tensor| -> Result<Tensor> {
+            let (rows, batch, hidden) = a.dims3()?;
+            Ok(Tensor::stack(&[a, b], 1)?.reshape((2 * rows, batch, hidden))?)
+        };
+        Ok(SeqOutput {
+            output: self.merge.apply(&forward.output, &reverse.output)?,
+            state: LstmState {
+                h: interleave(&forward.state.h, &reverse.state.h)?,
+                c: interleave(&forward.state.c, &reverse.state.c)?,
+            },
+        })
+    }
+}

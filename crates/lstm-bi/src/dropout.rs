@@ -1,0 +1,38 @@
+//! Inverted dropout with counter-based masks.
+
+use candle_core::{DType, Tensor};
+use lstm_core::random::RandomStream;
+use lstm_core::{Error, Result};
+
+/// Zeroes each element of `x`, `[T, B, F]`, with probability `p` and scales the others by 1 / (1 - p).
+///
+/// The mask is fresh for every step, row and feature, as PyTorch's between layers, and each element of it
+/// depends on `stream` and its own (t, row, feature) alone.
+///
+/// # Errors
+///
+/// [`Error::Mismatch`] where `p` is not in [0, 1]; [`Error::Candle`] where `x` has not three dimensions.
+pub fn dropout(x: &Tensor, p: f64, stream: RandomStream) -> Result<Tensor> {
+    check_probability("dropout", p)?;
+    let (n_steps, batch, features) = x.dims3()?;
+    // With p = 1 nothing is kept and the scale is never used.
+    let scale = 1.0 / (1.0 - p);
+    let mut mask = Vec::with_capacity(n_steps * batch * features);
+    for step_idx in 0..n_steps as u64 {
+        for row in 0..batch as u64 {
+            let draws = stream.child(step_idx).child(row);
+            let keep = |k| if draws.uniform(k) < p { 0.0 } else { scale };
+            mask.extend((0..features as u64).map(keep));
+        }
+    }
+    let mask = Tensor::from_vec(mask, x.shape(), x.device())?;
+    Ok(x.mul(&if x.dtype() == DType::F64 { mask } else { mask.to_dtype(x.dtype())? })?)
+}
+
+/// Refuses what is no probability, NaN included.
+pub(crate) fn check_probability(op: &'static str, p: f64) -> Result<()> {
+    if (0.0..=1.0).contains(&p) {
+        return Ok(());
+    }
+    Err(Error::mismatch(op, "dropout", "a number in [0, 1]", p))
+}

@@ -1,0 +1,42 @@
+//! How the outputs of two directions become one.
+
+use candle_core::{D, Tensor};
+use lstm_core::Result;
+
+/// How a bidirectional layer joins its two outputs, `[T, B, F]` each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Merge {
+    /// `[T, B, 2F]`, forward features first: PyTorch's.
+    #[default]
+    Concat,
+    /// The sum, `[T, B, F]`.
+    Sum,
+    /// The mean, `[T, B, F]`; Keras calls it `ave`.
+    Mean,
+    /// The elementwise product, `[T, B, F]`; Keras calls it `mul`.
+    Product,
+}
+
+impl Merge {
+    /// The features of the merged output, where each direction has `features`.
+    pub fn output_size(self, features: usize) -> usize {
+        match self {
+            Self::Concat => 2 * features,
+            Self::Sum | Self::Mean | Self::Product => features,
+        }
+    }
+
+    /// Merges two tensors of one shape along their last dimension.
+    ///
+    /// # Errors
+    ///
+    /// [`lstm_core::Error::Candle`] where the shapes differ.
+    pub fn apply(self, forward: &Tensor, reverse: &Tensor) -> Result<Tensor> {
+        Ok(match self {
+            Self::Concat => Tensor::cat(&[forward, reverse], D::Minus1)?,
+            Self::Sum => forward.add(reverse)?,
+            Self::Mean => forward.add(reverse)?.affine(0.5, 0.0)?,
+            Self::Product => forward.mul(reverse)?,
+        })
+    }
+}

@@ -1,0 +1,109 @@
+//! The layer: `candle_nn`'s LSTM behind the shared trait.
+
+use candle_core::{DType, Device, Tensor};
+use candle_nn::VarBuilder;
+use lstm_core::{
+    Direction, LayerPlace, Lstm, LstmConfig, LstmLayer, LstmState, LstmStep, Result, SeqOptions,
+    SeqOutput, tensors,
+};
+
+use crate::scan::{Cell, mask, zero_padding};
+use crate::segment::scan_in_segments;
+
+/// An LSTM layer on `candle_nn::LSTM`, with lengths, a direction, and sequences of any length.
+#[derive(Debug, Clone)]
+pub struct CandleLstm {
+    config: LstmConfig,
+    place: LayerPlace,
+    cell: Cell,
+    dtype: DType,
+    device: Device,
+}
+
+impl CandleLstm {
+    /// The forward layer number 0 of `vb`, as `candle_nn::lstm` names it.
+    ///
+    /// # Errors
+    ///
+    /// As [`LstmLayer::build`].
+    pub fn new(config: &LstmConfig, vb: VarBuilder<'_>) -> Result<Self> {
+        Self::build(config, LayerPlace::default(), vb)
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &LstmConfig {
+        &self.config
+    }
+}
+
+impl Lstm for CandleLstm {
+    fn input_size(&self) -> usize {
+        self.config.input_size
+    }
+    fn hidden_size(&self) -> usize {
+        self.config.hidden_size
+    }
+    fn output_size(&self) -> usize {
+        self.config.hidden_size
+    }
+    fn state_rows(&self) -> usize {
+        1
+    }
+    fn dtype(&self) -> DType {
+        self.dtype
+    }
+    fn device(&self) -> &Device {
+        &self.device
+    }
+
+    fn seq(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<SeqOutput> {
+        let (n_steps, batch) = tensors::check_seq("Lstm::seq", self, input, options)?;
+        let state = match options.initial {
+            Some(state) => LstmState { h: state.h.squeeze(0)?, c: state.c.squeeze(0)? },
+            None => {
+                let zeros = Tensor::zeros((batch, self.hidden_size()), self.dtype, &self.device)?;
+                LstmState { h: zeros.clone(), c: zeros }
+            }
+        };
+        let lengths = options.lengths.filter(|lengths| !lengths.is_full(n_steps));
+        let mask = lengths.map(|lengths| mask(lengths, n_steps, &self.device)).transpose()?;
+        let input = match &mask {
+            Some(mask) => zero_padding(input, mask)?,
+            None => input.clone(),
+        };
+        // A reverse layer is a forward one over flipped time. Masked steps carry the state, so every row
+        // starts at its own last valid step.
+        let flip = |t: &Tensor| match self.place.direction {
+            Direction::Forward => Ok(t.clone()),
+            Direction::Reverse => t.flip(&[0]),
+        };
+        let mask = mask.map(|mask| flip(&mask)).transpose()?;
+        let (output, state) = scan_in_segments(&self.cell, &flip(&input)?, state, mask.as_ref())?;
+        let state = LstmState { h: state.h.unsqueeze(0)?, c: state.c.unsqueeze(0)? };
+        Ok(SeqOutput { output: flip(&output)?, state })
+    }
+}
+
+impl LstmStep for CandleLstm {
+    fn step(
+        &self,
+        input: &Tensor,
+        state: &LstmState<Tensor>,
+    ) -> Result<(Tensor, LstmState<Tensor>)> {
+        tensors::check_steps_forward("LstmStep::step", self.place)?;
+        tensors::check_step("LstmStep::step", self, input, state)?;
+        let state = LstmState { h: state.h.squeeze(0)?, c: state.c.squeeze(0)? };
+        let state = self.cell.step(&input.contiguous()?, &state)?;
+        let output = state.h.clone();
+        Ok((output, LstmState { h: state.h.unsqueeze(0)?, c: state.c.unsqueeze(0)? }))
+    }
+}
+
+impl LstmLayer for CandleLstm {
+    fn build(config: &LstmConfig, place: LayerPlace, vb: VarBuilder<'_>) -> Result<Self> {
+        let parameters = tensors::layer_parameters("CandleLstm::build", config, place, &vb)?;
+        let cell = Cell::new(config, parameters)?;
+        let (dtype, device) = (vb.dtype(), vb.device().clone());
+        Ok(Self { config: *config, place, cell, dtype, device })
+    }
+}

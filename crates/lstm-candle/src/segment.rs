@@ -1,0 +1,158 @@
+//! Sequences longer than candle's graph can be deep.
+//!
+//! candle walks and frees its graph recursively, some ten nodes deep for every step, so a long sequence
+//! overflows the stack. Longer ones become one node of the graph (see [`lstm_core::graph`]), cut inside
+//! into segments: the forward pass keeps only the state at each segment's start; the backward pass goes
+//! through the segments from the last to the first, runs each again with a graph of its own, and lets
+//! candle derive the gradients. Memory falls to that of one segment; time rises by one more forward pass.
+
+use candle_core::{Tensor, Var};
+use lstm_core::graph::{self, Backward};
+use lstm_core::{Error, LstmState, Result, tensors};
+
+use crate::scan::{Cell, scan};
+
+/// The most steps that are recorded as one graph of candle's own.
+///
+/// A backward pass over this many steps needs less than a quarter of a thread's default stack of 2 MiB
+/// (see the test `the_deepest_graph_leaves_most_of_a_small_stack`), so that layers can be stacked.
+pub const MAX_GRAPH_STEPS: usize = 64;
+
+/// [`scan`] for any number of steps.
+///
+/// # Errors
+///
+/// [`Error::Unsupported`] for more than [`MAX_GRAPH_STEPS`] steps outside the CPU where a gradient is
+/// recorded; [`Error::Candle`].
+pub(crate) fn scan_in_segments(
+    cell: &Cell,
+    x: &Tensor,
+    state: LstmState<Tensor>,
+    mask: Option<&Tensor>,
+) -> Result<(Tensor, LstmState<Tensor>)> {
+    let n_steps = x.dim(0)?;
+    let mut reads: Vec<&Tensor> = vec![x, &state.h, &state.c];
+    reads.extend(cell.parameters());
+    if n_steps <= MAX_GRAPH_STEPS || !reads.iter().any(|tensor| tensor.track_op()) {
+        return scan(cell, x, state, mask);
+    }
+    if !x.device().is_cpu() {
+        return Err(Error::Unsupported {
+            op: "Lstm::seq",
+            what: format!("a recorded sequence of {n_steps} steps outside the CPU"),
+            reason: format!("candle's backward is recursive; at most {MAX_GRAPH_STEPS} steps"),
+        });
+    }
+    let constants = cell.parameters().iter().map(Tensor::detach).collect();
+    let mut segments = Segments {
+        cell: cell.with_parameters(constants)?,
+        x: x.detach(),
+        mask: mask.cloned(),
+        starts: Vec::new(),
+    };
+    let outputs = segments.forward(state.h.detach(), state.c.detach())?;
+    match &graph::record("candle-lstm", &reads, outputs, segments)?[..] {
+        [output, h, c] => Ok((output.clone(), LstmState { h: h.clone(), c: c.clone() })),
+        other => Err(Error::mismatch("candle-lstm", "number of outputs", 3, other.len())),
+    }
+}
+
+/// A long sequence as one node; every tensor is outside the graph.
+struct Segments {
+    cell: Cell,
+    /// `[T, B, I]`.
+    x: Tensor,
+    /// `[T, B, 1]`.
+    mask: Option<Tensor>,
+    /// The state before each segment, `[B, H]` each.
+    starts: Vec<LstmState<Tensor>>,
+}
+
+/// A tensor's numbers as a node's output.
+type Storage = (candle_core::CpuStorage, candle_core::Shape);
+
+impl Segments {
+    /// Output, h and c; keeps the state before each segment.
+    fn forward(&mut self, h: Tensor, c: Tensor) -> Result<Vec<Storage>> {
+        let mut state = LstmState { h, c };
+        let mut outputs = Vec::new();
+        for segment_idx in 0..self.x.dim(0)?.div_ceil(MAX_GRAPH_STEPS) {
+            self.starts.push(state.clone());
+            let x = self.part(&self.x, segment_idx)?;
+            let mask = self.mask.as_ref().map(|mask| self.part(mask, segment_idx)).transpose()?;
+            let (output, next) = scan(&self.cell, &x, state, mask.as_ref())?;
+            outputs.push(output);
+            state = next;
+        }
+        let output = Tensor::cat(&outputs, 0)?;
+        [output, state.h, state.c].iter().map(tensors::cpu_storage).collect()
+    }
+
+    /// The steps of one segment of a `[T, ..]` tensor.
+    fn part(&self, t: &Tensor, segment_idx: usize) -> candle_core::Result<Tensor> {
+        let start = segment_idx * MAX_GRAPH_STEPS;
+        t.narrow(0, start, MAX_GRAPH_STEPS.min(t.dim(0)? - start))
+    }
+
+    /// The gradients of x, h, c and the parameters of one segment, given those of what it returned.
+    fn segment_backward(
+        &self,
+        segment_idx: usize,
+        grads: &[Option<Tensor>; 3],
+    ) -> Result<Vec<Option<Tensor>>> {
+        let start = &self.starts[segment_idx];
+        let x = self.part(&self.x, segment_idx)?;
+        let reads = [&x, &start.h, &start.c].into_iter().chain(self.cell.parameters());
+        let variables = reads.map(Var::from_tensor).collect::<candle_core::Result<Vec<_>>>()?;
+        let inner: Vec<Tensor> = variables.iter().map(|var| var.as_tensor().clone()).collect();
+        let cell = self.cell.with_parameters(inner[3..].to_vec())?;
+        let state = LstmState { h: inner[1].clone(), c: inner[2].clone() };
+        let mask = self.mask.as_ref().map(|mask| self.part(mask, segment_idx)).transpose()?;
+        let (output, state) = scan(&cell, &inner[0], state, mask.as_ref())?;
+        // The gradient of Σ q ∘ dq by q is dq.
+        let mut terms = Vec::new();
+        for (q, dq) in [output, state.h, state.c].iter().zip(grads) {
+            if let Some(dq) = dq {
+                terms.push(q.mul(dq)?.sum_all()?);
+            }
+        }
+        if terms.is_empty() {
+            return Ok(vec![None; variables.len()]);
+        }
+        let store = Tensor::stack(&terms, 0)?.sum_all()?.backward()?;
+        Ok(variables.iter().map(|var| store.get(var.as_tensor()).cloned()).collect())
+    }
+}
+
+impl Backward for Segments {
+    fn backward(
+        &self,
+        _outputs: &[Tensor],
+        grads: &[Option<Tensor>],
+    ) -> candle_core::Result<Vec<Option<Tensor>>> {
+        let grad = |k: usize| grads.get(k).cloned().flatten();
+        let (d_output, mut dh, mut dc) = (grad(0), grad(1), grad(2));
+        let mut dxs = Vec::new();
+        let mut of_parameters: Vec<Option<Tensor>> = vec![None; self.cell.parameters().len()];
+        for segment_idx in (0..self.starts.len()).rev() {
+            let dy = d_output.as_ref().map(|dy| self.part(dy, segment_idx)).transpose()?;
+            let mut back = self.segment_backward(segment_idx, &[dy, dh, dc])?.into_iter();
+            let dx = match back.next().flatten() {
+                Some(dx) => dx,
+                None => self.part(&self.x, segment_idx)?.zeros_like()?,
+            };
+            dxs.push(dx);
+            (dh, dc) = (back.next().flatten(), back.next().flatten());
+            for (sum, more) in of_parameters.iter_mut().zip(back) {
+                *sum = match (sum.take(), more) {
+                    (Some(sum), Some(more)) => Some(sum.add(&more)?),
+                    (one, other) => one.or(other),
+                };
+            }
+        }
+        dxs.reverse();
+        let mut gradients = vec![Some(Tensor::cat(&dxs, 0)?), dh, dc];
+        gradients.extend(of_parameters);
+        Ok(gradients)
+    }
+}

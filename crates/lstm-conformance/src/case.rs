@@ -1,0 +1,92 @@
+//! A problem and its answer, as named tensors.
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Device, Tensor};
+use lstm_bi::StackedConfig;
+use lstm_core::init::LstmInit;
+use lstm_core::random::RandomStream;
+use lstm_core::{Lengths, LstmState, LstmWeights, Result, tensors};
+
+/// A stack and what to run it on; everything is time-major and batched.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// The case's name in its group.
+    pub name: String,
+    /// Layers and directions.
+    pub config: StackedConfig,
+    /// The type of every tensor.
+    pub dtype: DType,
+    /// The parameters under PyTorch's names.
+    pub weights: Vec<(String, Tensor)>,
+    /// x: `[T, B, I]`.
+    pub x: Tensor,
+    /// h₀ and c₀: `[L·D, B, H]` each; zero where absent.
+    pub initial: Option<LstmState<Tensor>>,
+    /// The valid steps of each row.
+    pub lengths: Option<Lengths>,
+    /// Where present, gradients are asked for too.
+    pub loss: Option<LossGradients>,
+}
+
+/// The loss Σ output ∘ d_output + Σ h_n ∘ d_h + Σ c_n ∘ d_c.
+#[derive(Debug, Clone)]
+pub struct LossGradients {
+    /// `[T, B, D·H]`.
+    pub output: Tensor,
+    /// `[L·D, B, H]` each.
+    pub state: LstmState<Tensor>,
+}
+
+/// Named results: `output`, `h_n`, `c_n`, and `grad.NAME` of `x`, `h0`, `c0` and every parameter.
+pub type Answer = BTreeMap<String, Tensor>;
+
+/// A case of random numbers, all depending on `seed` alone: `[T, B]` steps and rows.
+///
+/// # Errors
+///
+/// Where `config` or the sizes describe no case.
+pub fn random_case(
+    config: StackedConfig,
+    (n_steps, batch): (usize, usize),
+    dtype: DType,
+    seed: u64,
+) -> Result<Case> {
+    let stream = RandomStream::new(seed);
+    let tensor = |name: &str, shape: [usize; 3]| -> Result<Tensor> {
+        let stream = stream.named(name);
+        let n = shape.iter().product::<usize>() as u64;
+        let numbers: Vec<f64> = (0..n).map(|k| 2.0 * stream.uniform(k) - 1.0).collect();
+        Ok(Tensor::from_vec(numbers, &shape[..], &Device::Cpu)?.to_dtype(dtype)?)
+    };
+    let mut weights = Vec::new();
+    let layers = config.layers();
+    for (place, layer) in &layers {
+        let drawn: LstmWeights<f64> =
+            LstmInit::default().weights(*layer, stream.named(&place.suffix()))?;
+        for (name, tensor) in tensors::from_weights(&drawn, *place, &Device::Cpu)? {
+            weights.push((name, tensor.to_dtype(dtype)?));
+        }
+    }
+    let hidden = config.layer.hidden_size;
+    let state = |name: &str| -> Result<LstmState<Tensor>> {
+        let shape = [layers.len(), batch, hidden];
+        Ok(LstmState {
+            h: tensor(&format!("{name} h"), shape)?,
+            c: tensor(&format!("{name} c"), shape)?,
+        })
+    };
+    Ok(Case {
+        name: format!("random {seed}"),
+        config,
+        dtype,
+        weights,
+        x: tensor("x", [n_steps, batch, config.layer.input_size])?,
+        initial: Some(state("initial")?),
+        lengths: None,
+        loss: Some(LossGradients {
+            output: tensor("loss output", [n_steps, batch, config.output_size()])?,
+            state: state("loss")?,
+        }),
+    })
+}

@@ -1,0 +1,191 @@
+//! The numbered equations of `lstm-core`, in f64, layer by layer.
+
+use candle_core::{DType, Device, Tensor};
+use lstm_bi::{Directions, Merge};
+use lstm_core::equations::{Parameters, batch};
+use lstm_core::{
+    Error, LayerPlace, LstmConfig, LstmState, LstmWeights, Parameter, Result, SeqDims, tensors,
+};
+
+use crate::{Answer, Case, Subject};
+
+/// Solves cases by the equations; knows concatenated directions only.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ReferenceSubject;
+
+/// One layer and direction of a case: what it read and computed.
+struct Part {
+    place: LayerPlace,
+    config: LstmConfig,
+    parameters: Parameters,
+    x: Vec<f64>,
+    initial: LstmState<Vec<f64>>,
+    run: Option<batch::Run>,
+}
+
+impl Part {
+    fn batch<'a>(&'a self, case: &'a Case, (n_steps, n_rows): (usize, usize)) -> batch::Batch<'a> {
+        let (input, hidden) = (self.config.input_size, self.config.hidden_size);
+        batch::Batch {
+            dims: SeqDims { n_steps, batch: n_rows, input, hidden },
+            direction: self.place.direction,
+            lengths: case.lengths.as_ref(),
+            x: &self.x,
+            initial: LstmState { h: &self.initial.h, c: &self.initial.c },
+        }
+    }
+}
+
+fn f64s(tensor: &Tensor) -> Result<Vec<f64>> {
+    tensors::to_vec(&tensor.to_dtype(DType::F64)?)
+}
+
+/// The half of every row of `data` (rows of `2·hidden`) that belongs to `direction`.
+fn half(data: &[f64], hidden: usize, direction: usize) -> Vec<f64> {
+    data.chunks_exact(2 * hidden)
+        .flat_map(|row| row[direction * hidden..][..hidden].to_vec())
+        .collect()
+}
+
+/// Rows of `a` and `b` side by side.
+fn beside(a: &[f64], b: &[f64], hidden: usize) -> Vec<f64> {
+    let rows = a.chunks_exact(hidden).zip(b.chunks_exact(hidden));
+    rows.flat_map(|(a, b)| [a, b].concat()).collect()
+}
+
+impl Subject for ReferenceSubject {
+    fn name(&self) -> &'static str {
+        "reference"
+    }
+
+    fn solve(&self, case: &Case) -> Result<Answer> {
+        let n_directions = match case.config.directions {
+            Directions::Forward => 1,
+            Directions::Both(Merge::Concat) => 2,
+            Directions::Both(merge) => {
+                let what = format!("merge {merge:?}");
+                let reason = "the reference knows concatenation only".to_owned();
+                return Err(Error::Unsupported { op: "ReferenceSubject::solve", what, reason });
+            }
+        };
+        let mut solver = Solver::new(case, n_directions)?;
+        solver.forward();
+        let mut answer = solver.outputs()?;
+        if case.loss.is_some() {
+            answer.extend(solver.backward()?);
+        }
+        Ok(answer)
+    }
+}
+
+/// The layers of a case from the lowest up, `n_directions` parts a layer.
+struct Solver<'a> {
+    case: &'a Case,
+    n_directions: usize,
+    size: (usize, usize),
+    hidden: usize,
+    parts: Vec<Part>,
+    output: Vec<f64>,
+}
+
+impl<'a> Solver<'a> {
+    fn new(case: &'a Case, n_directions: usize) -> Result<Self> {
+        let (n_steps, n_rows, _) = case.x.dims3()?;
+        let hidden = case.config.layer.hidden_size;
+        let mut parts = Vec::new();
+        for (row, (place, config)) in case.config.layers().into_iter().enumerate() {
+            let weights = LstmWeights::<f64>::new(config, |parameter| {
+                let name = parameter.name(place);
+                match case.weights.iter().find(|(known, _)| *known == name) {
+                    Some((_, tensor)) => f64s(tensor),
+                    None => Err(Error::MissingTensor { op: "ReferenceSubject::solve", name }),
+                }
+            })?;
+            let initial = match &case.initial {
+                Some(s) => LstmState { h: f64s(&s.h.get(row)?)?, c: f64s(&s.c.get(row)?)? },
+                None => LstmState { h: vec![0.0; n_rows * hidden], c: vec![0.0; n_rows * hidden] },
+            };
+            let parameters = Parameters::from_weights(&weights);
+            parts.push(Part { place, config, parameters, x: Vec::new(), initial, run: None });
+        }
+        let output = f64s(&case.x)?;
+        Ok(Self { case, n_directions, size: (n_steps, n_rows), hidden, parts, output })
+    }
+
+    fn forward(&mut self) {
+        for layer in self.parts.chunks_exact_mut(self.n_directions) {
+            for part in &mut *layer {
+                part.x = self.output.clone();
+                part.run =
+                    Some(batch::forward(&part.parameters, &part.batch(self.case, self.size)));
+            }
+            let outputs: Vec<&[f64]> =
+                layer.iter().filter_map(|part| Some(&part.run.as_ref()?.output[..])).collect();
+            self.output = match outputs[..] {
+                [forward, reverse] => beside(forward, reverse, self.hidden),
+                _ => outputs.concat(),
+            };
+        }
+    }
+
+    fn tensor(&self, data: Vec<f64>, shape: &[usize]) -> Result<Tensor> {
+        Ok(Tensor::from_vec(data, shape, &Device::Cpu)?)
+    }
+
+    fn outputs(&self) -> Result<Answer> {
+        let (n_steps, n_rows) = self.size;
+        let runs = || self.parts.iter().filter_map(|part| part.run.as_ref());
+        let h = runs().flat_map(|run| run.last.h.clone()).collect();
+        let c = runs().flat_map(|run| run.last.c.clone()).collect();
+        let state = [self.parts.len(), n_rows, self.hidden];
+        let output = [n_steps, n_rows, self.n_directions * self.hidden];
+        Ok(Answer::from([
+            ("output".to_owned(), self.tensor(self.output.clone(), &output)?),
+            ("h_n".to_owned(), self.tensor(h, &state)?),
+            ("c_n".to_owned(), self.tensor(c, &state)?),
+        ]))
+    }
+
+    fn backward(&self) -> Result<Answer> {
+        let mut answer = Answer::new();
+        let Some(loss) = &self.case.loss else { return Ok(answer) };
+        let (n_steps, n_rows) = self.size;
+        let mut d_output = f64s(&loss.output)?;
+        let (mut dh0, mut dc0) =
+            (vec![Vec::new(); self.parts.len()], vec![Vec::new(); self.parts.len()]);
+        for first in (0..self.parts.len()).step_by(self.n_directions).rev() {
+            let mut dx: Vec<f64> = Vec::new();
+            for direction in 0..self.n_directions {
+                let row = first + direction;
+                let part = &self.parts[row];
+                let Some(run) = &part.run else { continue };
+                let own = match self.n_directions {
+                    1 => d_output.clone(),
+                    _ => half(&d_output, self.hidden, direction),
+                };
+                let (dh, dc) = (f64s(&loss.state.h.get(row)?)?, f64s(&loss.state.c.get(row)?)?);
+                let d_last = LstmState { h: &dh[..], c: &dc[..] };
+                let batch = part.batch(self.case, self.size);
+                let back = batch::backward(&part.parameters, &batch, run, &own, d_last);
+                dx.resize(back.x.len(), 0.0);
+                dx.iter_mut().zip(&back.x).for_each(|(sum, d)| *sum += d);
+                (dh0[row], dc0[row]) = (back.initial.h, back.initial.c);
+                for &parameter in part.config.parameters() {
+                    let name = format!("grad.{}", parameter.name(part.place));
+                    let shape = Parameter::shape(parameter, &part.config);
+                    let gradient = back.parameters.stacked(parameter);
+                    answer.insert(name, self.tensor(gradient, &shape)?);
+                }
+            }
+            d_output = dx;
+        }
+        let input = self.case.config.layer.input_size;
+        answer.insert("grad.x".to_owned(), self.tensor(d_output, &[n_steps, n_rows, input])?);
+        if self.case.initial.is_some() {
+            let state = [self.parts.len(), n_rows, self.hidden];
+            answer.insert("grad.h0".to_owned(), self.tensor(dh0.concat(), &state)?);
+            answer.insert("grad.c0".to_owned(), self.tensor(dc0.concat(), &state)?);
+        }
+        Ok(answer)
+    }
+}

@@ -1,0 +1,8 @@
+//! Every implementation, through the one trait: against vectors, each other, and itself.
+
+mod subjects;
+
+mod equality; // Hand, candle and the equations agree in outputs, states and every gradient.
+mod invariance; // Cut sequences, single rows, swapped directions, steps, padding, files, threads.
+mod refusals; // Bad input gets the same error from every implementation.
+mod vectors; // PyTorch's vectors, committed and, where present, shared ones.

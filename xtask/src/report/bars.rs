@@ -1,0 +1,93 @@
+//! The plot of seconds: a bar a model for the mean, a dot for every epoch.
+
+use plotters::backend::SVGBackend;
+use plotters::chart::ChartBuilder;
+use plotters::drawing::IntoDrawingArea;
+use plotters::element::{Circle, Rectangle, Text};
+use plotters::style::Color;
+use plotters::style::text_anchor::{HPos, VPos};
+
+use super::lines::places;
+use super::pen::{Area, CANVAS_WIDTH, Drawn, GREY, Pen, short_name, text, text_width};
+use super::table::mean_of_finite;
+
+/// Height given to a model.
+const BAR_PITCH: u32 = 84;
+
+/// Room for the numbers and the name of the axis.
+const BOTTOM: u32 = 96;
+
+/// Room above the first bar.
+const TOP: u32 = 16;
+
+/// Seconds beyond this, some thirty years, are not drawn.
+const LARGEST: f64 = 1e9;
+
+/// The epochs of one model.
+pub(super) struct Bar<'a> {
+    pub(super) name: &'a str,
+    pub(super) pen: Pen,
+    pub(super) seconds: Vec<f64>,
+}
+
+/// The plot as SVG, or nothing when no epoch was timed.
+pub(super) fn to_svg(mut bars: Vec<Bar>) -> Drawn<Option<String>> {
+    for bar in &mut bars {
+        bar.seconds.retain(|seconds| (0.0..=LARGEST).contains(seconds));
+    }
+    bars.retain(|bar| !bar.seconds.is_empty());
+    if bars.is_empty() {
+        return Ok(None);
+    }
+    let mut svg = String::new();
+    let size = (CANVAS_WIDTH, bars.len() as u32 * BAR_PITCH + BOTTOM + TOP);
+    let canvas = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+    draw(&canvas, &bars)?;
+    canvas.present()?;
+    drop(canvas);
+    Ok(Some(svg))
+}
+
+fn draw(canvas: &Area, bars: &[Bar]) -> Drawn {
+    let names: Vec<String> = bars.iter().map(|bar| short_name(bar.name)).collect();
+    let longest = bars.iter().flat_map(|bar| &bar.seconds).copied().fold(0.0, f64::max);
+    let end = if longest > 0.0 { longest } else { 1.0 };
+    let mut chart = ChartBuilder::on(canvas)
+        .margin_top(TOP)
+        .margin_right(220)
+        .margin_left(text_width(names.iter().map(|name| &**name)) + 24)
+        .x_label_area_size(BOTTOM)
+        .build_cartesian_2d(0.0..end * 1.02, 0.0..bars.len() as f64)?;
+    let x_places = places(end);
+    chart
+        .configure_mesh()
+        .disable_y_mesh()
+        .disable_y_axis()
+        .bold_line_style(GREY.mix(0.3).stroke_width(2))
+        .light_line_style(GREY.mix(0.0))
+        .axis_style(GREY.stroke_width(2))
+        .x_desc("seconds an epoch")
+        .x_labels(8)
+        .x_label_formatter(&|x| format!("{x:.x_places$}"))
+        .label_style(text(HPos::Left, VPos::Top))
+        .axis_desc_style(text(HPos::Left, VPos::Top))
+        .draw()?;
+
+    let plot = chart.plotting_area();
+    for (idx, (bar, name)) in bars.iter().zip(names).enumerate() {
+        let y = (bars.len() - idx) as f64 - 0.5;
+        let mean = mean_of_finite(&bar.seconds).unwrap_or(0.0);
+        let inside = bar.pen.colour.mix(0.45).filled();
+        plot.draw(&Rectangle::new([(0.0, y + 0.3), (mean, y - 0.3)], inside))?;
+        for &seconds in &bar.seconds {
+            plot.draw(&Circle::new((seconds, y), 8, bar.pen.fill()))?;
+        }
+        let (left, height) = chart.backend_coord(&(0.0, y));
+        canvas.draw(&Text::new(name, (left - 16, height), text(HPos::Right, VPos::Center)))?;
+        let last = bar.seconds.iter().copied().fold(mean, f64::max);
+        let (right, height) = chart.backend_coord(&(last, y));
+        let value = format!("{mean:.2} s");
+        canvas.draw(&Text::new(value, (right + 20, height), text(HPos::Left, VPos::Center)))?;
+    }
+    Ok(())
+}
