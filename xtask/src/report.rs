@@ -39,7 +39,7 @@ pub struct Curve {
 }
 
 /// Everything a page shows.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Report<'a> {
     /// The heading of the page.
     pub title: &'a str,
@@ -67,10 +67,11 @@ impl Report<'_> {
 
     /// The models in the order they are drawn: those of the table, then curves it does not have.
     fn models(&self) -> Vec<&str> {
-        let mut models: Vec<&str> = self.table.models.iter().map(|row| &*row.model).collect();
-        for curve in self.curves {
-            if !models.contains(&&*curve.model) {
-                models.push(&curve.model);
+        let mut models: Vec<&str> = Vec::new();
+        let rows = self.table.models.iter().map(|row| &*row.model);
+        for model in rows.chain(self.curves.iter().map(|curve| &*curve.model)) {
+            if !models.contains(&model) {
+                models.push(model);
             }
         }
         models

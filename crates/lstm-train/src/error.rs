@@ -1,6 +1,6 @@
 //! The error of this crate: what was being done, and what stood in the way.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The result of a fallible operation of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -49,4 +49,44 @@ pub enum Error {
         /// What came instead.
         got: String,
     },
+    /// The loss, a gradient or a weight is infinite or not a number.
+    #[error("{op}: step {step}: expected a finite {what}, got {got}")]
+    NotFinite {
+        /// The operation that stopped.
+        op: &'static str,
+        /// The training step, counted from 1.
+        step: u64,
+        /// What is not finite.
+        what: String,
+        /// Its value.
+        got: f64,
+    },
+    /// A checkpoint is damaged, or of another run than the one to resume.
+    #[error("{op}: {}: {what}: expected {expected}, got {got}", path.display())]
+    Checkpoint {
+        /// The operation that refused.
+        op: &'static str,
+        /// The checkpoint.
+        path: PathBuf,
+        /// Which part of it.
+        what: String,
+        /// What this run needs.
+        expected: String,
+        /// What the checkpoint holds.
+        got: String,
+    },
+    /// A layer or kernel refused.
+    #[error(transparent)]
+    Lstm(#[from] lstm_core::Error),
+    /// candle refused or failed.
+    #[error("candle: {0}")]
+    Candle(#[from] candle_core::Error),
+}
+
+impl Error {
+    /// An [`Error::Io`] for `path`, for use with `map_err`.
+    pub(crate) fn io(op: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |reason| Self::Io { op, path, reason }
+    }
 }

@@ -9,7 +9,7 @@ use plotters::style::text_anchor::{HPos, VPos};
 
 use super::lines::places;
 use super::pen::{Area, CANVAS_WIDTH, Drawn, GREY, Pen, short_name, text, text_width};
-use super::table::mean_of_finite;
+use super::table::{mean_of_finite, seconds};
 
 /// Height given to a model.
 const BAR_PITCH: u32 = 84;
@@ -23,19 +23,22 @@ const TOP: u32 = 16;
 /// Seconds beyond this, some thirty years, are not drawn.
 const LARGEST: f64 = 1e9;
 
-/// The epochs of one model.
+/// The axis goes on to here at least: ticks closer than this cannot be labelled.
+const SHORTEST_AXIS: f64 = 1e-6;
+
+/// The epochs of one model, in seconds.
 pub(super) struct Bar<'a> {
     pub(super) name: &'a str,
     pub(super) pen: Pen,
-    pub(super) seconds: Vec<f64>,
+    pub(super) epochs: Vec<f64>,
 }
 
 /// The plot as SVG, or nothing when no epoch was timed.
 pub(super) fn to_svg(mut bars: Vec<Bar>) -> Drawn<Option<String>> {
     for bar in &mut bars {
-        bar.seconds.retain(|seconds| (0.0..=LARGEST).contains(seconds));
+        bar.epochs.retain(|epoch| (0.0..=LARGEST).contains(epoch));
     }
-    bars.retain(|bar| !bar.seconds.is_empty());
+    bars.retain(|bar| !bar.epochs.is_empty());
     if bars.is_empty() {
         return Ok(None);
     }
@@ -50,11 +53,13 @@ pub(super) fn to_svg(mut bars: Vec<Bar>) -> Drawn<Option<String>> {
 
 fn draw(canvas: &Area, bars: &[Bar]) -> Drawn {
     let names: Vec<String> = bars.iter().map(|bar| short_name(bar.name)).collect();
-    let longest = bars.iter().flat_map(|bar| &bar.seconds).copied().fold(0.0, f64::max);
-    let end = if longest > 0.0 { longest } else { 1.0 };
+    let means: Vec<f64> =
+        bars.iter().map(|bar| mean_of_finite(&bar.epochs).unwrap_or(0.0)).collect();
+    let values: Vec<String> = means.iter().map(|&mean| seconds(mean) + " s").collect();
+    let end = bars.iter().flat_map(|bar| &bar.epochs).copied().fold(SHORTEST_AXIS, f64::max);
     let mut chart = ChartBuilder::on(canvas)
         .margin_top(TOP)
-        .margin_right(220)
+        .margin_right(text_width(values.iter().map(|value| &**value)) + 32)
         .margin_left(text_width(names.iter().map(|name| &**name)) + 24)
         .x_label_area_size(BOTTOM)
         .build_cartesian_2d(0.0..end * 1.02, 0.0..bars.len() as f64)?;
@@ -74,19 +79,18 @@ fn draw(canvas: &Area, bars: &[Bar]) -> Drawn {
         .draw()?;
 
     let plot = chart.plotting_area();
-    for (idx, (bar, name)) in bars.iter().zip(names).enumerate() {
+    let labels = names.into_iter().zip(values);
+    for (idx, ((bar, mean), (name, value))) in bars.iter().zip(means).zip(labels).enumerate() {
         let y = (bars.len() - idx) as f64 - 0.5;
-        let mean = mean_of_finite(&bar.seconds).unwrap_or(0.0);
         let inside = bar.pen.colour.mix(0.45).filled();
         plot.draw(&Rectangle::new([(0.0, y + 0.3), (mean, y - 0.3)], inside))?;
-        for &seconds in &bar.seconds {
-            plot.draw(&Circle::new((seconds, y), 8, bar.pen.fill()))?;
+        for &epoch in &bar.epochs {
+            plot.draw(&Circle::new((epoch, y), 8, bar.pen.fill()))?;
         }
         let (left, height) = chart.backend_coord(&(0.0, y));
         canvas.draw(&Text::new(name, (left - 16, height), text(HPos::Right, VPos::Center)))?;
-        let last = bar.seconds.iter().copied().fold(mean, f64::max);
+        let last = bar.epochs.iter().copied().fold(mean, f64::max);
         let (right, height) = chart.backend_coord(&(last, y));
-        let value = format!("{mean:.2} s");
         canvas.draw(&Text::new(value, (right + 20, height), text(HPos::Left, VPos::Center)))?;
     }
     Ok(())

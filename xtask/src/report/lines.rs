@@ -33,6 +33,10 @@ const MOST_DOTS: usize = 40;
 /// Values beyond this are not drawn: no loss is, and axes of such a span cannot be labelled.
 const LARGEST: f64 = 1e12;
 
+/// Values closer together than this part of their size (or of 1) count as level: rounding would
+/// otherwise swallow the distance between two ticks.
+const SHORTEST_AXIS: f64 = 1e-6;
+
 /// One line of a plot.
 pub(super) struct Line<'a> {
     pub(super) name: &'a str,
@@ -55,7 +59,7 @@ pub(super) struct LinePlot<'a> {
 
 impl LinePlot<'_> {
     /// The plot as SVG, or nothing when no point can be drawn.
-    pub(super) fn to_svg(mut self) -> Drawn<Option<String>> {
+    pub(super) fn into_svg(mut self) -> Drawn<Option<String>> {
         for line in &mut self.lines {
             line.points.retain(|&(x, y)| is_drawable(x) && is_drawable(y));
             line.points = thinned(&line.points);
@@ -80,7 +84,7 @@ impl LinePlot<'_> {
     }
 
     fn draw(&self, canvas: &Area, area: &Area) -> Drawn {
-        let limit_name = self.limit.map(|limit| format!("limit {}", decimal(limit, 1)));
+        let limit_name = self.limit.map(|limit| format!("limit {}", decimal(limit, 2)));
         let right = RIGHT.max(text_width(limit_name.iter().map(|name| &**name)) + 16);
         let (x_range, y_range) = (self.x_range(), self.y_range());
         let mut chart = ChartBuilder::on(area)
@@ -135,7 +139,9 @@ impl LinePlot<'_> {
         let (low, high) = values
             .chain(self.limit)
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), y| (low.min(y), high.max(y)));
-        let span = if high > low { high - low } else { low.abs().max(1.0) };
+        let largest = low.abs().max(high.abs());
+        let finest = SHORTEST_AXIS * largest.max(1.0);
+        let span = if high - low > finest { high - low } else { largest.max(1.0) };
         let floor = if low >= 0.0 { 0.0 } else { f64::NEG_INFINITY };
         (low - 0.06 * span).max(floor)..high + 0.06 * span
     }

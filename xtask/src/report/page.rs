@@ -21,7 +21,7 @@ pub(super) fn render(report: &Report) -> Result<String, ReportError> {
     )?;
     let validation = section(
         "Validation perplexity",
-        &format!("At the end of each epoch; lower is better. {}", report.table.limit_line()),
+        "At the end of each epoch; lower is better, down to the dashed limit where one is known.",
         validation_perplexity(report),
     )?;
     let seconds = section(
@@ -56,7 +56,7 @@ fn results(table: &Table) -> String {
     let headings: String = table.headings().iter().map(heading).collect();
     let best = table.best_test_ppl();
     let rows: String =
-        table.models.iter().map(|row| result_row(&table.cells(row), &best)).collect();
+        table.models.iter().map(|row| result_row(&table.cells(row), best.as_ref())).collect();
     let limit = escape(&table.limit_line());
     format!(
         "<section>\n<h2>Results</h2>\n<div class=\"wide\"><table>\n\
@@ -66,8 +66,8 @@ fn results(table: &Table) -> String {
     )
 }
 
-fn result_row(cells: &[String], best: &Option<String>) -> String {
-    let is_best = best.is_some() && cells.get(TEST_PPL) == best.as_ref();
+fn result_row(cells: &[String], best: Option<&String>) -> String {
+    let is_best = best.is_some() && cells.get(TEST_PPL) == best;
     let cell = |(column, text): (usize, &String)| match (column, escape(text)) {
         (0, text) => format!("<th scope=\"row\">{text}</th>"),
         (TEST_PPL, text) if is_best => {
@@ -100,7 +100,7 @@ fn training_loss(report: &Report) -> Drawn<Option<String>> {
         curve.train.iter().map(|&(step, loss)| (step as f64, loss)).collect()
     });
     let x_name = "training step";
-    LinePlot { x_name, y_name: "loss", lines, limit: None, x_from: 0.0, x_beyond: 0.0 }.to_svg()
+    LinePlot { x_name, y_name: "loss", lines, limit: None, x_from: 0.0, x_beyond: 0.0 }.into_svg()
 }
 
 fn validation_perplexity(report: &Report) -> Drawn<Option<String>> {
@@ -110,14 +110,14 @@ fn validation_perplexity(report: &Report) -> Drawn<Option<String>> {
     });
     let limit = report.table.limit();
     LinePlot { x_name: "epoch", y_name: "perplexity", lines, limit, x_from: 0.5, x_beyond: 0.5 }
-        .to_svg()
+        .into_svg()
 }
 
 fn epoch_seconds(report: &Report) -> Drawn<Option<String>> {
     let bar = |(idx, name)| {
         let rows = report.table.models.iter().filter(|row| row.model == name);
-        let seconds = rows.flat_map(|row| row.epoch_seconds.iter().copied()).collect();
-        Bar { name, pen: Pen::of_model(idx), seconds }
+        let epochs = rows.flat_map(|row| row.epoch_seconds.iter().copied()).collect();
+        Bar { name, pen: Pen::of_model(idx), epochs }
     };
     bars::to_svg(report.models().into_iter().enumerate().map(bar).collect())
 }

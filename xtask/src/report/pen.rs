@@ -53,7 +53,7 @@ const PALETTE: [RGBColor; 6] = [
 
 /// Stroke width, then dash and gap: a later stroke over an earlier one always leaves it visible.
 const STROKES: [(u32, Option<(i32, i32)>); 4] =
-    [(9, None), (7, None), (5, Some((24, 18))), (4, Some((12, 12)))];
+    [(9, None), (7, None), (5, Some((24, 18))), (4, Some((14, 14)))];
 
 /// How one line is drawn.
 #[derive(Clone, Copy)]

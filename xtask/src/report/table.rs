@@ -106,7 +106,7 @@ impl Table {
         let mut cells = vec![
             row.model.clone(),
             thousands(row.parameters),
-            decimal(mean_of_finite(&row.epoch_seconds).unwrap_or(f64::NAN), 2),
+            seconds(mean_of_finite(&row.epoch_seconds).unwrap_or(f64::NAN)),
             decimal(valid_loss, 4),
             decimal(valid_loss.exp(), 2),
             decimal(row.test_loss, 4),
@@ -132,6 +132,11 @@ pub(super) fn decimal(value: f64, places: usize) -> String {
     } else {
         format!("{value:.places$}")
     }
+}
+
+/// Seconds, with more places when there are next to none.
+pub(super) fn seconds(value: f64) -> String {
+    decimal(value, if value < 0.1 { 4 } else { 2 })
 }
 
 /// The mean of the finite values, when there is one.

@@ -1,0 +1,114 @@
+//! Metrics as JSON lines, one object a line.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// One line of `metrics.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub enum Metric {
+    /// The mean over the steps since the last such line.
+    Train {
+        /// The training step, counted from 1 over all epochs.
+        step: u64,
+        /// The epoch, counted from 1.
+        epoch: usize,
+        /// The mean cross-entropy in nats.
+        loss: f64,
+        /// e^loss.
+        perplexity: f64,
+        /// Words predicted in a second.
+        words_per_second: f64,
+    },
+    /// The validation data after an epoch.
+    Valid {
+        /// The training step, counted from 1 over all epochs.
+        step: u64,
+        /// The epoch, counted from 1.
+        epoch: usize,
+        /// The mean cross-entropy in nats.
+        loss: f64,
+        /// e^loss.
+        perplexity: f64,
+        /// Seconds of training in the epoch.
+        seconds: f64,
+    },
+    /// The test data after the last epoch.
+    Test {
+        /// The training step, counted from 1 over all epochs.
+        step: u64,
+        /// The mean cross-entropy in nats.
+        loss: f64,
+        /// e^loss.
+        perplexity: f64,
+    },
+}
+
+impl Metric {
+    /// The training step after which the line was written.
+    pub fn step(&self) -> u64 {
+        match self {
+            Self::Train { step, .. } | Self::Valid { step, .. } | Self::Test { step, .. } => *step,
+        }
+    }
+}
+
+/// The metrics file of a run, open for appending.
+#[derive(Debug)]
+pub(crate) struct MetricsFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl MetricsFile {
+    /// Opens the file with the lines that `keep` accepts, and no other; a torn last line goes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub(crate) fn open(path: &Path, keep: impl Fn(&Metric) -> bool) -> Result<Self> {
+        let kept: Vec<Metric> = read(path)?.into_iter().filter(keep).collect();
+        let mut text = String::new();
+        for metric in &kept {
+            text.push_str(&line(path, metric)?);
+        }
+        lstm_core::write_atomic(path, text.as_bytes())?;
+        let file = OpenOptions::new().append(true).open(path);
+        let file = file.map_err(Error::io("open metrics", path))?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    /// Appends one line.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub(crate) fn write(&mut self, metric: &Metric) -> Result<()> {
+        let line = line(&self.path, metric)?;
+        self.file.write_all(line.as_bytes()).map_err(Error::io("write metrics", &self.path))
+    }
+}
+
+fn line(path: &Path, metric: &Metric) -> Result<String> {
+    let io = |error: serde_json::Error| Error::io("write metrics", path)(error.into());
+    Ok(serde_json::to_string(metric).map_err(io)? + "\n")
+}
+
+/// Reads a metrics file up to its first line that is not whole; no file is an empty one.
+///
+/// # Errors
+///
+/// [`Error::Io`].
+pub fn read(path: &Path) -> Result<Vec<Metric>> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Error::io("read metrics", path)(error)),
+    };
+    Ok(text.lines().map_while(|line| serde_json::from_str(line).ok()).collect())
+}

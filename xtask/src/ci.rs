@@ -1,0 +1,57 @@
+//! `ci`: everything that continuous integration checks, in timed sections.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use xshell::{Shell, cmd};
+
+/// The command that the README gives for running the tests.
+const TEST_COMMAND: &str = "cargo test --workspace";
+
+pub fn run() -> Result<ExitCode> {
+    let sh = Shell::new()?;
+    sh.change_dir(crate::tidy::root());
+    let started = Instant::now();
+    section("format", || Ok(cmd!(sh, "cargo fmt --all --check").run()?))?;
+    section("tidy", crate::tidy::check)?;
+    section("clippy", || {
+        Ok(cmd!(sh, "cargo clippy --workspace --all-targets --locked -- -D warnings").run()?)
+    })?;
+    section("test", || {
+        let readme = sh.read_file("README.md")?;
+        ensure!(readme.contains(TEST_COMMAND), "README.md does not give `{TEST_COMMAND}`");
+        let words: Vec<&str> = TEST_COMMAND.split(' ').skip(1).collect();
+        Ok(cmd!(sh, "cargo {words...}").run()?)
+    })?;
+    section("without candle", || {
+        let tree = cmd!(sh, "cargo tree -p lstm-hand --no-default-features -e normal").read()?;
+        ensure!(!tree.contains("candle"), "lstm-hand without default features depends on candle");
+        cmd!(sh, "cargo clippy -p lstm-core -p lstm-hand --no-default-features --all-targets -- -D warnings")
+            .run()?;
+        Ok(cmd!(sh, "cargo test -p lstm-core -p lstm-hand --no-default-features").run()?)
+    })?;
+    section("documentation", || {
+        let _strict = sh.push_env("RUSTDOCFLAGS", "-D warnings");
+        Ok(cmd!(sh, "cargo doc --workspace --no-deps").run()?)
+    })?;
+    section("examples", || {
+        for example in crate::tidy::examples()? {
+            cmd!(sh, "cargo run --quiet -p examples --example {example}").run()?;
+        }
+        Ok(())
+    })?;
+    section("package", || {
+        Ok(cmd!(sh, "cargo package --workspace --no-verify --allow-dirty").run()?)
+    })?;
+    println!("ci passed in {:.0} s", started.elapsed().as_secs_f64());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn section(name: &str, body: impl FnOnce() -> Result<()>) -> Result<()> {
+    println!("== {name}");
+    let started = Instant::now();
+    body()?;
+    println!("== {name}: {:.1} s", started.elapsed().as_secs_f64());
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! `cargo xtask`: experiments, measurements and checks, one file a command.
+#![forbid(unsafe_code)]
+
+mod compare;
+mod progress;
+mod recipe;
+mod report;
+
+mod bench;
+mod conformance;
+
+mod ci;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// Experiments, measurements and checks of the lstm crates.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train the four models on one recipe and compare them in a table and a report.
+    Compare(compare::Args),
+    /// Run every fixture of a folder through every implementation.
+    Conformance(conformance::Args),
+    /// Time the hand-written layer against candle's, in one interleaved run.
+    Bench(bench::Args),
+    /// Everything that continuous integration checks.
+    Ci,
+    /// What the compiler cannot check about the source tree.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let outcome = match Cli::parse().command {
+        Command::Compare(args) => compare::run(&args),
+        Command::Conformance(args) => conformance::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Ci => ci::run(),
+        Command::Tidy => tidy::run(),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
