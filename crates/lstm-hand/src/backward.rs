@@ -148,30 +148,33 @@ fn scan<E: Element>(
     for nth in (0..n_steps).rev() {
         let step_idx = sequence.step(nth);
         let dz = &mut dz[4 * step_len * step_idx..][..4 * step_len];
-        vectorized(|| {
-            for row in 0..batch {
-                let units = row * hidden..(row + 1) * hidden;
-                let dz = &mut dz[4 * units.start..4 * units.end];
-                if !sequence.is_valid(step_idx, row) {
-                    dz.fill(E::ZERO);
-                    continue;
+        vectorized(
+            #[inline(always)]
+            || {
+                for row in 0..batch {
+                    let units = row * hidden..(row + 1) * hidden;
+                    let dz = &mut dz[4 * units.start..4 * units.end];
+                    if !sequence.is_valid(step_idx, row) {
+                        dz.fill(E::ZERO);
+                        continue;
+                    }
+                    let at = |step_idx: usize| step_len * step_idx + row * hidden;
+                    let dh = &mut dh[units.clone()];
+                    if let Some(dy) = of_outputs.output {
+                        let dy = &dy[at(step_idx)..][..hidden];
+                        dh.iter_mut().zip(dy).for_each(|(dh, &dy)| *dh += dy);
+                    }
+                    let gates = &tape.gates[4 * at(step_idx)..][..4 * hidden];
+                    let c = &tape.cells[at(step_idx)..][..hidden];
+                    let c_before = match (sequence.is_first(step_idx, row), &sequence.initial) {
+                        (true, Some(state)) => &state.c[units.clone()],
+                        (true, None) => &zeros,
+                        (false, _) => &tape.cells[at(sequence.step_before(step_idx))..][..hidden],
+                    };
+                    backward_row(gates, c_before, c, dh, &mut dc[units], dz);
                 }
-                let at = |step_idx: usize| step_len * step_idx + row * hidden;
-                let dh = &mut dh[units.clone()];
-                if let Some(dy) = of_outputs.output {
-                    let dy = &dy[at(step_idx)..][..hidden];
-                    dh.iter_mut().zip(dy).for_each(|(dh, &dy)| *dh += dy);
-                }
-                let gates = &tape.gates[4 * at(step_idx)..][..4 * hidden];
-                let c = &tape.cells[at(step_idx)..][..hidden];
-                let c_before = match (sequence.is_first(step_idx, row), &sequence.initial) {
-                    (true, Some(state)) => &state.c[units.clone()],
-                    (true, None) => &zeros,
-                    (false, _) => &tape.cells[at(sequence.step_before(step_idx))..][..hidden],
-                };
-                backward_row(gates, c_before, c, dh, &mut dc[units], dz);
-            }
-        });
+            },
+        );
         let dz = MatrixRef::new(dz, batch, 4 * hidden)?;
         matmul(MatrixMut::new(dh_before, batch, hidden)?, dz, v)?; // (12)
         for row in 0..batch {

@@ -87,20 +87,23 @@ fn scan<E: Element>(
         }
         let cells = &mut tape.cells[step_len * step_idx..][..step_len];
         let y = &mut output[step_len * step_idx..][..step_len];
-        vectorized(|| {
-            for row in 0..batch {
-                let units = row * hidden..(row + 1) * hidden;
-                if !sequence.is_valid(step_idx, row) {
-                    y[units].fill(E::ZERO);
-                    continue;
+        vectorized(
+            #[inline(always)]
+            || {
+                for row in 0..batch {
+                    let units = row * hidden..(row + 1) * hidden;
+                    if !sequence.is_valid(step_idx, row) {
+                        y[units].fill(E::ZERO);
+                        continue;
+                    }
+                    let gates = &mut z[4 * units.start..4 * units.end];
+                    let (c_now, h_now) = (&mut cells[units.clone()], &mut y[units.clone()]);
+                    forward_row(gates, &last.c[units.clone()], c_now, h_now);
+                    last.c[units.clone()].copy_from_slice(c_now);
+                    last.h[units].copy_from_slice(h_now);
                 }
-                let gates = &mut z[4 * units.start..4 * units.end];
-                let (c_now, h_now) = (&mut cells[units.clone()], &mut y[units.clone()]);
-                forward_row(gates, &last.c[units.clone()], c_now, h_now);
-                last.c[units.clone()].copy_from_slice(c_now);
-                last.h[units].copy_from_slice(h_now);
-            }
-        });
+            },
+        );
     }
     Ok(())
 }

@@ -43,13 +43,17 @@ impl<E: Element> Stream<E> {
         let u = self.weights.get(Parameter::WeightIh);
         let v = self.weights.get(Parameter::WeightHh);
         let LstmState { h, c } = &mut self.state;
-        vectorized(|| {
-            let rows = u.chunks_exact(config.input_size).zip(v.chunks_exact(config.hidden_size));
-            for ((z, bias), (u, v)) in self.gates.iter_mut().zip(&self.bias).zip(rows) {
-                *z = *bias + dot(u, x) + dot(v, h);
-            }
-            forward_row(&mut self.gates, c, &mut self.cell, h);
-        });
+        vectorized(
+            #[inline(always)]
+            || {
+                let rows =
+                    u.chunks_exact(config.input_size).zip(v.chunks_exact(config.hidden_size));
+                for ((z, bias), (u, v)) in self.gates.iter_mut().zip(&self.bias).zip(rows) {
+                    *z = *bias + dot(u, x) + dot(v, h);
+                }
+                forward_row(&mut self.gates, c, &mut self.cell, h);
+            },
+        );
         c.copy_from_slice(&self.cell);
         Ok(h)
     }

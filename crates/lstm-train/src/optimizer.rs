@@ -164,15 +164,18 @@ struct Update {
 
 impl Update {
     fn apply(self, theta: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) {
-        vectorized(|| {
-            for (((theta, &g), m), v) in theta.iter_mut().zip(g).zip(m).zip(v) {
-                let g = g * self.scale;
-                *m = self.beta1 * *m + (1.0 - self.beta1) * g;
-                *v = self.beta2 * *v + (1.0 - self.beta2) * (g * g);
-                let denominator = v.sqrt() * self.root_scale + self.epsilon;
-                *theta = *theta * self.keep - self.rate * *m / denominator;
-            }
-        });
+        vectorized(
+            #[inline(always)]
+            || {
+                for (((theta, &g), m), v) in theta.iter_mut().zip(g).zip(m).zip(v) {
+                    let g = g * self.scale;
+                    *m = self.beta1 * *m + (1.0 - self.beta1) * g;
+                    *v = self.beta2 * *v + (1.0 - self.beta2) * (g * g);
+                    let denominator = v.sqrt() * self.root_scale + self.epsilon;
+                    *theta = *theta * self.keep - self.rate * *m / denominator;
+                }
+            },
+        );
     }
 }
 

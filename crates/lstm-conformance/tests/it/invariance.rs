@@ -8,8 +8,8 @@ use lstm_candle::CandleLstm;
 use lstm_conformance::{Case, random_case};
 use lstm_core::variables::seeded;
 use lstm_core::{
-    LayerPlace, Lengths, Lstm, LstmConfig, LstmLayer, LstmState, LstmStep, Mode, Result, SeqOptions,
-    SeqOutput,
+    LayerPlace, Lengths, Lstm, LstmConfig, LstmLayer, LstmState, LstmStep, Mode, Result,
+    SeqOptions, SeqOutput,
 };
 use lstm_hand::HandLstm;
 use proptest::prelude::*;
@@ -37,7 +37,8 @@ fn run(lstm: &dyn Lstm, case: &Case) -> SeqOutput {
 fn close(one: &Tensor, other: &Tensor) {
     assert_eq!(one.dims(), other.dims());
     let difference = one.sub(other).unwrap().abs().unwrap().flatten_all().unwrap();
-    let largest = difference.max(0).unwrap().to_dtype(DType::F64).unwrap().to_scalar::<f64>().unwrap();
+    let largest =
+        difference.max(0).unwrap().to_dtype(DType::F64).unwrap().to_scalar::<f64>().unwrap();
     let allowed = if one.dtype() == DType::F64 { REORDERED } else { 1e-5 };
     assert!(largest <= allowed, "differ by {largest:e}");
 }

@@ -66,7 +66,10 @@ fn wrong_states_with_and_without_lengths() {
                 let mut state = lstm.zero_state(2).unwrap();
                 change(&mut state);
                 let initial = Some(&state);
-                lstm.seq(&zeros(&[5, 2, 3]), &SeqOptions { initial, lengths, ..SeqOptions::default() })
+                lstm.seq(
+                    &zeros(&[5, 2, 3]),
+                    &SeqOptions { initial, lengths, ..SeqOptions::default() },
+                )
             }
         };
         refused(with(|s| s.h = s.h.squeeze(0).unwrap().get(0).unwrap()), &["shape of state h"]);
@@ -112,7 +115,8 @@ fn build_refuses<L: LstmLayer + 'static>() {
             tensors.remove(name);
             tensors.extend(replacement.map(|tensor| (name.to_owned(), tensor)));
             let vb = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
-            let error = L::build(&LstmConfig::new(3, 4), LayerPlace::default(), vb).map(drop).unwrap_err();
+            let error =
+                L::build(&LstmConfig::new(3, 4), LayerPlace::default(), vb).map(drop).unwrap_err();
             assert!(error.to_string().contains(name), "{error}");
         }
     }
@@ -129,7 +133,12 @@ fn wrong_wrappers() {
     let variables = VarMap::new();
     let vb = || seeded(&variables, 1, DType::F32, &Device::Cpu);
     let layer = |input, hidden, place| {
-        HandLstm::build(&LstmConfig::new(input, hidden), place, vb().pp(format!("{input} {hidden}"))).unwrap()
+        HandLstm::build(
+            &LstmConfig::new(input, hidden),
+            place,
+            vb().pp(format!("{input} {hidden}")),
+        )
+        .unwrap()
     };
     let (a, b) = (layer(3, 4, LayerPlace::forward(0)), layer(3, 5, LayerPlace::reverse(0)));
     let error = |result: Result<()>| result.unwrap_err().to_string();

@@ -46,16 +46,19 @@ pub fn cross_entropy<E: Element>(logits: &mut [E], targets: &[u32]) -> Result<Ve
 }
 
 fn row_loss<E: Element>(row: &mut [E], target: usize, scale: E) -> E {
-    vectorized(|| {
-        let max = row.iter().fold(row[0], |max, &value| if value > max { value } else { max });
-        let target_shifted = row[target] - max;
-        row.iter_mut().for_each(|value| *value = exp_nonpositive(*value - max));
-        let sum = lane_sum(row);
-        let factor = scale / sum;
-        row.iter_mut().for_each(|value| *value *= factor);
-        row[target] -= scale;
-        sum.ln() - target_shifted
-    })
+    vectorized(
+        #[inline(always)]
+        || {
+            let max = row.iter().fold(row[0], |max, &value| if value > max { value } else { max });
+            let target_shifted = row[target] - max;
+            row.iter_mut().for_each(|value| *value = exp_nonpositive(*value - max));
+            let sum = lane_sum(row);
+            let factor = scale / sum;
+            row.iter_mut().for_each(|value| *value *= factor);
+            row[target] -= scale;
+            sum.ln() - target_shifted
+        },
+    )
 }
 
 /// The sum in sixteen interleaved partial sums: a fixed order that vectorises and rounds less.

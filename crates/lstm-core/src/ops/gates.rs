@@ -18,6 +18,11 @@ const _: () = {
     assert!(matches!(order[G], Gate::Candidate) && matches!(order[O], Gate::Output));
 };
 
+/// The units that are computed together: arrays of this length live in vector registers.
+const LANES: usize = 16;
+
+type Lanes<E> = [E; LANES];
+
 /// One row forward, eq. (1) to (6) after the products.
 ///
 /// - `gates`: `[4H]`, z on entry, the activated i, f, g, o on return;
@@ -27,17 +32,32 @@ const _: () = {
 /// Only as many units are computed as every slice has room for; callers check shapes once a run.
 #[inline(always)]
 pub fn forward_row<E: Element>(gates: &mut [E], c_before: &[E], c: &mut [E], h: &mut [E]) {
-    let hidden = h.len().min(gates.len() / 4);
-    let [i, f, g, o] = blocks_mut(gates, hidden);
-    let state = c_before.iter().zip(c).zip(h);
-    let activated = i.iter_mut().zip(f).zip(g).zip(o);
-    for ((((i, f), g), o), ((&c_before, c), h)) in activated.zip(state) {
-        *i = sigmoid(*i); // (1)
-        *f = sigmoid(*f); // (2)
-        *g = tanh(*g); // (3)
-        *o = sigmoid(*o); // (4)
-        *c = *f * c_before + *i * *g; // (5)
-        *h = *o * tanh(*c); // (6)
+    let hidden = (gates.len() / 4).min(c_before.len()).min(c.len()).min(h.len());
+    let mut start = 0;
+    while start < hidden {
+        let n = LANES.min(hidden - start);
+        let at = |gate: usize| gate * hidden + start;
+        let mut i = load(&gates[at(I)..], n);
+        let mut f = load(&gates[at(F)..], n);
+        let mut g = load(&gates[at(G)..], n);
+        let mut o = load(&gates[at(O)..], n);
+        let mut cell = load(&c_before[start..], n);
+        let mut output = [E::ZERO; LANES];
+        for k in 0..LANES {
+            i[k] = sigmoid(i[k]); // (1)
+            f[k] = sigmoid(f[k]); // (2)
+            g[k] = tanh(g[k]); // (3)
+            o[k] = sigmoid(o[k]); // (4)
+            cell[k] = f[k] * cell[k] + i[k] * g[k]; // (5)
+            output[k] = o[k] * tanh(cell[k]); // (6)
+        }
+        store(&mut gates[at(I)..], &i, n);
+        store(&mut gates[at(F)..], &f, n);
+        store(&mut gates[at(G)..], &g, n);
+        store(&mut gates[at(O)..], &o, n);
+        store(&mut c[start..], &cell, n);
+        store(&mut h[start..], &output, n);
+        start += LANES;
     }
 }
 
@@ -59,39 +79,58 @@ pub fn backward_row<E: Element>(
     dc: &mut [E],
     dz: &mut [E],
 ) {
-    let hidden = dh.len().min(gates.len() / 4).min(dz.len() / 4);
-    let [i, f, g, o] = blocks(gates, hidden);
-    let [dz_i, dz_f, dz_g, dz_o] = blocks_mut(dz, hidden);
-    let activated = i.iter().zip(f).zip(g).zip(o);
-    let state = c_before.iter().zip(c).zip(dh).zip(dc);
-    let result = dz_i.iter_mut().zip(dz_f).zip(dz_g).zip(dz_o);
-    for (((((&i, &f), &g), &o), (((&c_before, &c), &dh), dc)), (((dz_i, dz_f), dz_g), dz_o)) in
-        activated.zip(state).zip(result)
-    {
-        let tanh_c = tanh(c);
-        let d_o = dh * tanh_c; // (7)
-        let d_c = *dc + dh * o * (E::ONE - tanh_c * tanh_c); // (8)
-        let (d_i, d_f, d_g) = (d_c * g, d_c * c_before, d_c * i); // (9)
-        *dz_i = d_i * i * (E::ONE - i); // (10)
-        *dz_f = d_f * f * (E::ONE - f);
-        *dz_g = d_g * (E::ONE - g * g);
-        *dz_o = d_o * o * (E::ONE - o);
-        *dc = d_c * f; // (11)
+    let room = c_before.len().min(c.len()).min(dh.len()).min(dc.len());
+    let hidden = room.min(gates.len() / 4).min(dz.len() / 4);
+    let mut start = 0;
+    while start < hidden {
+        let n = LANES.min(hidden - start);
+        let at = |gate: usize| gate * hidden + start;
+        let mut i = load(&gates[at(I)..], n);
+        let mut f = load(&gates[at(F)..], n);
+        let mut g = load(&gates[at(G)..], n);
+        let mut o = load(&gates[at(O)..], n);
+        let before = load(&c_before[start..], n);
+        let cell = load(&c[start..], n);
+        let d_h = load(&dh[start..], n);
+        let mut d_cell = load(&dc[start..], n);
+        for k in 0..LANES {
+            let tanh_c = tanh(cell[k]);
+            let d_o = d_h[k] * tanh_c; // (7)
+            let d_c = d_cell[k] + d_h[k] * o[k] * (E::ONE - tanh_c * tanh_c); // (8)
+            let (d_i, d_f, d_g) = (d_c * g[k], d_c * before[k], d_c * i[k]); // (9)
+            d_cell[k] = d_c * f[k]; // (11)
+            i[k] = d_i * i[k] * (E::ONE - i[k]); // (10)
+            f[k] = d_f * f[k] * (E::ONE - f[k]);
+            g[k] = d_g * (E::ONE - g[k] * g[k]);
+            o[k] = d_o * o[k] * (E::ONE - o[k]);
+        }
+        store(&mut dz[at(I)..], &i, n);
+        store(&mut dz[at(F)..], &f, n);
+        store(&mut dz[at(G)..], &g, n);
+        store(&mut dz[at(O)..], &o, n);
+        store(&mut dc[start..], &d_cell, n);
+        start += LANES;
     }
 }
 
+/// The first `n` numbers of `from`, and zeros.
 #[inline(always)]
-fn blocks<E>(gates: &[E], hidden: usize) -> [&[E]; 4] {
-    let (i, rest) = gates.split_at(hidden);
-    let (f, rest) = rest.split_at(hidden);
-    let (g, o) = rest.split_at(hidden);
-    [i, f, g, &o[..hidden]]
+fn load<E: Element>(from: &[E], n: usize) -> Lanes<E> {
+    let mut lanes = [E::ZERO; LANES];
+    if n == LANES {
+        lanes.copy_from_slice(&from[..LANES]);
+    } else {
+        lanes[..n].copy_from_slice(&from[..n]);
+    }
+    lanes
 }
 
+/// Writes the first `n` lanes to `to`.
 #[inline(always)]
-fn blocks_mut<E>(gates: &mut [E], hidden: usize) -> [&mut [E]; 4] {
-    let (i, rest) = gates.split_at_mut(hidden);
-    let (f, rest) = rest.split_at_mut(hidden);
-    let (g, o) = rest.split_at_mut(hidden);
-    [i, f, g, &mut o[..hidden]]
+fn store<E: Element>(to: &mut [E], lanes: &Lanes<E>, n: usize) {
+    if n == LANES {
+        to[..LANES].copy_from_slice(lanes);
+    } else {
+        to[..n].copy_from_slice(&lanes[..n]);
+    }
 }

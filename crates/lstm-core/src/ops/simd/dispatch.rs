@@ -2,9 +2,10 @@
 
 /// Calls `body` compiled for the widest instruction set detected at run time.
 ///
-/// `body` should be a closure over a plain loop whose callees are `#[inline(always)]`; the compiler
-/// vectorises it once for each instruction set, and detection picks one of the copies.
-#[inline]
+/// `body` has to be a closure marked `#[inline(always)]` over a plain loop whose callees are marked so too:
+/// the compiler then vectorises it once for each instruction set, and detection picks one of the copies.
+/// What is not inlined is compiled for the lowest instruction set, once.
+#[inline(always)]
 pub fn vectorized<R>(body: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(body)
 }
