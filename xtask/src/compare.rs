@@ -21,6 +21,7 @@ use crate::report::{Curve, ModelRow, Report, Table};
 
 /// Train the four models on one recipe and compare them in a table and a report.
 #[derive(Debug, clap::Args)]
+#[command(args_override_self = true)]
 pub struct Args {
     /// Folder with train.txt, valid.txt and test.txt, one sentence a line; the embedded language where
     /// absent.

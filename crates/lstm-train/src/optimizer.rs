@@ -265,7 +265,8 @@ mod tests {
             candle.backward_step(&loss(&theirs)?)?;
         }
         for (ours, theirs) in ours.to_vec1::<f32>()?.iter().zip(theirs.to_vec1::<f32>()?) {
-            assert!((ours - theirs).abs() < 2e-6, "{ours} {theirs}");
+            // Fifty steps of 0.05, each rounded to f32 in another order.
+            assert!((ours - theirs).abs() < 2e-5, "{ours} {theirs}");
         }
         Ok(())
     }
