@@ -6,6 +6,8 @@ use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 
 use safetensors::Dtype;
 
+use crate::ops::simd::product::{LaneCount, Product};
+
 mod sealed {
     pub trait Sealed {}
     impl Sealed for f32 {}
@@ -70,6 +72,13 @@ pub trait Element:
     /// tanh x for |x| < 0.625.
     fn tanh_small(self) -> Self;
 
+    /// Runs a product with the widest vectors of this processor.
+    #[doc(hidden)]
+    fn product(product: Product<'_, Self>);
+    /// The elements of the widest vector of this processor.
+    #[doc(hidden)]
+    fn lane_count(question: LaneCount<Self>) -> usize;
+
     /// Appends the value's little-endian bytes.
     fn write_le(self, bytes: &mut Vec<u8>);
     /// Reads the value from little-endian bytes; `None` where the count is wrong.
@@ -102,6 +111,13 @@ macro_rules! common {
         #[inline(always)]
         fn is_finite(self) -> bool {
             self.is_finite()
+        }
+        #[inline]
+        fn product(product: Product<'_, Self>) {
+            pulp::Arch::new().dispatch(product);
+        }
+        fn lane_count(question: LaneCount<Self>) -> usize {
+            pulp::Arch::new().dispatch(question)
         }
         fn write_le(self, bytes: &mut Vec<u8>) {
             bytes.extend_from_slice(&self.to_le_bytes());

@@ -1,6 +1,7 @@
 //! The tensor operations as slice kernels: slices in, slices out, no framework, f32 and f64.
 //!
 //! - [`matmul`]: matrix products over checked views.
+//! - [`panels`]: a recurrent matrix packed once for the product of every step.
 //! - [`activation`]: σ, tanh and e^x as vectorisable code with stated error.
 //! - [`gates`]: the pointwise half of a step, forward eq. (1) to (6) and backward eq. (7) to (11).
 //! - [`cross_entropy`]: softmax cross-entropy and its gradient in one pass over the logits.
@@ -11,6 +12,7 @@ pub mod activation;
 pub mod cross_entropy;
 pub mod gates;
 pub mod matmul;
-mod simd;
+pub mod panels;
+pub(crate) mod simd;
 
 pub use simd::dispatch::vectorized;

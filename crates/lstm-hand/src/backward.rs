@@ -3,15 +3,19 @@
 //! ```text
 //! for t against time order:
 //!     dz_t, dc from dh + dy_t     eq. (7) to (11), fused
-//!     dh = dz_t V                 eq. (12), one product a step
+//!     dh = dz_t V                 eq. (12), one product a step, V packed once
 //! dU = dZᵀ X,  dV = dZᵀ H_before, db = Σ dZ,  dX = dZ U      eq. (12), (13), all steps at once
 //! ```
 
 use lstm_core::ops::gates::backward_row;
 use lstm_core::ops::matmul::{MatrixMut, MatrixRef, matmul, matmul_add, sum_rows};
+use lstm_core::ops::panels::Panels;
 use lstm_core::ops::vectorized;
 use lstm_core::{Direction, Element, Result, SeqDims};
 
+use rayon::prelude::*;
+
+use crate::forward::chunk_rows;
 use crate::sequence::check_len;
 use crate::{Sequence, Tape};
 
@@ -51,8 +55,8 @@ pub struct BackwardScratch<E> {
     /// The gradient of the current h and c: `[B, H]` each.
     dh: Vec<E>,
     dc: Vec<E>,
-    /// dz_t V: `[B, H]`.
-    dh_before: Vec<E>,
+    /// V packed for this run.
+    panels: Panels<E>,
     /// dz of each row's first step: `[B, 4H]`.
     dz_first: Vec<E>,
     /// x with zeros for padding, so that junk there does not meet dz = 0: `[T, B, I]`, or empty.
@@ -129,7 +133,8 @@ fn check<E: Element>(
     Ok(())
 }
 
-/// Fills `scratch.dz`, and leaves dh₀ and dc₀ in `scratch.dh` and `scratch.dc`.
+/// Fills `scratch.dz`, and leaves dh₀ and dc₀ in `scratch.dh` and `scratch.dc`; every chunk of rows on a
+/// thread of its own.
 fn scan<E: Element>(
     sequence: &Sequence<'_, E>,
     tape: &Tape<E>,
@@ -139,53 +144,104 @@ fn scan<E: Element>(
     let SeqDims { n_steps, batch, hidden, .. } = sequence.dims;
     let step_len = batch * hidden;
     let zeros = vec![E::ZERO; hidden];
-    let v = MatrixRef::new(sequence.weights.w_hh, 4 * hidden, hidden)?;
-    let BackwardScratch { dz, dh, dc, dh_before, .. } = scratch;
+    let BackwardScratch { dz, dh, dc, panels, .. } = scratch;
     dz.resize(4 * step_len * n_steps, E::ZERO);
-    dh_before.resize(step_len, E::ZERO);
     start(dh, of_outputs.h, step_len);
     start(dc, of_outputs.c, step_len);
-    for nth in (0..n_steps).rev() {
-        let step_idx = sequence.step(nth);
-        let dz = &mut dz[4 * step_len * step_idx..][..4 * step_len];
-        vectorized(
-            #[inline(always)]
-            || {
-                for row in 0..batch {
-                    let units = row * hidden..(row + 1) * hidden;
-                    let dz = &mut dz[4 * units.start..4 * units.end];
-                    if !sequence.is_valid(step_idx, row) {
-                        dz.fill(E::ZERO);
-                        continue;
-                    }
-                    let at = |step_idx: usize| step_len * step_idx + row * hidden;
-                    let dh = &mut dh[units.clone()];
-                    if let Some(dy) = of_outputs.output {
-                        let dy = &dy[at(step_idx)..][..hidden];
-                        dh.iter_mut().zip(dy).for_each(|(dh, &dy)| *dh += dy);
-                    }
-                    let gates = &tape.gates[4 * at(step_idx)..][..4 * hidden];
-                    let c = &tape.cells[at(step_idx)..][..hidden];
-                    let c_before = match (sequence.is_first(step_idx, row), &sequence.initial) {
-                        (true, Some(state)) => &state.c[units.clone()],
-                        (true, None) => &zeros,
-                        (false, _) => &tape.cells[at(sequence.step_before(step_idx))..][..hidden],
-                    };
-                    backward_row(gates, c_before, c, dh, &mut dc[units], dz);
-                }
-            },
-        );
-        let dz = MatrixRef::new(dz, batch, 4 * hidden)?;
-        matmul(MatrixMut::new(dh_before, batch, hidden)?, dz, v)?; // (12)
-        for row in 0..batch {
-            // The state of a padded step passes through, and its gradient with it.
-            if sequence.is_valid(step_idx, row) {
-                let units = row * hidden..(row + 1) * hidden;
-                dh[units.clone()].copy_from_slice(&dh_before[units]);
+    panels.pack_units(sequence.weights.w_hh, hidden)?;
+    let rows = chunk_rows(batch);
+    let states = dh.chunks_mut(rows * hidden).zip(dc.chunks_mut(rows * hidden));
+    let mut chunks: Vec<Chunk<'_, E>> = states
+        .enumerate()
+        .map(|(k, (dh, dc))| Chunk { first_row: k * rows, dh, dc, dz: Vec::new() })
+        .collect();
+    for step in dz.chunks_mut(4 * step_len) {
+        for (chunk, dz) in chunks.iter_mut().zip(step.chunks_mut(4 * rows * hidden)) {
+            chunk.dz.push(dz);
+        }
+    }
+    let read = Read { sequence, tape, output: of_outputs.output, zeros: &zeros };
+    chunks.into_par_iter().try_for_each(|chunk| chunk.scan(&read, panels))
+}
+
+/// What every chunk reads.
+struct Read<'a, E> {
+    sequence: &'a Sequence<'a, E>,
+    tape: &'a Tape<E>,
+    /// dy: `[T, B, H]`.
+    output: Option<&'a [E]>,
+    /// `[H]`.
+    zeros: &'a [E],
+}
+
+impl<E: Element> Read<'_, E> {
+    /// The first unit of a row at a step, in `[T, B, H]`.
+    #[inline(always)]
+    fn at(&self, step_idx: usize, row: usize) -> usize {
+        (step_idx * self.sequence.dims.batch + row) * self.sequence.dims.hidden
+    }
+
+    /// c_{t-1} of a row.
+    #[inline(always)]
+    fn cell_before(&self, step_idx: usize, row: usize) -> &[E] {
+        let hidden = self.sequence.dims.hidden;
+        match (self.sequence.is_first(step_idx, row), &self.sequence.initial) {
+            (true, Some(state)) => &state.c[row * hidden..][..hidden],
+            (true, None) => self.zeros,
+            (false, _) => {
+                let before = self.at(self.sequence.step_before(step_idx), row);
+                &self.tape.cells[before..][..hidden]
             }
         }
     }
-    Ok(())
+}
+
+/// Some rows of the batch, through all steps.
+struct Chunk<'a, E> {
+    first_row: usize,
+    /// The gradient of the current state: `[rows, H]` each.
+    dh: &'a mut [E],
+    dc: &'a mut [E],
+    /// dz by step: `[rows, 4H]` each.
+    dz: Vec<&'a mut [E]>,
+}
+
+impl<E: Element> Chunk<'_, E> {
+    fn scan(mut self, read: &Read<'_, E>, panels: &Panels<E>) -> Result<()> {
+        let sequence = read.sequence;
+        let hidden = sequence.dims.hidden;
+        for nth in (0..sequence.dims.n_steps).rev() {
+            let step_idx = sequence.step(nth);
+            let step = &mut *self.dz[step_idx];
+            vectorized(
+                #[inline(always)]
+                || {
+                    for local in 0..self.dh.len() / hidden {
+                        let row = self.first_row + local;
+                        let units = local * hidden..(local + 1) * hidden;
+                        let dz = &mut step[4 * units.start..4 * units.end];
+                        if !sequence.is_valid(step_idx, row) {
+                            // The state of a padded step passes through, and its gradient with it.
+                            dz.fill(E::ZERO);
+                            continue;
+                        }
+                        let dh = &mut self.dh[units.clone()];
+                        let at = read.at(step_idx, row);
+                        if let Some(dy) = read.output {
+                            dh.iter_mut().zip(&dy[at..]).for_each(|(dh, &dy)| *dh += dy);
+                        }
+                        let gates = &read.tape.gates[4 * at..][..4 * hidden];
+                        let c = &read.tape.cells[at..][..hidden];
+                        let c_before = read.cell_before(step_idx, row);
+                        backward_row(gates, c_before, c, dh, &mut self.dc[units], dz);
+                        dh.fill(E::ZERO);
+                    }
+                },
+            );
+            panels.multiply_add(self.dh, step)?; // (12)
+        }
+        Ok(())
+    }
 }
 
 fn start<E: Element>(buffer: &mut Vec<E>, from: Option<&[E]>, len: usize) {

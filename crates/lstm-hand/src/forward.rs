@@ -8,9 +8,12 @@
 //! ```
 
 use lstm_core::ops::gates::forward_row;
-use lstm_core::ops::matmul::{MatrixMut, MatrixRef, add_row, matmul, matmul_add};
+use lstm_core::ops::matmul::{MatrixMut, MatrixRef, add_row, matmul};
+use lstm_core::ops::panels::Panels;
 use lstm_core::ops::vectorized;
 use lstm_core::{Element, LstmState, Result, SeqDims};
+
+use rayon::prelude::*;
 
 use crate::sequence::check_len;
 use crate::{Sequence, Tape};
@@ -58,15 +61,15 @@ fn input_product<E: Element>(sequence: &Sequence<'_, E>, tape: &mut Tape<E>) -> 
     if bias.is_empty() { Ok(()) } else { add_row(&mut tape.gates, &bias) }
 }
 
+/// The time loop, for every chunk of rows on a thread of its own: rows do not depend on each other.
 fn scan<E: Element>(
     sequence: &Sequence<'_, E>,
     outputs: Outputs<'_, E>,
     tape: &mut Tape<E>,
 ) -> Result<()> {
-    let SeqDims { n_steps, batch, hidden, .. } = sequence.dims;
+    let SeqDims { batch, hidden, .. } = sequence.dims;
     let Outputs { output, last } = outputs;
-    let v = MatrixRef::new(sequence.weights.w_hh, 4 * hidden, hidden)?;
-    // The current h of every row is kept in `last.h`, so that rows past their length just stay.
+    // The current state of every row is kept in `last`, so that rows past their length just stay.
     match &sequence.initial {
         Some(state) => {
             last.h.copy_from_slice(state.h);
@@ -77,33 +80,78 @@ fn scan<E: Element>(
             last.c.fill(E::ZERO);
         }
     }
+    let Tape { gates, cells, panels } = tape;
+    panels.pack_gates(sequence.weights.w_hh, hidden)?;
+    let rows = chunk_rows(batch);
+    let states = last.h.chunks_mut(rows * hidden).zip(last.c.chunks_mut(rows * hidden));
+    let mut chunks: Vec<Chunk<'_, E>> = states
+        .enumerate()
+        .map(|(k, (h, c))| Chunk { first_row: k * rows, h, c, steps: Vec::new() })
+        .collect();
     let step_len = batch * hidden;
-    for nth in 0..n_steps {
-        let step_idx = sequence.step(nth);
-        let z = &mut tape.gates[4 * step_len * step_idx..][..4 * step_len];
-        if nth > 0 || sequence.initial.is_some() {
-            let h = MatrixRef::new(last.h, batch, hidden)?;
-            matmul_add(MatrixMut::new(z, batch, 4 * hidden)?, h, v.t())?;
+    let steps = gates.chunks_mut(4 * step_len).zip(cells.chunks_mut(step_len));
+    for ((z, cells), y) in steps.zip(output.chunks_mut(step_len)) {
+        let z = z.chunks_mut(4 * rows * hidden);
+        let parts = z.zip(cells.chunks_mut(rows * hidden)).zip(y.chunks_mut(rows * hidden));
+        for (chunk, ((z, cells), y)) in chunks.iter_mut().zip(parts) {
+            chunk.steps.push(Step { z, cells, y });
         }
-        let cells = &mut tape.cells[step_len * step_idx..][..step_len];
-        let y = &mut output[step_len * step_idx..][..step_len];
-        vectorized(
-            #[inline(always)]
-            || {
-                for row in 0..batch {
-                    let units = row * hidden..(row + 1) * hidden;
-                    if !sequence.is_valid(step_idx, row) {
-                        y[units].fill(E::ZERO);
-                        continue;
-                    }
-                    let gates = &mut z[4 * units.start..4 * units.end];
-                    let (c_now, h_now) = (&mut cells[units.clone()], &mut y[units.clone()]);
-                    forward_row(gates, &last.c[units.clone()], c_now, h_now);
-                    last.c[units.clone()].copy_from_slice(c_now);
-                    last.h[units].copy_from_slice(h_now);
-                }
-            },
-        );
     }
-    Ok(())
+    chunks.into_par_iter().try_for_each(|chunk| chunk.scan(sequence, panels))
+}
+
+/// The rows of a chunk: as many chunks as threads. No result depends on it.
+pub(crate) fn chunk_rows(batch: usize) -> usize {
+    batch.div_ceil(rayon::current_num_threads().max(1))
+}
+
+/// Some rows of the batch, through all steps.
+struct Chunk<'a, E> {
+    first_row: usize,
+    /// The current state: `[rows, H]` each.
+    h: &'a mut [E],
+    c: &'a mut [E],
+    /// By step, not by the order of computation.
+    steps: Vec<Step<'a, E>>,
+}
+
+/// The chunk's part of one step.
+struct Step<'a, E> {
+    /// Z, then the activated gates: `[rows, 4H]`.
+    z: &'a mut [E],
+    /// c_t: `[rows, H]`.
+    cells: &'a mut [E],
+    /// h_t, zero for padding: `[rows, H]`.
+    y: &'a mut [E],
+}
+
+impl<E: Element> Chunk<'_, E> {
+    fn scan(mut self, sequence: &Sequence<'_, E>, panels: &Panels<E>) -> Result<()> {
+        let hidden = sequence.dims.hidden;
+        for nth in 0..sequence.dims.n_steps {
+            let step_idx = sequence.step(nth);
+            let Step { z, cells, y } = &mut self.steps[step_idx];
+            if nth > 0 || sequence.initial.is_some() {
+                panels.multiply_add(z, self.h)?;
+            }
+            vectorized(
+                #[inline(always)]
+                || {
+                    for row in 0..y.len() / hidden {
+                        let units = row * hidden..(row + 1) * hidden;
+                        if !sequence.is_valid(step_idx, self.first_row + row) {
+                            y[units].fill(E::ZERO);
+                            continue;
+                        }
+                        let gates = &mut z[4 * units.start..4 * units.end];
+                        let (c_now, h_now) = (&mut cells[units.clone()], &mut y[units.clone()]);
+                        forward_row(gates, &self.c[units.clone()], c_now, h_now);
+                        self.c[units.clone()].copy_from_slice(c_now);
+                        self.h[units].copy_from_slice(h_now);
+                    }
+                },
+            );
+        }
+        Ok(())
+    }
 }

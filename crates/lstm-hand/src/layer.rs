@@ -8,7 +8,8 @@ use lstm_core::{
     SeqOutput,
 };
 
-use crate::node::{Reads, record};
+use crate::buffers::Buffers;
+use crate::node::{Reads, Setting, record};
 
 /// An LSTM layer with hand-written forward and backward passes, on the CPU.
 ///
@@ -40,6 +41,7 @@ pub struct HandLstm {
     parameters: Vec<Tensor>,
     dtype: DType,
     device: Device,
+    buffers: Buffers,
 }
 
 impl HandLstm {
@@ -80,10 +82,15 @@ impl Lstm for HandLstm {
     fn seq(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<SeqOutput> {
         tensors::check_seq("Lstm::seq", self, input, options)?;
         let reads = Reads::new(input, &self.parameters, options.initial)?;
-        let direction = self.place.direction;
+        let setting = Setting {
+            hidden: self.config.hidden_size,
+            direction: self.place.direction,
+            lengths: options.lengths,
+            buffers: &self.buffers,
+        };
         match self.dtype {
-            DType::F64 => record::<f64>(&self.config, direction, reads, options.lengths),
-            _ => record::<f32>(&self.config, direction, reads, options.lengths),
+            DType::F64 => record::<f64>(reads, &setting),
+            _ => record::<f32>(reads, &setting),
         }
     }
 }
@@ -111,6 +118,7 @@ impl LstmLayer for HandLstm {
         }
         let parameters = tensors::layer_parameters(OP, config, place, &vb)?;
         let (dtype, device) = (vb.dtype(), vb.device().clone());
-        Ok(Self { config: *config, place, parameters, dtype, device })
+        let buffers = Buffers::default();
+        Ok(Self { config: *config, place, parameters, dtype, device, buffers })
     }
 }

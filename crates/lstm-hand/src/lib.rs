@@ -36,6 +36,8 @@ mod backward;
 mod stream;
 
 #[cfg(feature = "candle")]
+mod buffers;
+#[cfg(feature = "candle")]
 mod layer;
 #[cfg(feature = "candle")]
 mod node;

@@ -1,16 +1,14 @@
 //! A whole sequence as one node of candle's autograd graph: tensors in, slices to the kernels, tensors out.
 
+use std::sync::Arc;
+
 use candle_core::{Device, Shape, Tensor, WithDType};
 use lstm_core::graph::{self, Backward};
 use lstm_core::tensors::{self, TensorSlice};
-use lstm_core::{
-    Direction, Element, Error, Lengths, LstmConfig, LstmState, Result, SeqDims, SeqOutput,
-};
+use lstm_core::{Direction, Element, Error, Lengths, LstmState, Result, SeqDims, SeqOutput};
 
-use crate::{
-    BackwardScratch, Gradients, OutputGradients, Outputs, Sequence, Tape, WeightSlices, backward,
-    forward,
-};
+use crate::buffers::{Buffers, Number, Pools};
+use crate::{Gradients, OutputGradients, Outputs, Sequence, Tape, WeightSlices, backward, forward};
 
 /// Everything a run reads that may need a gradient; `T` is a tensor or its numbers.
 pub(crate) struct Reads<T> {
@@ -22,7 +20,7 @@ pub(crate) struct Reads<T> {
 }
 
 impl Reads<Tensor> {
-    /// `parameters`: in the order of [`LstmConfig::parameters`].
+    /// `parameters`: in the order of `LstmConfig::parameters`.
     pub(crate) fn new(
         input: &Tensor,
         parameters: &[Tensor],
@@ -80,21 +78,26 @@ impl<T> Reads<T> {
     }
 }
 
+/// What a run is beside the tensors that it reads.
+pub(crate) struct Setting<'a> {
+    pub(crate) hidden: usize,
+    pub(crate) direction: Direction,
+    pub(crate) lengths: Option<&'a Lengths>,
+    pub(crate) buffers: &'a Buffers,
+}
+
 /// Runs the forward pass and enters its outputs into the graph.
-pub(crate) fn record<E: Element + WithDType>(
-    config: &LstmConfig,
-    direction: Direction,
-    reads: Reads<Tensor>,
-    lengths: Option<&Lengths>,
-) -> Result<SeqOutput> {
+pub(crate) fn record<E: Number>(reads: Reads<Tensor>, setting: &Setting<'_>) -> Result<SeqOutput> {
     let (n_steps, batch, input) = reads.x.dims3()?;
-    let hidden = config.hidden_size;
+    let hidden = setting.hidden;
     let dims = SeqDims { n_steps, batch, input, hidden };
     let mut y = vec![E::ZERO; dims.n_cells() * hidden];
     let (mut h, mut c) = (vec![E::ZERO; batch * hidden], vec![E::ZERO; batch * hidden]);
-    let mut node = Node { dims, direction, lengths: lengths.cloned(), reads, tape: Tape::new() };
+    let pools = E::pools(setting.buffers);
+    let mut tape = pools.tapes.take();
+    let (direction, lengths) = (setting.direction, setting.lengths.cloned());
+    let mut node = Node { dims, direction, lengths, reads, tape: Tape::new(), pools };
 
-    let mut tape = Tape::new();
     let numbers = node.reads.numbers()?;
     let last = LstmState { h: &mut h[..], c: &mut c[..] };
     forward(&node.sequence(&numbers), Outputs { output: &mut y, last }, &mut tape)?;
@@ -119,15 +122,22 @@ pub(crate) fn record<E: Element + WithDType>(
 }
 
 /// What the backward pass reads again.
-struct Node<E> {
+struct Node<E: Element> {
     dims: SeqDims,
     direction: Direction,
     lengths: Option<Lengths>,
     reads: Reads<Tensor>,
     tape: Tape<E>,
+    pools: Arc<Pools<E>>,
 }
 
-impl<E: Element + WithDType> Node<E> {
+impl<E: Element> Drop for Node<E> {
+    fn drop(&mut self) {
+        self.pools.tapes.put(std::mem::take(&mut self.tape));
+    }
+}
+
+impl<E: Number> Node<E> {
     fn sequence<'a>(&'a self, numbers: &'a Reads<TensorSlice<'_, E>>) -> Sequence<'a, E> {
         let (b_ih, b_hh) = match &numbers.biases {
             Some([b_ih, b_hh]) => (&b_ih[..], &b_hh[..]),
@@ -175,8 +185,9 @@ impl<E: Element + WithDType> Node<E> {
             bias: bias.as_deref_mut(),
         };
         let sequence = self.sequence(&numbers);
-        let mut scratch = BackwardScratch::new();
+        let mut scratch = self.pools.scratch.take();
         backward(&sequence, &y, &self.tape, &of_outputs, gradients, &mut scratch)?;
+        self.pools.scratch.put(scratch);
         if let (Some(bias), Some(biases)) = (bias, &mut room.biases) {
             // Both biases enter as their sum, so they share a gradient.
             biases.iter_mut().flatten().for_each(|room| room.copy_from_slice(&bias));
@@ -190,7 +201,7 @@ impl<E: Element + WithDType> Node<E> {
     }
 }
 
-impl<E: Element + WithDType> Backward for Node<E> {
+impl<E: Number> Backward for Node<E> {
     fn backward(
         &self,
         outputs: &[Tensor],

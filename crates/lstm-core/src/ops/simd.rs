@@ -6,3 +6,4 @@
 
 pub(super) mod dispatch;
 pub(super) mod gemm;
+pub(crate) mod product;
