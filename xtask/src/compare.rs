@@ -27,6 +27,9 @@ pub struct Args {
     /// absent.
     #[arg(long)]
     data: Option<PathBuf>,
+    /// Training sentences of the embedded language; validation and test have a tenth as many.
+    #[arg(long, default_value_t = 20_000, conflicts_with = "data")]
+    sentences: usize,
     /// The models to train.
     #[arg(long, value_delimiter = ',', default_values = ModelName::ALL.map(ModelName::as_str))]
     models: Vec<ModelName>,
@@ -48,9 +51,6 @@ static STOP: AtomicBool = AtomicBool::new(false);
 
 /// The exit status of a run that was interrupted.
 const INTERRUPTED: u8 = 130;
-
-/// The sentences of the embedded language for training, validation and test.
-const EMBEDDED_SENTENCES: [usize; 3] = [6000, 600, 600];
 
 pub fn run(args: &Args) -> Result<ExitCode> {
     if let Some(code) = with_threads(args.threads)? {
@@ -112,8 +112,8 @@ fn load(args: &Args) -> Result<(TextData, Option<f64>)> {
         return Ok((TextData::load(folder)?, None));
     }
     let language = Language::new();
-    let [n_train, n_valid, n_test] = EMBEDDED_SENTENCES;
-    let text = language.data(0, n_train, n_valid, n_test)?;
+    let held_out = (args.sentences / 10).max(1);
+    let text = language.data(0, args.sentences, held_out, held_out)?;
     let window = args.settings.config(ModelName::Lstm, None).window;
     let limit = language.best_perplexity(&text.vocabulary, &text.test, window)?;
     Ok((text, Some(limit.perplexity)))

@@ -98,17 +98,27 @@ pub struct Settings {
     checkpoint_every: u64,
 }
 
-/// The defaults for the embedded language: small and quick, and enough to come near its limit.
-const EMBEDDED: (usize, usize, usize, f64) = (64, 64, 6, 3e-3);
+/// The published recipe with what the embedded language needs less of: small and quick, and enough to come
+/// near the language's limit.
+fn embedded(model: ModelName) -> TrainConfig {
+    TrainConfig {
+        embedding: 64,
+        hidden: 64,
+        batch: 256,
+        epochs: 2,
+        learning_rate: 6e-3,
+        ..TrainConfig::new(model.as_str())
+    }
+}
 
 impl Settings {
     /// The configuration of one model: these settings over the defaults for files (the published recipe)
     /// or for the embedded language.
     pub fn config(&self, model: ModelName, data: Option<&PathBuf>) -> TrainConfig {
-        let mut config = TrainConfig::new(model.as_str());
-        if data.is_none() {
-            (config.embedding, config.hidden, config.epochs, config.learning_rate) = EMBEDDED;
-        }
+        let mut config = match data {
+            Some(_) => TrainConfig::new(model.as_str()),
+            None => embedded(model),
+        };
         let overrides = [
             (&mut config.epochs, self.epochs),
             (&mut config.batch, self.batch),

@@ -31,7 +31,7 @@ const N_CLASSES: usize = ENDINGS.len();
 const PARTNER_SHARE: f64 = 0.5;
 
 /// The word of rank r in its group has a probability proportional to r to minus this power.
-const ZIPF_EXPONENT: f64 = 0.6;
+const ZIPF_EXPONENT: f64 = 1.0;
 
 const OPENER: usize = 2;
 const DETERMINER: usize = 3;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// The endings by which nouns and verbs agree, one for each class.
-pub(super) const ENDINGS: [&str; 8] = ["an", "el", "is", "or", "um", "ek", "ad", "ip"];
+pub(super) const ENDINGS: [&str; 5] = ["an", "el", "is", "or", "um"];
 
 const NOUN_STEMS: [&str; 14] = [
     "bal", "cor", "dim", "fen", "gur", "hol", "jas", "kel", "lum", "mor", "nib", "pol", "rud",
