@@ -169,6 +169,10 @@ pub struct Step {
 /// One step forward, eq. (1) to (6).
 ///
 /// `x`: `[I]`; `h`, `c`: `[H]`, the state before the step.
+///
+/// # Panics
+///
+/// Where `c` is longer than H; this is reference code for tests.
 pub fn step(p: &Parameters, x: &[f64], h: &[f64], c: &[f64]) -> Step {
     let activate = |z: Vec<f64>, a: fn(f64) -> f64| -> Vec<f64> { z.into_iter().map(a).collect() };
     let i = activate(p.i.pre_activation(x, h), sigmoid); // (1)
@@ -196,6 +200,10 @@ pub struct StepGradients {
 ///
 /// `x`, `h_before`, `c_before`: what the step read; `now`: what it computed; `dh`, `dc`: `[H]`, the
 /// gradients of h_t and c_t from later steps and the loss. Adds the parameters' gradients to `dp`.
+///
+/// # Panics
+///
+/// Where slices do not have the stated sizes; this is reference code for tests.
 pub fn step_backward(
     p: &Parameters,
     dp: &mut Parameters,
