@@ -1,88 +1,27 @@
 //! `conformance`: every fixture of a folder through every implementation, counted.
+//!
+//! The work is done by the program of `lstm-conformance`; this only starts it.
 
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
-use anyhow::Result;
-use clap::ValueEnum;
-use lstm_candle::CandleLstm;
-use lstm_conformance::{LayerSubject, ReferenceSubject, Subject, check_group, fixture};
-use lstm_hand::HandLstm;
+use anyhow::{Context, Result};
 
 /// Run every fixture of a folder through every implementation.
 #[derive(Debug, clap::Args)]
+#[command(disable_help_flag = true)]
 pub struct Args {
-    /// The folder; every .safetensors file beside a .json below it is a fixture.
-    folder: PathBuf,
-    /// Only this implementation.
-    #[arg(long = "impl")]
-    implementation: Option<Implementation>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Implementation {
-    /// The hand-written layers.
-    Hand,
-    /// candle's.
-    Candle,
-    /// The numbered equations.
-    Reference,
-}
-
-impl Implementation {
-    fn subject(self) -> Box<dyn Subject> {
-        match self {
-            Self::Hand => Box::new(LayerSubject::<HandLstm>::new("hand")),
-            Self::Candle => Box::new(LayerSubject::<CandleLstm>::new("candle")),
-            Self::Reference => Box::new(ReferenceSubject),
-        }
-    }
+    /// The folder, and perhaps `--impl hand`, `--impl candle` or `--impl reference`.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+    arguments: Vec<String>,
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let groups = fixture::read_folder(&args.folder)?;
-    let chosen = match args.implementation {
-        Some(one) => vec![one],
-        None => Implementation::value_variants().to_vec(),
-    };
-    let mut n_failed = 0;
-    println!(
-        "{:<10} {:<34} {:>4} {:>7} {:>6} {:>13}",
-        "impl", "group", "run", "skipped", "failed", "largest error"
-    );
-    for implementation in chosen {
-        let subject = implementation.subject();
-        for group in &groups {
-            let result = check_group(group, &*subject);
-            println!(
-                "{:<10} {:<34} {:>4} {:>7} {:>6} {:>13.1e}",
-                subject.name(),
-                group.name,
-                result.n_run,
-                result.skipped.len(),
-                result.failed.len(),
-                result.largest_error,
-            );
-            for (name, what) in &result.failed {
-                println!("    FAILED {name}: {what}");
-            }
-            for (reason, count) in reasons(&result.skipped) {
-                println!("    skipped {count}: {reason}");
-            }
-            n_failed += result.failed.len();
-        }
-    }
-    Ok(if n_failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Each reason once, with the number of cases that it holds for.
-fn reasons(skipped: &[(String, String)]) -> Vec<(&str, usize)> {
-    let mut counts: Vec<(&str, usize)> = Vec::new();
-    for (_, reason) in skipped {
-        match counts.iter_mut().find(|(known, _)| known == reason) {
-            Some((_, count)) => *count += 1,
-            None => counts.push((reason, 1)),
-        }
-    }
-    counts
+    let status = Command::new("cargo")
+        .args(["run", "--release", "--quiet", "--manifest-path"])
+        .arg(crate::tidy::root().join("Cargo.toml"))
+        .args(["--package", "lstm-conformance", "--"])
+        .args(&args.arguments)
+        .status()
+        .context("start cargo")?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -28,7 +28,7 @@ const EDGES: [(&str, &[&str]); 8] = [
     ("lstm-candle", &["lstm-core"]),
     ("lstm-bi", &["lstm-core"]),
     ("lstm-train", &["lstm-core"]),
-    ("lstm-conformance", &["lstm-core", "lstm-bi"]),
+    ("lstm-conformance", &["lstm-core", "lstm-hand", "lstm-candle", "lstm-bi"]),
     ("examples", &[]),
     (
         "xtask",
