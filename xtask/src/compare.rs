@@ -41,7 +41,7 @@ pub struct Args {
     /// Folder for the report, the metrics and the checkpoints.
     #[arg(long, default_value = "runs/compare")]
     out: PathBuf,
-    /// Continue the runs in the folder from their last checkpoints.
+    /// Continue the runs in the folder from their last checkpoints; a model without one starts.
     #[arg(long)]
     resume: bool,
 }

@@ -151,6 +151,7 @@ impl<L: Lstm> Trainer<L> {
     ) -> Result<Self> {
         config.check()?;
         std::fs::create_dir_all(folder).map_err(Error::io("create run folder", folder))?;
+        remove_partial_files(folder)?;
         let variables = variables::sorted(&variables);
         let adam_config = AdamWConfig {
             weight_decay: config.weight_decay,
@@ -306,6 +307,18 @@ impl<L: Lstm> Trainer<L> {
     fn save(&self) -> Result<()> {
         Checkpoint::save(&self.checkpoint, &self.config, &self.progress, &self.adam)
     }
+}
+
+/// Removes what a killed run left of a file that it was writing beside the old one.
+fn remove_partial_files(folder: &Path) -> Result<()> {
+    let io = || Error::io("clean run folder", folder);
+    for entry in std::fs::read_dir(folder).map_err(io())? {
+        let path = entry.map_err(io())?.path();
+        if path.extension().is_some_and(|extension| extension == "partial") {
+            std::fs::remove_file(&path).map_err(io())?;
+        }
+    }
+    Ok(())
 }
 
 /// The files of a run folder.

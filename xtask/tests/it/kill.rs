@@ -39,6 +39,8 @@ fn twenty_kills_change_no_bit() {
     let output = bench.output("killed", &["--resume"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(bits(&bench.checkpoint("killed")) == bits(&bench.checkpoint("whole")));
+    let files = |out: &str| std::fs::read_dir(bench.out(out).join("hand-bilstm")).unwrap().count();
+    assert_eq!(files("killed"), files("whole"), "something half-written was left");
     let metrics = |out: &str| {
         let metrics = lstm_train::metrics::read(&bench.out(out).join("hand-bilstm/metrics.jsonl"));
         let test = metrics.unwrap().into_iter().find_map(|metric| match metric {
