@@ -3,7 +3,7 @@
 //! - [`Case`] is a problem: a stack, its weights, an input, and the loss's gradients by what it returns.
 //! - [`Subject`] is something that solves it: [`LayerSubject`] for an implementation of one layer behind
 //!   the trait (stacked by `lstm-bi`), [`ReferenceSubject`] for the numbered equations.
-//! - [`fixture`] reads cases with expected answers from files; [`check`] runs a folder of them and counts.
+//! - [`fixture`] reads cases with expected answers from files; [`check_group`] runs a group of them and counts.
 //!
 //! The committed vectors in `vectors/` come from PyTorch by the script beside them.
 #![forbid(unsafe_code)]

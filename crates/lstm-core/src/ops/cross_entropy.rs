@@ -8,7 +8,8 @@ use crate::{Element, Error, Result};
 
 /// Writes each row's loss and the gradient of the mean loss.
 ///
-/// With p = softmax(logits): loss_r = -ln p_r[target_r], and d(mean loss)/d logits = (p - onehot) / rows.
+/// With p the softmax of a row, its loss is `-ln p[target]`, and the gradient of the mean loss by the logits
+/// is (p - onehot) / rows.
 ///
 /// - `logits`: `[rows, classes]`, replaced by the gradient of the mean loss;
 /// - `targets`: `[rows]`, class ids;
