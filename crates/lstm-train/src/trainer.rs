@@ -137,6 +137,7 @@ impl<L: Lstm> Trainer<L> {
         let checkpoint = Checkpoint::load(&path)?;
         checkpoint.check_config(&path, &config)?;
         let progress = checkpoint.progress.clone();
+        tracing::info!(step = progress.step, path = %path.display(), "resume");
         let mut trainer = Self::open(config, model, variables, folder, progress)?;
         checkpoint.restore(&path, &mut trainer.adam)?;
         Ok(trainer)
@@ -305,7 +306,9 @@ impl<L: Lstm> Trainer<L> {
     }
 
     fn save(&self) -> Result<()> {
-        Checkpoint::save(&self.checkpoint, &self.config, &self.progress, &self.adam)
+        Checkpoint::save(&self.checkpoint, &self.config, &self.progress, &self.adam)?;
+        tracing::debug!(step = self.progress.step, path = %self.checkpoint.display(), "checkpoint");
+        Ok(())
     }
 }
 
