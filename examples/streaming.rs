@@ -10,7 +10,7 @@ fn main() -> Result<()> {
     let config = LstmConfig::new(2, 32);
     let weights: LstmWeights<f32> = LstmInit::default().weights(config, RandomStream::new(7))?;
     let equations = Parameters::from_weights(&weights);
-    let mut stream = Stream::new(weights);
+    let mut stream = Stream::new(weights)?;
 
     // The textbook's equations run beside the stream, in f64.
     let (mut h, mut c) = (vec![0.0; 32], vec![0.0; 32]);

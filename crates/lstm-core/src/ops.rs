@@ -9,10 +9,18 @@
 //! `simd` is the one module that may hold `unsafe`.
 
 pub mod activation;
+pub mod aligned;
 pub mod cross_entropy;
-pub mod gates;
+pub mod gate_products;
+mod gates;
+pub mod input_product;
 pub mod matmul;
 pub mod panels;
+pub mod rows;
 pub(crate) mod simd;
+pub mod step_backward;
+pub mod step_forward;
+mod tile;
 
 pub use simd::dispatch::vectorized;
+pub use simd::instruction_set::InstructionSet;

@@ -1,23 +1,25 @@
-//! The backward pass: the scan against time, then one product for each weight matrix.
+//! The backward pass: the scan against time.
 //!
 //! ```text
-//! for t against time order:
-//!     dz_t, dc from dh + dy_t     eq. (7) to (11), fused
-//!     dh = dz_t V                 eq. (12), one product a step, V packed once
-//! dU = dZᵀ X,  dV = dZᵀ H_before, db = Σ dZ,  dX = dZ U      eq. (12), (13), all steps at once
+//! for each group of rows, on a thread of its own:
+//!     for t against time order:
+//!         for each panel of units:
+//!             dh = dy_t + dz_after V      eq. (12), a tile in registers
+//!             dz_t, dc                    eq. (7) to (11), while the tile is in the nearest cache
+//! the products over all steps             gradients.rs
 //! ```
 
-use lstm_core::ops::gates::backward_row;
-use lstm_core::ops::matmul::{MatrixMut, MatrixRef, matmul, matmul_add, sum_rows};
-use lstm_core::ops::panels::Panels;
-use lstm_core::ops::vectorized;
-use lstm_core::{Direction, Element, Result, SeqDims};
+use lstm_core::ops::aligned::Aligned;
+use lstm_core::ops::panels::{GateLayout, Panels};
+use lstm_core::ops::rows::BlockRows;
+use lstm_core::ops::step_backward::{BackwardStep, StepTape};
+use lstm_core::{Element, Error, Result, SeqDims};
 
 use rayon::prelude::*;
 
-use crate::forward::chunk_rows;
+use crate::forward::take;
 use crate::sequence::check_len;
-use crate::{Sequence, Tape};
+use crate::{Sequence, Tape, blocks, gradients};
 
 /// The loss's gradients by what the forward pass returned; absent means zero.
 #[derive(Debug, Clone, Copy, Default)]
@@ -48,25 +50,37 @@ pub struct Gradients<'a, E> {
 }
 
 /// Memory that the backward pass works in; make it once and reuse it for runs of any size.
+///
+/// It holds 4·T·B·H numbers for dz, a copy of x and y where weight gradients are wanted, and U and V.
 #[derive(Debug, Clone, Default)]
 pub struct BackwardScratch<E> {
-    /// dz of every step: `[T, B, 4H]`, zero for padding.
-    dz: Vec<E>,
-    /// The gradient of the current h and c: `[B, H]` each.
-    dh: Vec<E>,
-    dc: Vec<E>,
-    /// V packed for this run.
-    panels: Panels<E>,
-    /// dz of each row's first step: `[B, 4H]`.
-    dz_first: Vec<E>,
-    /// x with zeros for padding, so that junk there does not meet dz = 0: `[T, B, I]`, or empty.
-    x_valid: Vec<E>,
+    /// dz of every step, zero for padding: for each block `[panels, T · rows, 4, lanes]`.
+    pub(crate) dz: Aligned<E>,
+    /// dz of the step after and of the current one: `[B]` rows of gates each.
+    dz_now: [Aligned<E>; 2],
+    /// The gradient of the current h and c: for each block `[panels of V, rows, vectors, lanes]`.
+    dh: Aligned<E>,
+    dc: Aligned<E>,
+    /// V and U by columns, and x and h of the step before by columns.
+    v: Panels<E>,
+    pub(crate) u: Panels<E>,
+    pub(crate) x: Panels<E>,
+    pub(crate) h: Panels<E>,
 }
 
 impl<E: Element> BackwardScratch<E> {
     /// Empty; the first backward pass gives it its size.
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            dz: Aligned::new(),
+            dz_now: [Aligned::new(), Aligned::new()],
+            dh: Aligned::new(),
+            dc: Aligned::new(),
+            v: Panels::new(),
+            u: Panels::new(),
+            x: Panels::new(),
+            h: Panels::new(),
+        }
     }
 }
 
@@ -87,14 +101,18 @@ pub fn backward<E: Element>(
     scratch: &mut BackwardScratch<E>,
 ) -> Result<()> {
     check(sequence, output, tape, of_outputs, &gradients)?;
-    scan(sequence, tape, of_outputs, scratch)?;
-    if let Some(dh0) = &mut gradients.h0 {
-        dh0.copy_from_slice(&scratch.dh);
+    let (layout, hidden) = (tape.packed.layout, sequence.dims.hidden);
+    let w_hh = sequence.weights.w_hh;
+    scratch.v.pack_columns(tape.packed.set, layout.row(), hidden, || layout.rows(w_hh, hidden));
+    let plan = Plan { sequence, tape, of_outputs, to_start: gradients.h0.is_some() };
+    plan.scan(scratch)?;
+    let BackwardScratch { dh, dc, v, .. } = scratch;
+    for (packed, to) in [(dh, &mut gradients.h0), (dc, &mut gradients.c0)] {
+        if let Some(to) = to {
+            unpack_state(&tape.blocks, packed, v, layout, to);
+        }
     }
-    if let Some(dc0) = &mut gradients.c0 {
-        dc0.copy_from_slice(&scratch.dc);
-    }
-    products(sequence, output, gradients, scratch)
+    gradients::products(sequence, output, tape, gradients, scratch)
 }
 
 /// A slice's name, the shape it must have, and the slice where it is given.
@@ -111,10 +129,8 @@ fn check<E: Element>(
     let SeqDims { n_steps, batch, input, hidden } = sequence.dims;
     sequence.check(OP)?;
     let (whole, state) = ([n_steps, batch, hidden], [batch, hidden]);
-    let read: [Stated<'_, E>; 6] = [
+    let read: [Stated<'_, E>; 4] = [
         ("output", &whole, Some(output)),
-        ("tape gates", &[n_steps, batch, 4 * hidden], Some(&tape.gates)),
-        ("tape cells", &whole, Some(&tape.cells)),
         ("gradient of output", &whole, of_outputs.output),
         ("gradient of last h", &state, of_outputs.h),
         ("gradient of last c", &state, of_outputs.c),
@@ -130,214 +146,224 @@ fn check<E: Element>(
     for (what, shape, slice) in read.into_iter().chain(written) {
         slice.map_or(Ok(()), |slice| check_len(OP, what, shape, slice))?;
     }
-    Ok(())
+    let cells = n_steps * batch * tape.packed.layout.panels() * tape.packed.layout.lanes;
+    Error::check(OP, "units of the tape", hidden, tape.packed.layout.hidden)?;
+    Error::check(OP, "length of the tape", cells, tape.cells.len())
 }
 
-/// Fills `scratch.dz`, and leaves dh₀ and dc₀ in `scratch.dh` and `scratch.dc`; every chunk of rows on a
-/// thread of its own.
-fn scan<E: Element>(
-    sequence: &Sequence<'_, E>,
-    tape: &Tape<E>,
-    of_outputs: &OutputGradients<'_, E>,
-    scratch: &mut BackwardScratch<E>,
-) -> Result<()> {
-    let SeqDims { n_steps, batch, hidden, .. } = sequence.dims;
-    let step_len = batch * hidden;
-    let zeros = vec![E::ZERO; hidden];
-    let BackwardScratch { dz, dh, dc, panels, .. } = scratch;
-    dz.resize(4 * step_len * n_steps, E::ZERO);
-    start(dh, of_outputs.h, step_len);
-    start(dc, of_outputs.c, step_len);
-    panels.pack_units(sequence.weights.w_hh, hidden)?;
-    let rows = chunk_rows(batch);
-    let states = dh.chunks_mut(rows * hidden).zip(dc.chunks_mut(rows * hidden));
-    let mut chunks: Vec<Chunk<'_, E>> = states
-        .enumerate()
-        .map(|(k, (dh, dc))| Chunk { first_row: k * rows, dh, dc, dz: Vec::new() })
-        .collect();
-    for step in dz.chunks_mut(4 * step_len) {
-        for (chunk, dz) in chunks.iter_mut().zip(step.chunks_mut(4 * rows * hidden)) {
-            chunk.dz.push(dz);
-        }
-    }
-    let read = Read { sequence, tape, output: of_outputs.output, zeros: &zeros };
-    chunks.into_par_iter().try_for_each(|chunk| chunk.scan(&read, panels))
-}
-
-/// What every chunk reads.
-struct Read<'a, E> {
+/// What every group reads.
+struct Plan<'a, E> {
     sequence: &'a Sequence<'a, E>,
     tape: &'a Tape<E>,
-    /// dy: `[T, B, H]`.
-    output: Option<&'a [E]>,
-    /// `[H]`.
-    zeros: &'a [E],
+    of_outputs: &'a OutputGradients<'a, E>,
+    /// Whether dh before the first step is wanted.
+    to_start: bool,
 }
 
-impl<E: Element> Read<'_, E> {
-    /// The first unit of a row at a step, in `[T, B, H]`.
-    #[inline(always)]
-    fn at(&self, step_idx: usize, row: usize) -> usize {
-        (step_idx * self.sequence.dims.batch + row) * self.sequence.dims.hidden
-    }
+/// Some neighbouring blocks of rows, through all steps.
+struct Group<'a, E> {
+    blocks: &'a [BlockRows],
+    first: usize,
+    dz: &'a mut [E],
+    dz_after: &'a mut [E],
+    dz_now: &'a mut [E],
+    dh: &'a mut [E],
+    dc: &'a mut [E],
+}
 
-    /// c_{t-1} of a row.
-    #[inline(always)]
-    fn cell_before(&self, step_idx: usize, row: usize) -> &[E] {
-        let hidden = self.sequence.dims.hidden;
-        match (self.sequence.is_first(step_idx, row), &self.sequence.initial) {
-            (true, Some(state)) => &state.c[row * hidden..][..hidden],
-            (true, None) => self.zeros,
-            (false, _) => {
-                let before = self.at(self.sequence.step_before(step_idx), row);
-                &self.tape.cells[before..][..hidden]
-            }
+impl<E: Element> Plan<'_, E> {
+    /// Fills `scratch.dz`, and leaves dh₀ and dc₀ in `scratch.dh` and `scratch.dc`.
+    fn scan(&self, scratch: &mut BackwardScratch<E>) -> Result<()> {
+        let SeqDims { n_steps, batch, .. } = self.sequence.dims;
+        let layout = self.tape.packed.layout;
+        let (row, padded) = (layout.row(), layout.panels() * layout.lanes);
+        let BackwardScratch { dz, dz_now: [after, now], dh, dc, v, .. } = scratch;
+        dz.resize(n_steps * batch * row);
+        after.resize(batch * row);
+        now.resize(batch * row);
+        dh.resize(batch * padded);
+        dc.resize(batch * padded);
+        let (mut dz, mut after, mut now) = (&mut dz[..], &mut after[..], &mut now[..]);
+        let (mut dh, mut dc) = (&mut dh[..], &mut dc[..]);
+        let mut groups = Vec::new();
+        for blocks in blocks::groups(&self.tape.blocks, rayon::current_num_threads()) {
+            let rows = blocks::rows(blocks);
+            groups.push(Group {
+                blocks,
+                first: blocks[0].first,
+                dz: take(&mut dz, rows * n_steps * row),
+                dz_after: take(&mut after, rows * row),
+                dz_now: take(&mut now, rows * row),
+                dh: take(&mut dh, rows * padded),
+                dc: take(&mut dc, rows * padded),
+            });
+        }
+        match groups.len() {
+            1 => groups.into_iter().try_for_each(|group| group.run(self, v)),
+            _ => groups.into_par_iter().try_for_each(|group| group.run(self, v)),
         }
     }
 }
 
-/// Some rows of the batch, through all steps.
-struct Chunk<'a, E> {
-    first_row: usize,
-    /// The gradient of the current state: `[rows, H]` each.
-    dh: &'a mut [E],
-    dc: &'a mut [E],
-    /// dz by step: `[rows, 4H]` each.
-    dz: Vec<&'a mut [E]>,
-}
-
-impl<E: Element> Chunk<'_, E> {
-    fn scan(mut self, read: &Read<'_, E>, panels: &Panels<E>) -> Result<()> {
-        let sequence = read.sequence;
-        let hidden = sequence.dims.hidden;
+impl<E: Element> Group<'_, E> {
+    fn run(mut self, plan: &Plan<'_, E>, v: &Panels<E>) -> Result<()> {
+        let (sequence, layout) = (plan.sequence, plan.tape.packed.layout);
+        let of_last = [(&mut *self.dh, plan.of_outputs.h), (&mut *self.dc, plan.of_outputs.c)];
+        for (to, from) in of_last {
+            pack_state(self.blocks, from, v, layout, to);
+        }
+        let (mut valid, mut starts) = (Vec::new(), Vec::new());
+        let rows = self.first..self.first + blocks::rows(self.blocks);
         for nth in (0..sequence.dims.n_steps).rev() {
             let step_idx = sequence.step(nth);
-            let step = &mut *self.dz[step_idx];
-            vectorized(
-                #[inline(always)]
-                || {
-                    for local in 0..self.dh.len() / hidden {
-                        let row = self.first_row + local;
-                        let units = local * hidden..(local + 1) * hidden;
-                        let dz = &mut step[4 * units.start..4 * units.end];
-                        if !sequence.is_valid(step_idx, row) {
-                            // The state of a padded step passes through, and its gradient with it.
-                            dz.fill(E::ZERO);
-                            continue;
-                        }
-                        let dh = &mut self.dh[units.clone()];
-                        let at = read.at(step_idx, row);
-                        if let Some(dy) = read.output {
-                            dh.iter_mut().zip(&dy[at..]).for_each(|(dh, &dy)| *dh += dy);
-                        }
-                        let gates = &read.tape.gates[4 * at..][..4 * hidden];
-                        let c = &read.tape.cells[at..][..hidden];
-                        let c_before = read.cell_before(step_idx, row);
-                        backward_row(gates, c_before, c, dh, &mut self.dc[units], dz);
-                        dh.fill(E::ZERO);
-                    }
-                },
-            );
-            panels.multiply_add(self.dh, step)?; // (12)
+            valid.clear();
+            starts.clear();
+            if sequence.lengths.is_some() {
+                valid.extend(rows.clone().map(|row| sequence.is_valid(step_idx, row)));
+            }
+            if nth == 0 || sequence.lengths.is_some() {
+                starts.extend(rows.clone().map(|row| sequence.is_first(step_idx, row)));
+            }
+            self.step(plan, v, nth, &valid, &starts)?;
+            std::mem::swap(&mut self.dz_after, &mut self.dz_now);
+        }
+        if plan.to_start { self.past_the_start(plan, v) } else { Ok(()) }
+    }
+
+    /// The step computed as number `nth`, for all panels and blocks.
+    fn step(
+        &mut self,
+        plan: &Plan<'_, E>,
+        v: &Panels<E>,
+        nth: usize,
+        valid: &[bool],
+        starts: &[bool],
+    ) -> Result<()> {
+        let (sequence, tape) = (plan.sequence, plan.tape);
+        let SeqDims { n_steps, batch, hidden, .. } = sequence.dims;
+        let layout = tape.packed.layout;
+        let (row, padded) = (layout.row(), layout.panels() * layout.lanes);
+        let step_idx = sequence.step(nth);
+        let before = if nth > 0 { sequence.step_before(step_idx) } else { step_idx };
+        for panel in 0..v.len() {
+            let span = v.span(panel);
+            for block in self.blocks {
+                let (local, cells) = (block.first - self.first, n_steps * block.rows);
+                let rows = local..local + block.rows;
+                let of_block = block.first * n_steps * layout.panels();
+                let state = (local * layout.panels() + span.start * block.rows) * layout.lanes;
+                let state = state..state + span.len() * block.rows * layout.lanes;
+                let dz = (local * n_steps * layout.panels() + span.start * cells) * layout.width();
+                let width = layout.panels() * cells;
+                let at_block = |values: &'_ [bool]| match values.is_empty() {
+                    true => 0..0,
+                    false => rows.clone(),
+                };
+                BackwardStep {
+                    layout,
+                    v: (nth + 1 < n_steps).then(|| v.panel(panel)),
+                    dz_after: &self.dz_after[rows.start * row..rows.end * row],
+                    dh: &mut self.dh[state.clone()],
+                    dc: &mut self.dc[state],
+                    at: Some(StepTape {
+                        cells,
+                        first: step_idx * block.rows,
+                        first_before: before * block.rows,
+                        gates: &tape.gates[of_block * layout.width()..][..width * layout.width()],
+                        c: &tape.cells[of_block * layout.lanes..][..width * layout.lanes],
+                        c_initial: sequence
+                            .initial
+                            .as_ref()
+                            .map(|state| &state.c[block.first * hidden..][..block.rows * hidden]),
+                        dy: plan.of_outputs.output.map(|dy| {
+                            &dy[(step_idx * batch + block.first) * hidden..][..block.rows * hidden]
+                        }),
+                        valid: &valid[at_block(valid)],
+                        starts: &starts[at_block(starts)],
+                    }),
+                    dz: &mut self.dz[dz..][..span.len() * cells * layout.width()],
+                    dz_now: &mut self.dz_now[rows.start * row..rows.end * row],
+                    now_stride: row,
+                    now_first: span.start * layout.width(),
+                    span: span.clone(),
+                }
+                .run(tape.packed.set)?;
+                debug_assert!(padded > 0);
+            }
+        }
+        Ok(())
+    }
+
+    /// dh before the first step, eq. (12) once more.
+    fn past_the_start(&mut self, plan: &Plan<'_, E>, v: &Panels<E>) -> Result<()> {
+        let layout = plan.tape.packed.layout;
+        let row = layout.row();
+        for panel in 0..v.len() {
+            let span = v.span(panel);
+            for block in self.blocks {
+                let local = block.first - self.first;
+                let rows = local..local + block.rows;
+                let state = (local * layout.panels() + span.start * block.rows) * layout.lanes;
+                let state = state..state + span.len() * block.rows * layout.lanes;
+                BackwardStep {
+                    layout,
+                    v: Some(v.panel(panel)),
+                    dz_after: &self.dz_after[rows.start * row..rows.end * row],
+                    dh: &mut self.dh[state.clone()],
+                    dc: &mut self.dc[state],
+                    at: None,
+                    dz: &mut [],
+                    dz_now: &mut self.dz_now[rows.start * row..rows.end * row],
+                    now_stride: row,
+                    now_first: span.start * layout.width(),
+                    span: span.clone(),
+                }
+                .run(plan.tape.packed.set)?;
+            }
         }
         Ok(())
     }
 }
 
-fn start<E: Element>(buffer: &mut Vec<E>, from: Option<&[E]>, len: usize) {
-    buffer.clear();
-    match from {
-        Some(values) => buffer.extend_from_slice(values),
-        None => buffer.resize(len, E::ZERO),
+/// The units of each vector of a packed state, in the order of `[blocks, panels of V, rows, vectors]`, as
+/// rows and units of `[B, H]`.
+fn state_parts<E: Element>(
+    blocks: &[BlockRows],
+    v: &Panels<E>,
+    layout: GateLayout,
+) -> impl Iterator<Item = (usize, std::ops::Range<usize>)> {
+    blocks.iter().flat_map(move |block| {
+        (0..v.len()).flat_map(move |panel| {
+            block.range().flat_map(move |row| v.span(panel).map(move |j| (row, layout.units(j))))
+        })
+    })
+}
+
+/// `[B, H]` to a packed state; zeros where absent.
+fn pack_state<E: Element>(
+    blocks: &[BlockRows],
+    from: Option<&[E]>,
+    v: &Panels<E>,
+    layout: GateLayout,
+    to: &mut [E],
+) {
+    to.fill(E::ZERO);
+    let Some(from) = from else { return };
+    for (part, (row, units)) in to.chunks_mut(layout.lanes).zip(state_parts(blocks, v, layout)) {
+        part[..units.len()].copy_from_slice(&from[row * layout.hidden..][units]);
     }
 }
 
-/// The products over all steps: dx, eq. (12); dU, dV and db, eq. (13).
-fn products<E: Element>(
-    sequence: &Sequence<'_, E>,
-    output: &[E],
-    gradients: Gradients<'_, E>,
-    scratch: &mut BackwardScratch<E>,
-) -> Result<()> {
-    let SeqDims { input, hidden, .. } = sequence.dims;
-    let (n_cells, gates) = (sequence.dims.n_cells(), 4 * sequence.dims.hidden);
-    let dz = MatrixRef::new(&scratch.dz, n_cells, gates)?;
-    if let Some(dx) = gradients.x {
-        let u = MatrixRef::new(sequence.weights.w_ih, gates, input)?;
-        matmul(MatrixMut::new(dx, n_cells, input)?, dz, u)?;
+/// A packed state to `[B, H]`.
+fn unpack_state<E: Element>(
+    blocks: &[BlockRows],
+    from: &[E],
+    v: &Panels<E>,
+    layout: GateLayout,
+    to: &mut [E],
+) {
+    for (part, (row, units)) in from.chunks(layout.lanes).zip(state_parts(blocks, v, layout)) {
+        let n = units.len();
+        to[row * layout.hidden..][units].copy_from_slice(&part[..n]);
     }
-    if let Some(dbias) = gradients.bias {
-        sum_rows(dbias, &scratch.dz)?;
-    }
-    if let Some(dw_ih) = gradients.w_ih {
-        let x = valid_input(sequence, &mut scratch.x_valid);
-        let x = MatrixRef::new(x, n_cells, input)?;
-        matmul(MatrixMut::new(dw_ih, gates, input)?, dz.t(), x)?;
-    }
-    if let Some(dw_hh) = gradients.w_hh {
-        recurrent_gradient(sequence, output, &scratch.dz, dw_hh)?;
-        if let Some(state) = &sequence.initial {
-            first_steps(sequence, &scratch.dz, &mut scratch.dz_first);
-            let dz_first = MatrixRef::new(&scratch.dz_first, sequence.dims.batch, gates)?;
-            let h0 = MatrixRef::new(state.h, sequence.dims.batch, hidden)?;
-            matmul_add(MatrixMut::new(dw_hh, gates, hidden)?, dz_first.t(), h0)?;
-        }
-    }
-    Ok(())
-}
-
-/// dV from every step whose h_before is an output: dz of all steps but the first against y shifted by
-/// one. A row that starts late (reverse, ragged) meets the zero output of its padding there.
-fn recurrent_gradient<E: Element>(
-    sequence: &Sequence<'_, E>,
-    output: &[E],
-    dz: &[E],
-    dw_hh: &mut [E],
-) -> Result<()> {
-    let SeqDims { n_steps, batch, hidden, .. } = sequence.dims;
-    let n_cells = (n_steps - 1) * batch;
-    let (dz, y) = match sequence.direction {
-        Direction::Forward => (&dz[4 * batch * hidden..], &output[..n_cells * hidden]),
-        Direction::Reverse => (&dz[..4 * n_cells * hidden], &output[batch * hidden..]),
-    };
-    let dz = MatrixRef::new(dz, n_cells, 4 * hidden)?;
-    let y = MatrixRef::new(y, n_cells, hidden)?;
-    matmul(MatrixMut::new(dw_hh, 4 * hidden, hidden)?, dz.t(), y)
-}
-
-/// Gathers dz of each row's first step, where h_before is h₀; zero for empty rows.
-fn first_steps<E: Element>(sequence: &Sequence<'_, E>, dz: &[E], dz_first: &mut Vec<E>) {
-    let SeqDims { n_steps, batch, hidden, .. } = sequence.dims;
-    let gates = 4 * hidden;
-    dz_first.clear();
-    for row in 0..batch {
-        let first = match (sequence.direction, sequence.lengths) {
-            (_, Some(lengths)) => lengths.first_step(row, sequence.direction),
-            (Direction::Forward, None) => Some(0),
-            (Direction::Reverse, None) => Some(n_steps - 1),
-        };
-        match first {
-            Some(step_idx) => {
-                dz_first.extend_from_slice(&dz[(step_idx * batch + row) * gates..][..gates])
-            }
-            None => dz_first.resize(dz_first.len() + gates, E::ZERO),
-        }
-    }
-}
-
-/// x itself, or a copy with zeros for padding.
-fn valid_input<'a, E: Element>(sequence: &Sequence<'a, E>, copy: &'a mut Vec<E>) -> &'a [E] {
-    let SeqDims { n_steps, batch, input, .. } = sequence.dims;
-    if sequence.lengths.is_none_or(|lengths| lengths.is_full(n_steps)) {
-        return sequence.x;
-    }
-    copy.clear();
-    for (cell, x) in sequence.x.chunks_exact(input).enumerate() {
-        if sequence.is_valid(cell / batch, cell % batch) {
-            copy.extend_from_slice(x);
-        } else {
-            copy.resize(copy.len() + input, E::ZERO);
-        }
-    }
-    copy
 }

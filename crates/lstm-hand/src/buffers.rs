@@ -1,11 +1,11 @@
 //! Memory that a layer uses again: a training step in its steady state allocates no tape and no scratch.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use candle_core::WithDType;
 use lstm_core::Element;
 
-use crate::{BackwardScratch, Tape};
+use crate::{BackwardScratch, PackedWeights, Tape};
 
 /// The most buffers of a kind that are kept; a layer rarely has more runs under way.
 const KEPT: usize = 2;
@@ -39,11 +39,13 @@ impl<T: Default> Pool<T> {
 pub(crate) struct Pools<E> {
     pub(crate) tapes: Pool<Tape<E>>,
     pub(crate) scratch: Pool<BackwardScratch<E>>,
+    /// The weights of a layer whose parameters are constants, packed at its first run.
+    pub(crate) constant: OnceLock<PackedWeights<E>>,
 }
 
-impl<E> Default for Pools<E> {
+impl<E: Element> Default for Pools<E> {
     fn default() -> Self {
-        Self { tapes: Pool::default(), scratch: Pool::default() }
+        Self { tapes: Pool::default(), scratch: Pool::default(), constant: OnceLock::new() }
     }
 }
 

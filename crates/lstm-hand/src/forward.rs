@@ -1,22 +1,30 @@
-//! The forward pass: one product for the input of all steps, then the scan over time.
+//! The forward pass over a batch of sequences.
 //!
 //! ```text
-//! Z = X Uᵀ + b                    all steps at once
-//! for t in time order:
-//!     Z_t += h Vᵀ                 one product a step
-//!     gates, c_t, h_t from Z_t    eq. (1) to (6), fused
+//! for each group of rows, on a thread of its own:
+//!     for a few steps at a time:
+//!         Z = X Uᵀ + b                 of these steps at once
+//!         for t in time order:
+//!             for each panel of units:
+//!                 Z_t += h Vᵀ           a tile in registers
+//!                 gates, c_t, h_t       eq. (1) to (6), while the tile is in the nearest cache
 //! ```
+//!
+//! Rows do not depend on each other, so groups never wait.
 
-use lstm_core::ops::gates::forward_row;
-use lstm_core::ops::matmul::{MatrixMut, MatrixRef, add_row, matmul};
-use lstm_core::ops::panels::Panels;
-use lstm_core::ops::vectorized;
-use lstm_core::{Element, LstmState, Result, SeqDims};
+use lstm_core::ops::input_product::InputProduct;
+use lstm_core::ops::rows::BlockRows;
+use lstm_core::ops::step_forward::ForwardStep;
+use lstm_core::{Direction, Element, Error, LstmState, Result, SeqDims};
 
 use rayon::prelude::*;
 
+use crate::blocks;
 use crate::sequence::check_len;
-use crate::{Sequence, Tape};
+use crate::{PackedWeights, Sequence, Tape};
+
+/// Numbers of Z that are computed before the steps that use them: they should stay in the second cache.
+const Z_AT_ONCE: usize = 1 << 16;
 
 /// Where the forward pass writes.
 #[derive(Debug)]
@@ -40,118 +48,278 @@ pub fn forward<E: Element>(
     tape: &mut Tape<E>,
 ) -> Result<()> {
     const OP: &str = "lstm_hand::forward";
-    let SeqDims { n_steps, batch, hidden, .. } = sequence.dims;
     sequence.check(OP)?;
-    check_len(OP, "output", &[n_steps, batch, hidden], outputs.output)?;
-    check_len(OP, "last h", &[batch, hidden], outputs.last.h)?;
-    check_len(OP, "last c", &[batch, hidden], outputs.last.c)?;
-    tape.resize(sequence.dims);
-    input_product(sequence, tape)?;
-    scan(sequence, outputs, tape)
+    let mut packed = std::mem::take(&mut tape.packed);
+    let packing = packed.pack(&sequence.weights, sequence.dims.input, sequence.dims.hidden);
+    let result = packing.and_then(|()| run(OP, sequence, &packed, outputs, tape, true));
+    tape.packed = packed;
+    result
 }
 
-/// Z = X Uᵀ + b for all steps.
-fn input_product<E: Element>(sequence: &Sequence<'_, E>, tape: &mut Tape<E>) -> Result<()> {
-    let SeqDims { input, hidden, .. } = sequence.dims;
-    let n_cells = sequence.dims.n_cells();
-    let x = MatrixRef::new(sequence.x, n_cells, input)?;
-    let u = MatrixRef::new(sequence.weights.w_ih, 4 * hidden, input)?;
-    matmul(MatrixMut::new(&mut tape.gates, n_cells, 4 * hidden)?, x, u.t())?;
-    let bias = sequence.weights.bias();
-    if bias.is_empty() { Ok(()) } else { add_row(&mut tape.gates, &bias) }
-}
-
-/// The time loop, for every chunk of rows on a thread of its own: rows do not depend on each other.
-fn scan<E: Element>(
+/// Runs a layer as [`forward`] does, with weights that were packed before, and keeps nothing for a backward
+/// pass; `scratch` only lends its memory. `sequence.weights` is not read.
+///
+/// # Errors
+///
+/// As [`forward`].
+pub fn infer<E: Element>(
     sequence: &Sequence<'_, E>,
+    packed: &PackedWeights<E>,
+    outputs: Outputs<'_, E>,
+    scratch: &mut Tape<E>,
+) -> Result<()> {
+    const OP: &str = "lstm_hand::infer";
+    sequence.check_data(OP)?;
+    Error::check(OP, "packed input size", sequence.dims.input, packed.input)?;
+    Error::check(OP, "packed hidden size", sequence.dims.hidden, packed.layout.hidden)?;
+    run(OP, sequence, packed, outputs, scratch, false)
+}
+
+fn run<E: Element>(
+    op: &'static str,
+    sequence: &Sequence<'_, E>,
+    packed: &PackedWeights<E>,
     outputs: Outputs<'_, E>,
     tape: &mut Tape<E>,
+    keep: bool,
 ) -> Result<()> {
-    let SeqDims { batch, hidden, .. } = sequence.dims;
-    let Outputs { output, last } = outputs;
-    // The current state of every row is kept in `last`, so that rows past their length just stay.
-    match &sequence.initial {
-        Some(state) => {
-            last.h.copy_from_slice(state.h);
-            last.c.copy_from_slice(state.c);
-        }
-        None => {
-            last.h.fill(E::ZERO);
-            last.c.fill(E::ZERO);
-        }
+    let SeqDims { n_steps, batch, hidden, .. } = sequence.dims;
+    check_len(op, "output", &[n_steps, batch, hidden], outputs.output)?;
+    check_len(op, "last h", &[batch, hidden], outputs.last.h)?;
+    check_len(op, "last c", &[batch, hidden], outputs.last.c)?;
+    let layout = packed.layout;
+    let threads = rayon::current_num_threads();
+    let at_once = (Z_AT_ONCE * threads / (batch * layout.row())).clamp(1, n_steps);
+    let held = if keep { n_steps } else { at_once };
+    tape.resize(sequence.dims, layout, held, keep);
+    let plan = Plan { sequence, packed, at_once, held, keep };
+    let groups = plan.groups(outputs, tape, threads);
+    match groups.len() {
+        1 => groups.into_iter().try_for_each(|group| group.run(&plan)),
+        _ => groups.into_par_iter().try_for_each(|group| group.run(&plan)),
     }
-    let Tape { gates, cells, panels } = tape;
-    panels.pack_gates(sequence.weights.w_hh, hidden)?;
-    let rows = chunk_rows(batch);
-    let states = last.h.chunks_mut(rows * hidden).zip(last.c.chunks_mut(rows * hidden));
-    let mut chunks: Vec<Chunk<'_, E>> = states
-        .enumerate()
-        .map(|(k, (h, c))| Chunk { first_row: k * rows, h, c, steps: Vec::new() })
-        .collect();
-    let step_len = batch * hidden;
-    let steps = gates.chunks_mut(4 * step_len).zip(cells.chunks_mut(step_len));
-    for ((z, cells), y) in steps.zip(output.chunks_mut(step_len)) {
-        let z = z.chunks_mut(4 * rows * hidden);
-        let parts = z.zip(cells.chunks_mut(rows * hidden)).zip(y.chunks_mut(rows * hidden));
-        for (chunk, ((z, cells), y)) in chunks.iter_mut().zip(parts) {
-            chunk.steps.push(Step { z, cells, y });
-        }
-    }
-    chunks.into_par_iter().try_for_each(|chunk| chunk.scan(sequence, panels))
 }
 
-/// The rows of a chunk: as many chunks as threads. No result depends on it.
-pub(crate) fn chunk_rows(batch: usize) -> usize {
-    batch.div_ceil(rayon::current_num_threads().max(1))
+/// What every group reads.
+struct Plan<'a, E> {
+    sequence: &'a Sequence<'a, E>,
+    packed: &'a PackedWeights<E>,
+    /// The steps whose Z is computed together.
+    at_once: usize,
+    /// The steps whose gates are held.
+    held: usize,
+    keep: bool,
 }
 
-/// Some rows of the batch, through all steps.
-struct Chunk<'a, E> {
-    first_row: usize,
-    /// The current state: `[rows, H]` each.
+/// Some neighbouring blocks of rows, through all steps.
+struct Group<'a, E> {
+    blocks: &'a [BlockRows],
+    first: usize,
+    /// The group's part of the tape.
+    gates: &'a mut [E],
+    cells: &'a mut [E],
+    /// h before and after the step, `[rows, H]` each.
+    h_before: &'a mut [E],
     h: &'a mut [E],
     c: &'a mut [E],
-    /// By step, not by the order of computation.
-    steps: Vec<Step<'a, E>>,
+    /// y by step, `[rows, H]` each.
+    y: Vec<&'a mut [E]>,
+    last: LstmState<&'a mut [E]>,
 }
 
-/// The chunk's part of one step.
-struct Step<'a, E> {
-    /// Z, then the activated gates: `[rows, 4H]`.
-    z: &'a mut [E],
-    /// c_t: `[rows, H]`.
-    cells: &'a mut [E],
-    /// h_t, zero for padding: `[rows, H]`.
-    y: &'a mut [E],
+/// Cuts the first `len` numbers off a slice.
+pub(crate) fn take<'a, E>(slice: &mut &'a mut [E], len: usize) -> &'a mut [E] {
+    slice.split_off_mut(..len).unwrap_or_default()
 }
 
-impl<E: Element> Chunk<'_, E> {
-    fn scan(mut self, sequence: &Sequence<'_, E>, panels: &Panels<E>) -> Result<()> {
-        let hidden = sequence.dims.hidden;
-        for nth in 0..sequence.dims.n_steps {
-            let step_idx = sequence.step(nth);
-            let Step { z, cells, y } = &mut self.steps[step_idx];
-            if nth > 0 || sequence.initial.is_some() {
-                panels.multiply_add(z, self.h)?;
-            }
-            vectorized(
-                #[inline(always)]
-                || {
-                    for row in 0..y.len() / hidden {
-                        let units = row * hidden..(row + 1) * hidden;
-                        if !sequence.is_valid(step_idx, self.first_row + row) {
-                            y[units].fill(E::ZERO);
-                            continue;
-                        }
-                        let gates = &mut z[4 * units.start..4 * units.end];
-                        let (c_now, h_now) = (&mut cells[units.clone()], &mut y[units.clone()]);
-                        forward_row(gates, &self.c[units.clone()], c_now, h_now);
-                        self.c[units.clone()].copy_from_slice(c_now);
-                        self.h[units].copy_from_slice(h_now);
-                    }
+impl<E: Element> Plan<'_, E> {
+    fn groups<'a>(
+        &self,
+        outputs: Outputs<'a, E>,
+        tape: &'a mut Tape<E>,
+        threads: usize,
+    ) -> Vec<Group<'a, E>> {
+        let SeqDims { n_steps, batch, hidden, .. } = self.sequence.dims;
+        let layout = self.packed.layout;
+        let padded = layout.panels() * layout.lanes;
+        let cell_steps = if self.keep { n_steps } else { 0 };
+        let Tape { gates, cells, h: [h_before, h], c, blocks, .. } = tape;
+        let (mut gates, mut cells, mut c) = (&mut gates[..], &mut cells[..], &mut c[..]);
+        let (mut h_before, mut h) = (&mut h_before[..], &mut h[..]);
+        let (mut last_h, mut last_c) = (outputs.last.h, outputs.last.c);
+        let mut groups: Vec<Group<'a, E>> = Vec::with_capacity(threads);
+        for blocks in blocks::groups(blocks, threads) {
+            let rows = blocks::rows(blocks);
+            groups.push(Group {
+                blocks,
+                first: blocks[0].first,
+                gates: take(&mut gates, rows * self.held * layout.row()),
+                cells: take(&mut cells, rows * cell_steps * padded),
+                h_before: take(&mut h_before, rows * hidden),
+                h: take(&mut h, rows * hidden),
+                c: take(&mut c, rows * padded),
+                y: Vec::with_capacity(n_steps),
+                last: LstmState {
+                    h: take(&mut last_h, rows * hidden),
+                    c: take(&mut last_c, rows * hidden),
                 },
-            );
+            });
+        }
+        for mut step in outputs.output.chunks_mut(batch * hidden) {
+            for group in &mut groups {
+                let rows = blocks::rows(group.blocks);
+                group.y.push(take(&mut step, rows * hidden));
+            }
+        }
+        groups
+    }
+}
+
+impl<E: Element> Group<'_, E> {
+    fn run(mut self, plan: &Plan<'_, E>) -> Result<()> {
+        let n_steps = plan.sequence.dims.n_steps;
+        self.start(plan);
+        let mut valid = Vec::new();
+        for done in (0..n_steps).step_by(plan.at_once) {
+            let end = (done + plan.at_once).min(n_steps);
+            let steps = match plan.sequence.direction {
+                Direction::Forward => done..end,
+                Direction::Reverse => n_steps - end..n_steps - done,
+            };
+            // The tape's steps are all held; otherwise these are the first that are.
+            let held_from = if plan.keep { 0 } else { steps.start };
+            self.input_product(plan, steps, held_from)?;
+            for nth in done..end {
+                let step_idx = plan.sequence.step(nth);
+                if let Some(lengths) = plan.sequence.lengths {
+                    let rows = &lengths.rows()[self.first..][..blocks::rows(self.blocks)];
+                    valid.clear();
+                    valid.extend(rows.iter().map(|&len| step_idx < len));
+                }
+                self.step(plan, nth, step_idx - held_from, &valid)?;
+                std::mem::swap(&mut self.h_before, &mut self.h);
+            }
+        }
+        self.finish(plan);
+        Ok(())
+    }
+
+    /// The state before the first step.
+    fn start(&mut self, plan: &Plan<'_, E>) {
+        let (hidden, layout) = (plan.sequence.dims.hidden, plan.packed.layout);
+        self.c.fill(E::ZERO);
+        let Some(initial) = &plan.sequence.initial else {
+            self.h_before.fill(E::ZERO);
+            return;
+        };
+        self.h_before.copy_from_slice(&initial.h[self.first * hidden..][..self.h_before.len()]);
+        let mut c = &mut self.c[..];
+        for block in self.blocks {
+            for panel in 0..layout.panels() {
+                let units = layout.units(panel);
+                let part = take(&mut c, block.rows * layout.lanes);
+                for (row, part) in block.range().zip(part.chunks_mut(layout.lanes)) {
+                    let from = &initial.c[row * hidden..][units.clone()];
+                    part[..from.len()].copy_from_slice(from);
+                }
+            }
+        }
+    }
+
+    /// Z of some steps.
+    fn input_product(
+        &mut self,
+        plan: &Plan<'_, E>,
+        steps: std::ops::Range<usize>,
+        held_from: usize,
+    ) -> Result<()> {
+        let PackedWeights { set, layout, u, bias, .. } = plan.packed;
+        for panel in 0..layout.panels() {
+            for block in self.blocks {
+                let product =
+                    InputProduct { layout: *layout, u, bias, x: plan.sequence.x, block: *block };
+                let cells = steps.start * block.rows..steps.end * block.rows;
+                let at = self.at(plan, block, panel, steps.start - held_from);
+                let z = &mut self.gates[at * layout.width()..][..cells.len() * layout.width()];
+                product.run(*set, panel, cells, z)?;
+            }
         }
         Ok(())
+    }
+
+    /// The place of a block's first row in the held gates: `[blocks, panels, held steps, rows]`.
+    fn at(&self, plan: &Plan<'_, E>, block: &BlockRows, panel: usize, held_step: usize) -> usize {
+        let before = (block.first - self.first) * plan.held * plan.packed.layout.panels();
+        before + (panel * plan.held + held_step) * block.rows
+    }
+
+    /// The computation numbered `nth`, for all panels and blocks.
+    fn step(
+        &mut self,
+        plan: &Plan<'_, E>,
+        nth: usize,
+        held_step: usize,
+        valid: &[bool],
+    ) -> Result<()> {
+        let PackedWeights { set, layout, v, .. } = plan.packed;
+        let (hidden, lanes) = (layout.hidden, layout.lanes);
+        let y = &mut *self.y[plan.sequence.step(nth)];
+        let from_zero = nth == 0 && plan.sequence.initial.is_none();
+        for panel in 0..layout.panels() {
+            for block in self.blocks {
+                let local = block.first - self.first;
+                let rows = local..local + block.rows;
+                let before = local * plan.held * layout.panels();
+                let at = before + (panel * plan.held + held_step) * block.rows;
+                let cell = (local * layout.panels() + panel * block.rows) * lanes;
+                let state = rows.start * hidden..rows.end * hidden;
+                ForwardStep {
+                    layout: *layout,
+                    panel,
+                    v: (!from_zero).then(|| v.panel(panel)),
+                    h_before: &self.h_before[state.clone()],
+                    z: &mut self.gates[at * layout.width()..][..block.rows * layout.width()],
+                    keep: plan.keep,
+                    c: &mut self.c[cell..][..block.rows * lanes],
+                    cells: match plan.keep {
+                        true => &mut self.cells[at * lanes..][..block.rows * lanes],
+                        false => &mut [],
+                    },
+                    h: &mut self.h[state.clone()],
+                    y: &mut y[state],
+                    valid: if valid.is_empty() { valid } else { &valid[rows] },
+                }
+                .run(*set)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands out the state after the last step.
+    fn finish(self, plan: &Plan<'_, E>) {
+        let (hidden, layout) = (plan.sequence.dims.hidden, plan.packed.layout);
+        self.last.h.copy_from_slice(self.h_before);
+        unpack_units(self.blocks, &self.c[..], layout, hidden, self.last.c);
+    }
+}
+
+/// `[blocks, panels, rows, lanes]` to `[rows, H]`.
+fn unpack_units<E: Element>(
+    blocks: &[BlockRows],
+    packed: &[E],
+    layout: lstm_core::ops::panels::GateLayout,
+    hidden: usize,
+    to: &mut [E],
+) {
+    let mut parts = packed.chunks(layout.lanes);
+    let first = blocks[0].first;
+    for block in blocks {
+        for panel in 0..layout.panels() {
+            let units = layout.units(panel);
+            for (row, part) in block.range().zip(parts.by_ref()) {
+                let to = &mut to[(row - first) * hidden..][units.clone()];
+                to.copy_from_slice(&part[..to.len()]);
+            }
+        }
     }
 }

@@ -9,7 +9,7 @@ use lstm_core::{
 };
 
 use crate::buffers::Buffers;
-use crate::node::{Reads, Setting, record};
+use crate::node::{Reads, Setting, run};
 
 /// An LSTM layer with hand-written forward and backward passes, on the CPU.
 ///
@@ -89,8 +89,8 @@ impl Lstm for HandLstm {
             buffers: &self.buffers,
         };
         match self.dtype {
-            DType::F64 => record::<f64>(reads, &setting),
-            _ => record::<f32>(reads, &setting),
+            DType::F64 => run::<f64>(reads, &setting),
+            _ => run::<f32>(reads, &setting),
         }
     }
 }

@@ -18,7 +18,7 @@
 //!
 //! let weights: LstmWeights<f32> =
 //!     LstmInit::default().weights(LstmConfig::new(3, 8), RandomStream::new(1))?;
-//! let mut stream = Stream::new(weights);
+//! let mut stream = Stream::new(weights)?;
 //! let first = stream.step(&[0.1, 0.2, 0.3])?.to_vec();
 //! let second = stream.step(&[0.1, 0.2, 0.3])?;
 //! assert_ne!(first, second, "the state has moved on");
@@ -28,10 +28,14 @@
 
 mod sequence;
 
-mod forward;
+mod blocks;
+mod packed;
 mod tape;
 
+mod forward;
+
 mod backward;
+mod gradients;
 
 mod stream;
 
@@ -43,7 +47,8 @@ mod layer;
 mod node;
 
 pub use backward::{BackwardScratch, Gradients, OutputGradients, backward};
-pub use forward::{Outputs, forward};
+pub use forward::{Outputs, forward, infer};
+pub use packed::PackedWeights;
 pub use sequence::{Sequence, WeightSlices};
 pub use stream::Stream;
 pub use tape::Tape;

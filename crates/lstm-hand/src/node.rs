@@ -8,7 +8,10 @@ use lstm_core::tensors::{self, TensorSlice};
 use lstm_core::{Direction, Element, Error, Lengths, LstmState, Result, SeqDims, SeqOutput};
 
 use crate::buffers::{Buffers, Number, Pools};
-use crate::{Gradients, OutputGradients, Outputs, Sequence, Tape, WeightSlices, backward, forward};
+use crate::{
+    Gradients, OutputGradients, Outputs, PackedWeights, Sequence, Tape, WeightSlices, backward,
+    forward, infer,
+};
 
 /// Everything a run reads that may need a gradient; `T` is a tensor or its numbers.
 pub(crate) struct Reads<T> {
@@ -78,6 +81,29 @@ impl<T> Reads<T> {
     }
 }
 
+impl<E: Number> Reads<TensorSlice<'_, E>> {
+    fn sequence<'a>(
+        &'a self,
+        dims: SeqDims,
+        direction: Direction,
+        lengths: Option<&'a Lengths>,
+    ) -> Sequence<'a, E> {
+        let (b_ih, b_hh) = match &self.biases {
+            Some([b_ih, b_hh]) => (&b_ih[..], &b_hh[..]),
+            None => (&[][..], &[][..]),
+        };
+        let initial = self.initial.as_ref();
+        Sequence {
+            dims,
+            direction,
+            lengths,
+            weights: WeightSlices { w_ih: &self.w_ih, w_hh: &self.w_hh, b_ih, b_hh },
+            x: &self.x,
+            initial: initial.map(|state| LstmState { h: &state.h[..], c: &state.c[..] }),
+        }
+    }
+}
+
 /// What a run is beside the tensors that it reads.
 pub(crate) struct Setting<'a> {
     pub(crate) hidden: usize,
@@ -86,8 +112,44 @@ pub(crate) struct Setting<'a> {
     pub(crate) buffers: &'a Buffers,
 }
 
+/// Runs the forward pass; enters its outputs into the graph where anything that it reads is tracked.
+pub(crate) fn run<E: Number>(reads: Reads<Tensor>, setting: &Setting<'_>) -> Result<SeqOutput> {
+    let mut tracked = false;
+    reads.map(|tensor| Ok(tracked |= tensor.track_op()))?;
+    if tracked { record::<E>(reads, setting) } else { constant::<E>(reads, setting) }
+}
+
+/// The forward pass over constants: nothing is kept, and the weights are packed once a layer.
+fn constant<E: Number>(reads: Reads<Tensor>, setting: &Setting<'_>) -> Result<SeqOutput> {
+    let (n_steps, batch, input) = reads.x.dims3()?;
+    let hidden = setting.hidden;
+    let dims = SeqDims { n_steps, batch, input, hidden };
+    let mut y = vec![E::ZERO; dims.n_cells() * hidden];
+    let (mut h, mut c) = (vec![E::ZERO; batch * hidden], vec![E::ZERO; batch * hidden]);
+    let pools = E::pools(setting.buffers);
+    let numbers = reads.numbers()?;
+    let sequence = numbers.sequence(dims, setting.direction, setting.lengths);
+    let packed = match pools.constant.get() {
+        Some(packed) => packed,
+        None => {
+            let mut packed = PackedWeights::default();
+            packed.pack(&sequence.weights, input, hidden)?;
+            pools.constant.get_or_init(|| packed)
+        }
+    };
+    let last = LstmState { h: &mut h[..], c: &mut c[..] };
+    let mut scratch = pools.tapes.take();
+    infer(&sequence, packed, Outputs { output: &mut y, last }, &mut scratch)?;
+    pools.tapes.put(scratch);
+    let state = (1, batch, hidden);
+    let output = Tensor::from_vec(y, (n_steps, batch, hidden), &Device::Cpu)?;
+    let h = Tensor::from_vec(h, state, &Device::Cpu)?;
+    let c = Tensor::from_vec(c, state, &Device::Cpu)?;
+    Ok(SeqOutput { output, state: LstmState { h, c } })
+}
+
 /// Runs the forward pass and enters its outputs into the graph.
-pub(crate) fn record<E: Number>(reads: Reads<Tensor>, setting: &Setting<'_>) -> Result<SeqOutput> {
+fn record<E: Number>(reads: Reads<Tensor>, setting: &Setting<'_>) -> Result<SeqOutput> {
     let (n_steps, batch, input) = reads.x.dims3()?;
     let hidden = setting.hidden;
     let dims = SeqDims { n_steps, batch, input, hidden };
@@ -100,7 +162,8 @@ pub(crate) fn record<E: Number>(reads: Reads<Tensor>, setting: &Setting<'_>) -> 
 
     let numbers = node.reads.numbers()?;
     let last = LstmState { h: &mut h[..], c: &mut c[..] };
-    forward(&node.sequence(&numbers), Outputs { output: &mut y, last }, &mut tape)?;
+    let sequence = numbers.sequence(dims, node.direction, node.lengths.as_ref());
+    forward(&sequence, Outputs { output: &mut y, last }, &mut tape)?;
     drop(numbers);
     node.tape = tape;
 
@@ -138,22 +201,6 @@ impl<E: Element> Drop for Node<E> {
 }
 
 impl<E: Number> Node<E> {
-    fn sequence<'a>(&'a self, numbers: &'a Reads<TensorSlice<'_, E>>) -> Sequence<'a, E> {
-        let (b_ih, b_hh) = match &numbers.biases {
-            Some([b_ih, b_hh]) => (&b_ih[..], &b_hh[..]),
-            None => (&[][..], &[][..]),
-        };
-        let initial = numbers.initial.as_ref();
-        Sequence {
-            dims: self.dims,
-            direction: self.direction,
-            lengths: self.lengths.as_ref(),
-            weights: WeightSlices { w_ih: &numbers.w_ih, w_hh: &numbers.w_hh, b_ih, b_hh },
-            x: &numbers.x,
-            initial: initial.map(|state| LstmState { h: &state.h[..], c: &state.c[..] }),
-        }
-    }
-
     /// `y`: the output of the forward pass; `grads`: of output, h and c.
     fn gradients(&self, y: &Tensor, grads: &[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> {
         let numbers = self.reads.numbers()?;
@@ -184,7 +231,7 @@ impl<E: Number> Node<E> {
             w_hh: room.w_hh.as_deref_mut(),
             bias: bias.as_deref_mut(),
         };
-        let sequence = self.sequence(&numbers);
+        let sequence = numbers.sequence(self.dims, self.direction, self.lengths.as_ref());
         let mut scratch = self.pools.scratch.take();
         backward(&sequence, &y, &self.tape, &of_outputs, gradients, &mut scratch)?;
         self.pools.scratch.put(scratch);

@@ -28,16 +28,6 @@ impl<'a, E: Element> From<&'a LstmWeights<E>> for WeightSlices<'a, E> {
     }
 }
 
-impl<E: Element> WeightSlices<'_, E> {
-    /// b: `[4H]`, the sum of the two biases; empty where there is none.
-    pub(crate) fn bias(&self) -> Vec<E> {
-        if self.b_hh.is_empty() {
-            return self.b_ih.to_vec();
-        }
-        self.b_ih.iter().zip(self.b_hh).map(|(&a, &b)| a + b).collect()
-    }
-}
-
 /// A batch of sequences, the layer that runs over it and the state before the first step.
 #[derive(Debug, Clone, Copy)]
 pub struct Sequence<'a, E> {
@@ -62,6 +52,21 @@ impl<'a, E: Element> Sequence<'a, E> {
     ///
     /// [`Error::Mismatch`].
     pub fn check(&self, op: &'static str) -> Result<()> {
+        self.check_data(op)?;
+        let SeqDims { input, hidden, .. } = self.dims;
+        let gates = 4 * hidden;
+        check_len(op, "w_ih", &[gates, input], self.weights.w_ih)?;
+        check_len(op, "w_hh", &[gates, hidden], self.weights.w_hh)?;
+        for (what, bias) in [("b_ih", self.weights.b_ih), ("b_hh", self.weights.b_hh)] {
+            if !bias.is_empty() {
+                check_len(op, what, &[gates], bias)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same for everything but the weights.
+    pub(crate) fn check_data(&self, op: &'static str) -> Result<()> {
         let SeqDims { n_steps, batch, input, hidden } = self.dims;
         for (what, size) in
             [("n_steps", n_steps), ("batch", batch), ("input", input), ("hidden", hidden)]
@@ -70,15 +75,7 @@ impl<'a, E: Element> Sequence<'a, E> {
                 return Err(Error::mismatch(op, what, "at least 1", 0));
             }
         }
-        let gates = 4 * hidden;
         check_len(op, "x", &[n_steps, batch, input], self.x)?;
-        check_len(op, "w_ih", &[gates, input], self.weights.w_ih)?;
-        check_len(op, "w_hh", &[gates, hidden], self.weights.w_hh)?;
-        for (what, bias) in [("b_ih", self.weights.b_ih), ("b_hh", self.weights.b_hh)] {
-            if !bias.is_empty() {
-                check_len(op, what, &[gates], bias)?;
-            }
-        }
         if let Some(state) = &self.initial {
             check_len(op, "h0", &[batch, hidden], state.h)?;
             check_len(op, "c0", &[batch, hidden], state.c)?;

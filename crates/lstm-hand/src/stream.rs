@@ -1,8 +1,12 @@
 //! One step at a time, for real-time use: no allocation, no lock, no framework.
 
-use lstm_core::ops::gates::forward_row;
-use lstm_core::ops::vectorized;
-use lstm_core::{Element, Error, LstmState, LstmWeights, Parameter, Result};
+use lstm_core::ops::aligned::Aligned;
+use lstm_core::ops::input_product::InputProduct;
+use lstm_core::ops::rows::BlockRows;
+use lstm_core::ops::step_forward::ForwardStep;
+use lstm_core::{Element, Error, LstmState, LstmWeights, Result};
+
+use crate::PackedWeights;
 
 /// One layer that runs a single sequence step by step and keeps the state.
 ///
@@ -10,24 +14,25 @@ use lstm_core::{Element, Error, LstmState, LstmWeights, Parameter, Result};
 #[derive(Debug, Clone)]
 pub struct Stream<E> {
     weights: LstmWeights<E>,
-    /// b: `[4H]`.
-    bias: Vec<E>,
+    packed: PackedWeights<E>,
     state: LstmState<Vec<E>>,
-    /// z, then the activated gates of the last step: `[4H]`.
-    gates: Vec<E>,
-    /// c_t while it is computed: `[H]`.
-    cell: Vec<E>,
+    h_before: Vec<E>,
+    y: Vec<E>,
+    z: Aligned<E>,
+    c: Aligned<E>,
 }
 
 impl<E: Element> Stream<E> {
     /// A stream at the zero state.
-    pub fn new(weights: LstmWeights<E>) -> Self {
+    pub fn new(weights: LstmWeights<E>) -> Result<Self> {
         let hidden = weights.config().hidden_size;
         let zeros = vec![E::ZERO; hidden];
-        let mut bias = crate::WeightSlices::from(&weights).bias();
-        bias.resize(4 * hidden, E::ZERO);
+        let packed = PackedWeights::new(&weights)?;
+        let (mut z, mut c) = (Aligned::new(), Aligned::new());
+        z.resize(packed.layout.row());
+        c.resize(packed.layout.row() / 4);
         let state = LstmState { h: zeros.clone(), c: zeros.clone() };
-        Self { weights, bias, state, gates: vec![E::ZERO; 4 * hidden], cell: zeros }
+        Ok(Self { weights, packed, state, h_before: zeros.clone(), y: zeros, z, c })
     }
 
     /// One step, eq. (1) to (6): `x` is `[I]`; returns h, `[H]`.
@@ -40,22 +45,31 @@ impl<E: Element> Stream<E> {
         if x.len() != config.input_size {
             return Err(Error::mismatch("Stream::step", "length of x", config.input_size, x.len()));
         }
-        let u = self.weights.get(Parameter::WeightIh);
-        let v = self.weights.get(Parameter::WeightHh);
-        let LstmState { h, c } = &mut self.state;
-        vectorized(
-            #[inline(always)]
-            || {
-                let rows =
-                    u.chunks_exact(config.input_size).zip(v.chunks_exact(config.hidden_size));
-                for ((z, bias), (u, v)) in self.gates.iter_mut().zip(&self.bias).zip(rows) {
-                    *z = *bias + dot(u, x) + dot(v, h);
-                }
-                forward_row(&mut self.gates, c, &mut self.cell, h);
-            },
-        );
-        c.copy_from_slice(&self.cell);
-        Ok(h)
+        let PackedWeights { set, layout, u, v, bias, .. } = &self.packed;
+        std::mem::swap(&mut self.state.h, &mut self.h_before);
+        let block = BlockRows { batch: 1, first: 0, rows: 1 };
+        let product = InputProduct { layout: *layout, u, bias, x, block };
+        for panel in 0..layout.panels() {
+            let z = &mut self.z[panel * layout.width()..][..layout.width()];
+            product.run(*set, panel, 0..1, z)?;
+            ForwardStep {
+                layout: *layout,
+                panel,
+                v: Some(v.panel(panel)),
+                h_before: &self.h_before,
+                z,
+                keep: false,
+                c: &mut self.c[panel * layout.lanes..][..layout.lanes],
+                cells: &mut [],
+                h: &mut self.state.h,
+                y: &mut self.y,
+                valid: &[],
+            }
+            .run(*set)?;
+        }
+        let hidden = config.hidden_size;
+        self.state.c.copy_from_slice(&self.c[..hidden]);
+        Ok(&self.state.h)
     }
 
     /// The state after the last step.
@@ -75,6 +89,7 @@ impl<E: Element> Stream<E> {
         }
         self.state.h.copy_from_slice(state.h);
         self.state.c.copy_from_slice(state.c);
+        self.c[..hidden].copy_from_slice(state.c);
         Ok(())
     }
 
@@ -82,25 +97,11 @@ impl<E: Element> Stream<E> {
     pub fn reset(&mut self) {
         self.state.h.fill(E::ZERO);
         self.state.c.fill(E::ZERO);
+        self.c.fill(E::ZERO);
     }
 
     /// The weights.
     pub fn weights(&self) -> &LstmWeights<E> {
         &self.weights
     }
-}
-
-/// The inner product in sixteen interleaved partial sums: a fixed order that vectorises.
-#[inline(always)]
-fn dot<E: Element>(a: &[E], b: &[E]) -> E {
-    let mut lanes = [E::ZERO; 16];
-    let (a_chunks, b_chunks) = (a.chunks_exact(16), b.chunks_exact(16));
-    let rest = a_chunks.remainder().iter().zip(b_chunks.remainder());
-    let rest: E = rest.map(|(&a, &b)| a * b).sum();
-    for (a, b) in a_chunks.zip(b_chunks) {
-        for lane in 0..16 {
-            lanes[lane] += a[lane] * b[lane];
-        }
-    }
-    lanes.into_iter().sum::<E>() + rest
 }

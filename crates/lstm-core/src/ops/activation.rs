@@ -1,45 +1,81 @@
-//! σ, tanh and e^x, written once for f32 and f64 as branch-free code that the compiler vectorises.
+//! σ, tanh and e^x, written once for f32, f64 and every instruction set, branch-free.
 //!
 //! Errors against the exact value, over all finite arguments (tested below; see docs/numerics.md): at most
 //! [`MAX_ERROR_ULP`] units in the last place. Infinities give the limits, NaN gives NaN. Results do not
-//! depend on the vector width: no fused multiply-add, no reordering.
+//! depend on the vector width, but for the scalar fallback, which has no fused multiply-add.
 
+use pulp::{Scalar, Simd};
+
+use super::simd::lanes::Lanes;
 use crate::Element;
 
 /// The bound on the error of [`sigmoid`] and [`tanh`], in units in the last place of the exact result.
 pub const MAX_ERROR_ULP: f64 = 4.0;
 
 /// e^x for x ≤ 0; 0 below the smallest subnormal, NaN for NaN.
-#[inline(always)]
 pub fn exp_nonpositive<E: Element>(x: E) -> E {
-    // The comparison is false for NaN, which therefore stays.
-    let x = if x < E::EXP_UNDERFLOW { E::EXP_UNDERFLOW } else { x };
-    let (n, r) = x.reduce_exp();
-    r.exp_reduced().scale_by_power(n)
+    exp_nonpositive_of::<Scalar, E>(Scalar, x)
 }
 
 /// σ(x) = 1 / (1 + e^-x), eq. (1), (2), (4).
+pub fn sigmoid<E: Element>(x: E) -> E {
+    sigmoid_of::<Scalar, E>(Scalar, x)
+}
+
+/// tanh x, eq. (3), (6).
+pub fn tanh<E: Element>(x: E) -> E {
+    tanh_of::<Scalar, E>(Scalar, x)
+}
+
+/// e^x for a vector: x = n·ln 2 + r, e^x = 2^n (1 + (e^r - 1)).
+#[inline(always)]
+pub(in crate::ops) fn exp_nonpositive_of<S: Simd, E: Lanes<S>>(simd: S, x: E::Vector) -> E::Vector {
+    // Comparisons are false for NaN, which therefore stays.
+    let least = E::splat(simd, E::EXP_UNDERFLOW);
+    let x = E::if_less(simd, x, least, least, x);
+    let n = E::exp_power(simd, x);
+    let p = E::exp_minus_one(simd, E::exp_remainder(simd, x, n));
+    // A subnormal result is computed at another scale, so that it rounds once, at the end.
+    let (threshold, power) = E::EXP_RESCALE;
+    let threshold = E::splat(simd, threshold);
+    let raised = E::add(simd, n, E::splat(simd, power));
+    let n = E::if_less(simd, x, threshold, raised, n);
+    let (one, factor) = (E::splat(simd, E::ONE), E::splat(simd, E::EXP_RESCALE_FACTOR));
+    let factor = E::if_less(simd, x, threshold, factor, one);
+    let scale = E::power_of_two(simd, n);
+    E::mul(simd, E::multiply_add(simd, scale, p, scale), factor)
+}
+
+/// σ of a vector.
 ///
 /// With e = e^-|x| this is 1 / (1 + e) on the right and e / (1 + e) on the left, so that neither side
 /// overflows or cancels.
 #[inline(always)]
-pub fn sigmoid<E: Element>(x: E) -> E {
-    let e = exp_nonpositive(-x.abs());
-    let numerator = if x < E::ZERO { e } else { E::ONE };
-    numerator / (E::ONE + e)
+pub(in crate::ops) fn sigmoid_of<S: Simd, E: Lanes<S>>(simd: S, x: E::Vector) -> E::Vector {
+    let (zero, one) = (E::splat(simd, E::ZERO), E::splat(simd, E::ONE));
+    let e = exp_nonpositive_of::<S, E>(simd, E::sub(simd, zero, E::abs(simd, x)));
+    let numerator = E::if_less(simd, x, zero, e, one);
+    E::div(simd, numerator, E::add(simd, one, e))
 }
 
-/// tanh x, eq. (3), (6).
+/// tanh of a vector.
 ///
-/// For |x| < 0.625 a polynomial in x²; beyond, (1 - e) / (1 + e) with e = e^-2|x|, where the numerator no
-/// longer cancels.
+/// With m = e^-2|x| - 1, computed without cancellation, this is -m / (2 + m) with the sign of x.
 #[inline(always)]
-pub fn tanh<E: Element>(x: E) -> E {
-    let magnitude = x.abs();
-    let e = exp_nonpositive(-(magnitude + magnitude));
-    let large = (E::ONE - e) / (E::ONE + e);
-    let small = magnitude.tanh_small();
-    if magnitude < E::from_f64(0.625) { small.copysign(x) } else { large.copysign(x) }
+pub(in crate::ops) fn tanh_of<S: Simd, E: Lanes<S>>(simd: S, x: E::Vector) -> E::Vector {
+    let (zero, one) = (E::splat(simd, E::ZERO), E::splat(simd, E::ONE));
+    let magnitude = E::abs(simd, x);
+    let y = E::sub(simd, zero, E::add(simd, magnitude, magnitude));
+    // Beyond it the result is 1 in both types; the power stays normal.
+    let least = E::splat(simd, E::TANH_SATURATED);
+    let y = E::if_less(simd, y, least, least, y);
+    let n = E::exp_power(simd, y);
+    let p = E::exp_minus_one(simd, E::exp_remainder(simd, y, n));
+    let scale = E::power_of_two(simd, n);
+    let m = E::multiply_add(simd, scale, p, E::sub(simd, scale, one));
+    let two = E::add(simd, one, one);
+    let result = E::div(simd, E::abs(simd, m), E::add(simd, two, m));
+    E::with_sign(simd, result, x)
 }
 
 #[cfg(test)]

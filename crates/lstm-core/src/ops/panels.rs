@@ -1,197 +1,251 @@
-//! A weight matrix packed once for many small products: the recurrent half of every step.
+//! A matrix packed for the vector side of products: read from front to end by the inner loop.
 //!
-//! A panel is four vectors of columns, stored row by row, so that the inner loop reads it from front to
-//! end. Two packings of the recurrent weights V, `[4H, H]`:
+//! A panel is up to four vectors of columns, stored row by row. Two ways to fill one, both for matrices
+//! whose rows or columns are the four gates of H units:
 //!
-//! - [`Panels::pack_gates`] for z += h Vᵀ: a panel holds the four gates of as many units as fit a vector;
-//! - [`Panels::pack_units`] for dh += dz V: a panel holds four vectors of neighbouring units.
+//! - [`Panels::pack_gates`] for z = x Wᵀ: a panel holds the four gates of as many units as fit a vector, so
+//!   that a tile of the product is all that a step of these units needs;
+//! - [`Panels::pack_columns`] for products whose columns are plain: a panel holds neighbouring columns.
 //!
-//! The product of a row does not depend on the rows around it, to the bit, so callers split batches
-//! freely.
+//! A row of gates is laid out by panels everywhere inside, `[panel][gate][lane]` with zeros past the last
+//! unit; [`GateLayout`] translates.
 
-use super::simd::product::{LaneCount, Product, Spans};
+use pulp::Simd;
+use rayon::prelude::*;
+
+use super::aligned::Aligned;
+use super::simd::instruction_set::{InstructionSet, Kernel};
+use super::simd::lanes::Lanes;
+use super::tile::MOST_VECTORS;
+use crate::element::Constants;
 use crate::{Element, Error, Result};
 
-/// Bytes of a cache line: panels start on one.
-const LINE: usize = 64;
+/// Matrices below this many elements are packed on the calling thread.
+const PARALLEL_FROM: usize = 1 << 15;
 
-/// A packed matrix; repack it for new weights to reuse its memory.
+/// How the four gates of H units lie in a row: `[panel][gate][lane]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GateLayout {
+    /// H.
+    pub hidden: usize,
+    /// Units in a panel: the elements of a vector.
+    pub lanes: usize,
+}
+
+impl GateLayout {
+    /// The layout for an element type and an instruction set.
+    pub fn new<E>(set: InstructionSet, hidden: usize) -> Self {
+        Self { hidden, lanes: set.lanes::<E>() }
+    }
+
+    /// The number of panels.
+    #[inline(always)]
+    pub fn panels(&self) -> usize {
+        self.hidden.div_ceil(self.lanes)
+    }
+
+    /// Elements of a row in one panel: four vectors.
+    #[inline(always)]
+    pub fn width(&self) -> usize {
+        4 * self.lanes
+    }
+
+    /// Elements of a row of gates, padding included.
+    #[inline(always)]
+    pub fn row(&self) -> usize {
+        self.panels() * self.width()
+    }
+
+    /// The units of a panel.
+    #[inline(always)]
+    pub fn units(&self, panel: usize) -> std::ops::Range<usize> {
+        let first = panel * self.lanes;
+        first..(first + self.lanes).min(self.hidden)
+    }
+
+    /// The rows of W, `[4H, cols]`, in the order of a row of gates; nothing for padding.
+    pub fn rows<'a, E>(
+        self,
+        w: &'a [E],
+        cols: usize,
+    ) -> impl Iterator<Item = Option<&'a [E]>> + use<'a, E> {
+        (0..self.row()).map(move |k| {
+            let row = self.source(k)?;
+            w.get(row * cols..(row + 1) * cols)
+        })
+    }
+
+    /// The row of W, `[4H, ..]`, that position `k` of a row of gates stands for; `None` for padding.
+    #[inline(always)]
+    pub fn source(&self, k: usize) -> Option<usize> {
+        let (panel, gate, lane) = (k / self.width(), k / self.lanes % 4, k % self.lanes);
+        let unit = panel * self.lanes + lane;
+        (unit < self.hidden).then_some(gate * self.hidden + unit)
+    }
+}
+
+/// A packed matrix; pack it again for new numbers to reuse its memory.
 #[derive(Debug, Clone, Default)]
 pub struct Panels<E> {
-    /// `[panel][depth][4][lanes]` after `start` elements of alignment; absent columns are zero.
-    data: Vec<E>,
-    start: usize,
-    spans: Vec<Spans>,
+    /// `[panel][depth][vectors of the panel][lanes]`.
+    data: Aligned<E>,
     depth: usize,
-    cols: usize,
+    vectors: usize,
+    lanes: usize,
+    panels: usize,
 }
 
 impl<E: Element> Panels<E> {
     /// Nothing packed yet.
-    pub fn new() -> Self {
-        Self { data: Vec::new(), start: 0, spans: Vec::new(), depth: 0, cols: 0 }
+    pub const fn new() -> Self {
+        Self { data: Aligned::new(), depth: 0, vectors: 0, lanes: 0, panels: 0 }
     }
 
-    /// Packs V, `[4H, H]`, for products h Vᵀ with h `[rows, H]` and z `[rows, 4H]`.
+    /// Packs W, `[4H, depth]`, for products x Wᵀ into rows of `layout`.
     ///
     /// # Errors
     ///
-    /// [`Error::Mismatch`] where `v` has not 4·H·H elements.
-    pub fn pack_gates(&mut self, v: &[E], hidden: usize) -> Result<()> {
-        check("pack_gates", v, hidden)?;
-        let lanes = E::lane_count(LaneCount(std::marker::PhantomData));
-        let span = |panel: usize, gate: usize| {
-            let unit = panel * lanes;
-            (gate * hidden + unit, lanes.min(hidden - unit))
-        };
-        self.pack(hidden, 4 * hidden, hidden.div_ceil(lanes), lanes, span, |k, col| {
-            v[col * hidden + k]
-        });
-        Ok(())
-    }
-
-    /// Packs V, `[4H, H]`, for products dz V with dz `[rows, 4H]` and dh `[rows, H]`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Mismatch`] where `v` has not 4·H·H elements.
-    pub fn pack_units(&mut self, v: &[E], hidden: usize) -> Result<()> {
-        check("pack_units", v, hidden)?;
-        let lanes = E::lane_count(LaneCount(std::marker::PhantomData));
-        let span = |panel: usize, j: usize| {
-            let unit = (4 * panel + j) * lanes;
-            (unit.min(hidden), lanes.min(hidden.saturating_sub(unit)))
-        };
-        self.pack(4 * hidden, hidden, hidden.div_ceil(4 * lanes), lanes, span, |k, col| {
-            v[k * hidden + col]
-        });
-        Ok(())
-    }
-
-    fn pack(
-        &mut self,
-        depth: usize,
-        cols: usize,
-        n_panels: usize,
-        lanes: usize,
-        span: impl Fn(usize, usize) -> (usize, usize),
-        at: impl Fn(usize, usize) -> E,
-    ) {
-        let len = n_panels * depth * 4 * lanes;
-        let room = LINE / size_of::<E>();
-        self.data.resize(len + room, E::ZERO);
-        self.start = self.data.as_ptr().align_offset(LINE).min(room);
-        self.spans.clear();
-        self.spans.extend((0..n_panels).map(|p| std::array::from_fn(|j| span(p, j))));
-        (self.depth, self.cols) = (depth, cols);
-        let panels = self.data[self.start..][..len].chunks_exact_mut(depth * 4 * lanes);
-        for (panel, spans) in panels.zip(&self.spans) {
-            for (j, &(first, n)) in spans.iter().enumerate() {
-                for (k, row) in panel.chunks_exact_mut(4 * lanes).enumerate() {
-                    let vector = &mut row[j * lanes..(j + 1) * lanes];
-                    vector[..n].iter_mut().zip(first..).for_each(|(x, col)| *x = at(k, col));
-                    vector[n..].fill(E::ZERO);
+    /// [`Error::Mismatch`] where `w` has not 4·H·depth elements.
+    pub fn pack_gates(&mut self, w: &[E], layout: GateLayout, depth: usize) -> Result<()> {
+        let hidden = layout.hidden;
+        check("Panels::pack_gates", w.len(), 4 * hidden, depth)?;
+        let lanes = layout.lanes;
+        self.shape(depth, 4 * layout.panels(), lanes, layout.panels());
+        self.fill(|panel, data| {
+            for (gate, column) in (0..4).map(|gate| (gate, gate * lanes..(gate + 1) * lanes)) {
+                let units = layout.units(panel);
+                let source = &w[(gate * hidden + units.start) * depth..][..units.len() * depth];
+                for (k, row) in data.chunks_exact_mut(4 * lanes).enumerate() {
+                    let (filled, rest) = row[column.clone()].split_at_mut(units.len());
+                    // A cache line of each row of W serves as many k as it holds.
+                    let from = source[k..].iter().step_by(depth);
+                    filled.iter_mut().zip(from).for_each(|(to, &value)| *to = value);
+                    rest.fill(E::ZERO);
                 }
             }
-        }
-    }
-
-    /// dst += lhs · matrix, on the calling thread.
-    ///
-    /// `lhs`: `[rows, depth]`, `dst`: `[rows, cols]` of what was packed.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Mismatch`] where nothing is packed or the sizes do not agree.
-    pub fn multiply_add(&self, dst: &mut [E], lhs: &[E]) -> Result<()> {
-        const OP: &str = "Panels::multiply_add";
-        let rows = lhs.len().checked_div(self.depth).unwrap_or(0);
-        if rows * self.depth != lhs.len() || rows * self.cols != dst.len() || self.depth == 0 {
-            let expected = format!("rows of {} and of {}", self.depth, self.cols);
-            let got = format!("{} and {}", lhs.len(), dst.len());
-            return Err(Error::mismatch(OP, "elements of lhs and dst", expected, got));
-        }
-        E::product(Product {
-            dst,
-            dst_cols: self.cols,
-            lhs,
-            depth: self.depth,
-            panels: &self.data[self.start..],
-            spans: &self.spans,
         });
         Ok(())
     }
+
+    /// Packs a matrix `[depth, cols]` given by its rows, in order; `None` stands for a row of zeros.
+    ///
+    /// Rows that are missing or short count as zeros, what is too much is left out.
+    pub fn pack_columns<'a, I>(
+        &mut self,
+        set: InstructionSet,
+        depth: usize,
+        cols: usize,
+        rows: impl Fn() -> I + Sync,
+    ) where
+        I: Iterator<Item = Option<&'a [E]>>,
+    {
+        let lanes = set.lanes::<E>();
+        let vectors = cols.div_ceil(lanes);
+        self.shape(depth, vectors, lanes, vectors.div_ceil(MOST_VECTORS));
+        let (panels, vectors) = (self.panels, self.vectors);
+        self.fill(|panel, data| {
+            let span = span(panel, panels, vectors);
+            let (first, width) = (span.start * lanes, span.len() * lanes);
+            E::run(set, PackColumns { data, rows: rows(), first, cols, width });
+        });
+    }
+
+    fn shape(&mut self, depth: usize, vectors: usize, lanes: usize, panels: usize) {
+        (self.depth, self.vectors, self.lanes, self.panels) = (depth, vectors, lanes, panels);
+        self.data.resize(depth * vectors * lanes);
+    }
+
+    /// Calls `pack` for each panel's data, on all threads where the matrix is large.
+    fn fill(&mut self, pack: impl Fn(usize, &mut [E]) + Sync) {
+        let (panels, vectors, stride) = (self.panels, self.vectors, self.depth * self.lanes);
+        let mut rest = &mut self.data[..];
+        let parallel = rest.len() >= PARALLEL_FROM && rayon::current_num_threads() > 1;
+        let mut parts = Vec::new();
+        for panel in 0..panels {
+            let (part, tail) = rest.split_at_mut(span(panel, panels, vectors).len() * stride);
+            rest = tail;
+            match parallel {
+                true => parts.push((panel, part)),
+                false => pack(panel, part),
+            }
+        }
+        parts.into_par_iter().for_each(|(panel, part)| pack(panel, part));
+    }
 }
 
-fn check<E>(op: &'static str, v: &[E], hidden: usize) -> Result<()> {
-    if hidden > 0 && hidden.checked_mul(4 * hidden) == Some(v.len()) {
+impl<E> Panels<E> {
+    /// The number of panels.
+    #[inline(always)]
+    pub fn len(&self) -> usize {
+        self.panels
+    }
+
+    /// Whether nothing is packed.
+    pub fn is_empty(&self) -> bool {
+        self.panels == 0
+    }
+
+    /// The packed rows.
+    #[inline(always)]
+    pub fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// The vectors of columns in a panel, by their numbers.
+    #[inline(always)]
+    pub fn span(&self, panel: usize) -> std::ops::Range<usize> {
+        span(panel, self.panels, self.vectors)
+    }
+
+    /// The data of a panel: `[depth][vectors of the panel][lanes]`.
+    #[inline(always)]
+    pub fn panel(&self, panel: usize) -> &[E] {
+        let (span, stride) = (self.span(panel), self.depth * self.lanes);
+        &self.data[span.start * stride..span.end * stride]
+    }
+}
+
+/// Fills one panel with the columns from `first` on.
+struct PackColumns<'a, E, I> {
+    data: &'a mut [E],
+    rows: I,
+    first: usize,
+    cols: usize,
+    width: usize,
+}
+
+impl<'r, E: Constants, I: Iterator<Item = Option<&'r [E]>>> Kernel<E> for PackColumns<'_, E, I> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S)
+    where
+        E: Lanes<S>,
+    {
+        let Self { data, mut rows, first, cols, width } = self;
+        let end = (first + width).min(cols);
+        for to in data.chunks_exact_mut(width) {
+            let from =
+                rows.next().flatten().and_then(|row| row.get(first..end)).unwrap_or_default();
+            let to = E::vectors_mut(to);
+            let whole = E::vectors(from);
+            to.iter_mut().zip(whole).for_each(|(to, &from)| *to = from);
+            for (k, to) in to.iter_mut().enumerate().skip(whole.len()) {
+                *to = E::load(simd, from.get(k * E::COUNT..).unwrap_or_default());
+            }
+        }
+    }
+}
+
+/// The vectors of a panel when `vectors` are cut into `panels` as evenly as possible.
+#[inline(always)]
+fn span(panel: usize, panels: usize, vectors: usize) -> std::ops::Range<usize> {
+    panel * vectors / panels..(panel + 1) * vectors / panels
+}
+
+fn check(op: &'static str, len: usize, rows: usize, cols: usize) -> Result<()> {
+    if rows.checked_mul(cols) == Some(len) && len > 0 {
         return Ok(());
     }
-    Err(Error::mismatch(op, "length of v", format!("4·{hidden}·{hidden}, not zero"), v.len()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Panels;
-    use crate::random::RandomStream;
-
-    fn numbers(n: usize, seed: u64) -> Vec<f64> {
-        let stream = RandomStream::new(seed);
-        (0..n as u64).map(|k| 2.0 * stream.uniform(k) - 1.0).collect()
-    }
-
-    /// Both packings against sums written out, for one size.
-    fn check(hidden: usize, rows: usize) {
-        let (v, h) = (numbers(4 * hidden * hidden, 1), numbers(rows * hidden, 2));
-        let mut z = numbers(rows * 4 * hidden, 3);
-        let before = z.clone();
-        let mut panels = Panels::new();
-        panels.pack_gates(&v, hidden).unwrap();
-        panels.multiply_add(&mut z, &h).unwrap();
-        for row in 0..rows {
-            for col in 0..4 * hidden {
-                let sum: f64 = (0..hidden).map(|k| h[row * hidden + k] * v[col * hidden + k]).sum();
-                let at = row * 4 * hidden + col;
-                assert!(
-                    (z[at] - before[at] - sum).abs() < 1e-12,
-                    "H {hidden}, row {row}, col {col}"
-                );
-            }
-        }
-        let mut dh = h.clone();
-        panels.pack_units(&v, hidden).unwrap();
-        panels.multiply_add(&mut dh, &z).unwrap();
-        for row in 0..rows {
-            for unit in 0..hidden {
-                let term = |k: usize| z[row * 4 * hidden + k] * v[k * hidden + unit];
-                let sum: f64 = (0..4 * hidden).map(term).sum();
-                let at = row * hidden + unit;
-                assert!((dh[at] - h[at] - sum).abs() < 1e-11, "H {hidden}, row {row}, unit {unit}");
-            }
-        }
-        // A row alone gives the same bits.
-        let last = rows - 1;
-        let mut alone = h[last * hidden..].to_vec();
-        panels.multiply_add(&mut alone, &z[last * 4 * hidden..]).unwrap();
-        assert_eq!(alone, dh[last * hidden..]);
-    }
-
-    #[test]
-    fn products_equal_sums_for_sizes_around_every_block() {
-        for hidden in [1, 3, 7, 8, 9, 16, 31, 33, 64, 77] {
-            for rows in [1, 2, 5, 6, 7, 13] {
-                check(hidden, rows);
-            }
-        }
-    }
-
-    #[test]
-    fn wrong_sizes_are_refused() {
-        let mut panels = Panels::new();
-        assert!(panels.multiply_add(&mut [0.0_f32], &[0.0]).is_err());
-        assert!(panels.pack_gates(&[0.0; 5], 1).is_err());
-        panels.pack_gates(&[0.0; 16], 2).unwrap();
-        assert!(panels.multiply_add(&mut [0.0; 8], &[0.0; 4]).is_err());
-        assert!(panels.multiply_add(&mut [0.0; 16], &[0.0; 4]).is_ok());
-    }
+    Err(Error::mismatch(op, "length of the matrix", format!("{rows}·{cols}, not zero"), len))
 }

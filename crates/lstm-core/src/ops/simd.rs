@@ -6,4 +6,5 @@
 
 pub(super) mod dispatch;
 pub(super) mod gemm;
-pub(crate) mod product;
+pub(crate) mod instruction_set;
+pub(crate) mod lanes;

@@ -47,7 +47,7 @@ fn stream_equals_sequence<E: Element>(case: &Case, tolerance: f64) {
     let alone = only(case, 0);
     let expected = alone.hand::<E>();
     let n_valid = alone.lengths.as_ref().map_or(alone.dims.n_steps, |lengths| lengths.rows()[0]);
-    let mut stream = Stream::<E>::new(alone.weights.cast());
+    let mut stream = Stream::<E>::new(alone.weights.cast()).unwrap();
     if let Some(state) = &alone.initial {
         let (h, c) = (cast::<E>(&state.h), cast::<E>(&state.c));
         stream.set_state(LstmState { h: &h[..], c: &c[..] }).unwrap();

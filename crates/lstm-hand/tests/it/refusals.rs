@@ -60,7 +60,8 @@ fn wrong_lengths_are_named() {
 
 #[test]
 fn a_stream_refuses_and_stays() {
-    let mut stream = Stream::new(LstmWeights::<f64>::zeros(LstmConfig::new(2, 3)).unwrap());
+    let mut stream =
+        Stream::new(LstmWeights::<f64>::zeros(LstmConfig::new(2, 3)).unwrap()).unwrap();
     let before = stream.state().clone();
     let error = stream.step(&[1.0]).unwrap_err().to_string();
     assert!(error.contains("Stream::step") && error.contains("expected 2, got 1"), "{error}");

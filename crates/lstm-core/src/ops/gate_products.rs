@@ -1,0 +1,323 @@
+//! The products with dz of all steps: dX = dZ U, eq. (12), and dU = dZᵀ X, dV = dZᵀ H, db = Σ dZ, eq. (13).
+//!
+//! dz lies as the backward scan left it: for each block of rows `[panels, cells, 4, lanes]`.
+
+use std::ops::Range;
+
+use pulp::Simd;
+
+use super::panels::{GateLayout, Panels};
+use super::rows::BlockRows;
+use super::simd::instruction_set::{InstructionSet, Kernel};
+use super::simd::lanes::Lanes;
+use super::tile::{Tile, add_columns, add_rows, for_rows, for_vectors, tile_rows};
+use crate::element::Constants;
+use crate::{Element, Error, Result};
+
+/// Rows of a panel that a pass over many tiles keeps in the second cache.
+const DEPTH_BLOCK: usize = 512;
+
+/// dz of every step of a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct GateGradients<'a, E> {
+    /// The layout of a row.
+    pub layout: GateLayout,
+    /// T.
+    pub steps: usize,
+    /// The blocks, which cover the batch in order.
+    pub blocks: &'a [BlockRows],
+    /// The dz of each block, one after the other.
+    pub dz: &'a [E],
+}
+
+impl<E: Element> GateGradients<'_, E> {
+    fn check(&self, op: &'static str, set: InstructionSet) -> Result<()> {
+        let batch: usize = self.blocks.iter().map(|block| block.rows).sum();
+        Error::check(op, "lanes", set.lanes::<E>(), self.layout.lanes)?;
+        Error::check(op, "length of dz", batch * self.steps * self.layout.row(), self.dz.len())
+    }
+
+    /// dx of the steps `steps`, `[steps, B, I]`; `u` is U, packed by columns.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Mismatch`] where sizes do not agree.
+    pub fn input(
+        &self,
+        set: InstructionSet,
+        u: &Panels<E>,
+        cols: usize,
+        steps: Range<usize>,
+        dx: &mut [E],
+    ) -> Result<()> {
+        const OP: &str = "GateGradients::input";
+        self.check(OP, set)?;
+        let batch: usize = self.blocks.iter().map(|block| block.rows).sum();
+        Error::check(OP, "depth of u", self.layout.row(), u.depth())?;
+        Error::check(OP, "last step", steps.end.min(self.steps), steps.end)?;
+        Error::check(OP, "length of dx", steps.len() * batch * cols, dx.len())?;
+        E::run(set, InputGradient { dz: *self, u, cols, steps, batch, dx });
+        Ok(())
+    }
+
+    /// The rows of dW of one panel: for each gate those of the panel's units, `[units, cols]`.
+    ///
+    /// `w` is what W was multiplied with (x or h of the step before), packed by columns in the order of
+    /// blocks and their cells.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Mismatch`] where sizes do not agree.
+    pub fn weights(
+        &self,
+        set: InstructionSet,
+        w: &Panels<E>,
+        cols: usize,
+        panel: usize,
+        dw: [&mut [E]; 4],
+    ) -> Result<()> {
+        const OP: &str = "GateGradients::weights";
+        self.check(OP, set)?;
+        let batch: usize = self.blocks.iter().map(|block| block.rows).sum();
+        let rows = self.layout.units(panel).len();
+        Error::check(OP, "depth of w", batch * self.steps, w.depth())?;
+        for dw in &dw {
+            Error::check(OP, "length of dw", rows * cols, dw.len())?;
+        }
+        E::run(set, WeightGradient { dz: *self, w, cols, panel, dw });
+        Ok(())
+    }
+
+    /// The elements of db of one panel: for each gate those of the panel's units.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Mismatch`] where sizes do not agree.
+    pub fn bias(&self, set: InstructionSet, panel: usize, db: [&mut [E]; 4]) -> Result<()> {
+        const OP: &str = "GateGradients::bias";
+        self.check(OP, set)?;
+        for db in &db {
+            Error::check(OP, "length of db", self.layout.units(panel).len(), db.len())?;
+        }
+        E::run(set, BiasGradient { dz: *self, panel, db });
+        Ok(())
+    }
+}
+
+impl<'a, E> GateGradients<'a, E> {
+    /// The part of one block and panel: `[cells, 4, lanes]`.
+    #[inline(always)]
+    fn part(&self, block: &BlockRows, panel: usize) -> &'a [E] {
+        let (cells, width) = (self.steps * block.rows, self.layout.width());
+        let first = block.first * self.steps * self.layout.row() + panel * cells * width;
+        &self.dz[first..first + cells * width]
+    }
+}
+
+struct InputGradient<'a, E> {
+    dz: GateGradients<'a, E>,
+    u: &'a Panels<E>,
+    cols: usize,
+    steps: Range<usize>,
+    batch: usize,
+    dx: &'a mut [E],
+}
+
+impl<E: Constants> Kernel<E> for InputGradient<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S)
+    where
+        E: Lanes<S>,
+    {
+        let layout = self.dz.layout;
+        let at_once = (DEPTH_BLOCK / layout.width()).max(1);
+        for panel in 0..self.u.len() {
+            for first in (0..layout.panels()).step_by(at_once) {
+                let depth = first..(first + at_once).min(layout.panels());
+                for_vectors!(self.u.span(panel).len(), W => {
+                    self.columns::<S, W>(simd, panel, depth.clone());
+                });
+            }
+        }
+    }
+}
+
+impl<E: Constants> InputGradient<'_, E> {
+    /// Adds the terms of the gate panels `depth` to the columns of one panel.
+    #[inline(always)]
+    fn columns<S: Simd, const W: usize>(&mut self, simd: S, panel: usize, depth: Range<usize>)
+    where
+        E: Lanes<S>,
+    {
+        let (width, lanes) = (self.dz.layout.width(), self.dz.layout.lanes);
+        let u = E::vectors(self.u.panel(panel)).as_chunks::<W>().0;
+        let first_col = self.u.span(panel).start * lanes;
+        let n_cols = (W * lanes).min(self.cols - first_col);
+        for block in self.dz.blocks {
+            let cells = self.steps.start * block.rows..self.steps.end * block.rows;
+            let most = tile_rows::<S>(cells.len());
+            let mut cell = cells.start;
+            while cell < cells.end {
+                let rows = most.min(cells.end - cell);
+                let at = |r: usize| {
+                    let row = block.cell(cell + r) - self.steps.start * self.batch;
+                    row * self.cols + first_col
+                };
+                for_rows!(rows, R => {
+                    let mut tile: Tile<_, R, W> = [[E::splat(simd, E::ZERO); W]; R];
+                    if depth.start > 0 {
+                        for r in 0..R {
+                            load_row(simd, &self.dx[at(r)..][..n_cols], lanes, &mut tile[r]);
+                        }
+                    }
+                    for p in depth.clone() {
+                        let dz = &self.dz.part(block, p)[cell * width..];
+                        let lhs = std::array::from_fn(|r| &dz[r * width..][..width]);
+                        let u = &u[p * width..][..width];
+                        add_rows::<S, E, R, W>(simd, &mut tile, lhs, u);
+                    }
+                    for r in 0..R {
+                        store_row(simd, &mut self.dx[at(r)..][..n_cols], lanes, &tile[r]);
+                    }
+                });
+                cell += rows;
+            }
+        }
+    }
+}
+
+struct WeightGradient<'a, E> {
+    dz: GateGradients<'a, E>,
+    w: &'a Panels<E>,
+    cols: usize,
+    panel: usize,
+    dw: [&'a mut [E]; 4],
+}
+
+impl<E: Constants> Kernel<E> for WeightGradient<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S)
+    where
+        E: Lanes<S>,
+    {
+        for panel in 0..self.w.len() {
+            for block in self.dz.blocks {
+                let cells = self.dz.steps * block.rows;
+                for first in (0..cells).step_by(DEPTH_BLOCK) {
+                    let depth = first..(first + DEPTH_BLOCK).min(cells);
+                    for_vectors!(self.w.span(panel).len(), W => {
+                        self.columns::<S, W>(simd, panel, block, depth.clone());
+                    });
+                }
+            }
+        }
+    }
+}
+
+impl<E: Constants> WeightGradient<'_, E> {
+    /// Adds the terms of the cells `depth` of a block to the columns of one panel.
+    #[inline(always)]
+    fn columns<S: Simd, const W: usize>(
+        &mut self,
+        simd: S,
+        panel: usize,
+        block: &BlockRows,
+        depth: Range<usize>,
+    ) where
+        E: Lanes<S>,
+    {
+        let (width, lanes) = (self.dz.layout.width(), self.dz.layout.lanes);
+        let dz = &self.dz.part(block, self.panel)[depth.start * width..depth.end * width];
+        let first_cell = block.first * self.dz.steps + depth.start;
+        let w = E::vectors(self.w.panel(panel)).as_chunks::<W>().0;
+        let w = &w[first_cell..][..depth.len()];
+        let first_col = self.w.span(panel).start * lanes;
+        let n_cols = (W * lanes).min(self.cols - first_col);
+        for (gate, dw) in self.dw.iter_mut().enumerate() {
+            let rows = dw.len() / self.cols;
+            let most = tile_rows::<S>(rows);
+            for first in (0..rows).step_by(most) {
+                let at = |r: usize| (first + r) * self.cols + first_col;
+                for_rows!(most.min(rows - first), R => {
+                    let mut tile: Tile<_, R, W> = [[E::splat(simd, E::ZERO); W]; R];
+                    if first_cell > 0 {
+                        for r in 0..R {
+                            load_row(simd, &dw[at(r)..][..n_cols], lanes, &mut tile[r]);
+                        }
+                    }
+                    add_columns::<S, E, R, W>(simd, &mut tile, dz, width, gate * lanes + first, w);
+                    for r in 0..R {
+                        store_row(simd, &mut dw[at(r)..][..n_cols], lanes, &tile[r]);
+                    }
+                });
+            }
+        }
+    }
+}
+
+struct BiasGradient<'a, E> {
+    dz: GateGradients<'a, E>,
+    panel: usize,
+    db: [&'a mut [E]; 4],
+}
+
+impl<E: Constants> Kernel<E> for BiasGradient<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S)
+    where
+        E: Lanes<S>,
+    {
+        let mut sums = [E::splat(simd, E::ZERO); 4];
+        for block in self.dz.blocks {
+            let dz = self.dz.part(block, self.panel);
+            for row in E::vectors(dz).as_chunks::<4>().0 {
+                for gate in 0..4 {
+                    sums[gate] = E::add(simd, sums[gate], row[gate]);
+                }
+            }
+        }
+        for (db, sum) in self.db.into_iter().zip(sums) {
+            E::store(simd, db, sum);
+        }
+    }
+}
+
+/// Reads up to W vectors; what the row has not is left.
+#[inline(always)]
+fn load_row<S: Simd, E: Lanes<S>, const W: usize>(
+    simd: S,
+    row: &[E],
+    lanes: usize,
+    to: &mut [E::Vector; W],
+) {
+    if row.len() == W * lanes {
+        to.iter_mut().zip(E::vectors(row)).for_each(|(to, from)| *to = *from);
+        return;
+    }
+    for (part, to) in row.chunks(lanes).zip(to) {
+        *to = E::load(simd, part);
+    }
+}
+
+/// Writes up to W vectors.
+#[inline(always)]
+fn store_row<S: Simd, E: Lanes<S>, const W: usize>(
+    simd: S,
+    row: &mut [E],
+    lanes: usize,
+    from: &[E::Vector; W],
+) {
+    if row.len() == W * lanes {
+        E::vectors_mut(row).iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+        return;
+    }
+    for (part, from) in row.chunks_mut(lanes).zip(from) {
+        E::store(simd, part, *from);
+    }
+}

@@ -1,0 +1,97 @@
+//! Z = X Uᵀ + b for the units of one panel and any run of steps, eq. (1) to (4) before the recurrence.
+
+use std::ops::Range;
+
+use pulp::Simd;
+
+use super::panels::{GateLayout, Panels};
+use super::rows::BlockRows;
+use super::simd::instruction_set::{InstructionSet, Kernel};
+use super::simd::lanes::Lanes;
+use super::tile::{Tile, add_rows, for_rows, tile_rows};
+use crate::element::Constants;
+use crate::{Element, Error, Result};
+
+/// What the product reads.
+#[derive(Debug, Clone, Copy)]
+pub struct InputProduct<'a, E> {
+    /// The layout of z.
+    pub layout: GateLayout,
+    /// U, packed by gates.
+    pub u: &'a Panels<E>,
+    /// b: a row of `layout`.
+    pub bias: &'a [E],
+    /// x: `[T, B, I]`.
+    pub x: &'a [E],
+    /// The rows of the batch.
+    pub block: BlockRows,
+}
+
+impl<E: Element> InputProduct<'_, E> {
+    /// Writes the part of `panel` of z for the cells `cells` of the block: `[cells, 4, lanes]`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Mismatch`] where sizes do not agree.
+    pub fn run(
+        &self,
+        set: InstructionSet,
+        panel: usize,
+        cells: Range<usize>,
+        z: &mut [E],
+    ) -> Result<()> {
+        const OP: &str = "InputProduct::run";
+        let Self { layout, u, bias, x, block } = *self;
+        Error::check(OP, "lanes", set.lanes::<E>(), layout.lanes)?;
+        Error::check(OP, "panels of u", layout.panels(), u.len())?;
+        Error::check(OP, "length of bias", layout.row(), bias.len())?;
+        Error::check(OP, "length of z", cells.len() * layout.width(), z.len())?;
+        let last = cells.end.checked_sub(1).map_or(0, |n| block.cell(n) + 1);
+        if panel >= u.len() || x.len() < last * u.depth() {
+            let expected = format!("a panel of {} and {last} rows of x", u.len());
+            return Err(Error::mismatch(OP, "panel and length of x", expected, x.len()));
+        }
+        let bias = &bias[panel * layout.width()..][..layout.width()];
+        let (panel, depth) = (u.panel(panel), u.depth());
+        E::run(set, Run { panel, bias, x, depth, block, cells, z });
+        Ok(())
+    }
+}
+
+struct Run<'a, E> {
+    panel: &'a [E],
+    bias: &'a [E],
+    x: &'a [E],
+    depth: usize,
+    block: BlockRows,
+    cells: Range<usize>,
+    z: &'a mut [E],
+}
+
+impl<E: Constants> Kernel<E> for Run<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S)
+    where
+        E: Lanes<S>,
+    {
+        let panel = E::vectors(self.panel).as_chunks::<4>().0;
+        let bias = E::vectors(self.bias);
+        let bias = [bias[0], bias[1], bias[2], bias[3]];
+        let z = E::vectors_mut(self.z).as_chunks_mut::<4>().0;
+        let most = tile_rows::<S>(z.len());
+        let mut first = self.cells.start;
+        for z in z.chunks_mut(most) {
+            for_rows!(z.len(), R => {
+                let lhs = std::array::from_fn(|r| self.block.row(self.x, self.depth, first + r));
+                let mut tile: Tile<_, R, 4> = [[E::splat(simd, E::ZERO); 4]; R];
+                add_rows::<S, E, R, 4>(simd, &mut tile, lhs, panel);
+                for (z, row) in z.iter_mut().zip(tile) {
+                    *z = std::array::from_fn(|gate| E::add(simd, bias[gate], row[gate]));
+                }
+            });
+            first += z.len();
+        }
+    }
+}

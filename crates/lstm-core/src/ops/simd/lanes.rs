@@ -1,0 +1,243 @@
+//! The arithmetic that kernels are written in: vectors of f32 or f64 on any instruction set.
+
+use pulp::Simd;
+
+use crate::element::Constants;
+
+/// A number type as vectors of the instruction set `S`.
+///
+/// The multiply-adds round once where the instruction set can, and twice in the scalar fallback.
+pub trait Lanes<S: Simd>: Constants {
+    /// As many elements as a register holds.
+    type Vector: Copy;
+    /// Elements in a vector.
+    const COUNT: usize;
+
+    /// The same value in every lane.
+    fn splat(simd: S, value: Self) -> Self::Vector;
+    /// a + b.
+    fn add(simd: S, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// a - b.
+    fn sub(simd: S, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// a · b.
+    fn mul(simd: S, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// a / b.
+    fn div(simd: S, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// a · b + c.
+    fn multiply_add(simd: S, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// |a|.
+    fn abs(simd: S, a: Self::Vector) -> Self::Vector;
+    /// |magnitude| with the sign of `sign`, for magnitude ≥ 0.
+    fn with_sign(simd: S, magnitude: Self::Vector, sign: Self::Vector) -> Self::Vector;
+    /// `then` where a < b, `otherwise` elsewhere and where a or b is NaN.
+    fn if_less(
+        simd: S,
+        a: Self::Vector,
+        b: Self::Vector,
+        then: Self::Vector,
+        otherwise: Self::Vector,
+    ) -> Self::Vector;
+
+    /// The integer n nearest to x / ln 2, for |n| below 2^20.
+    fn exp_power(simd: S, x: Self::Vector) -> Self::Vector;
+    /// x - n·ln 2, in two parts of ln 2.
+    fn exp_remainder(simd: S, x: Self::Vector, n: Self::Vector) -> Self::Vector;
+    /// e^r - 1 for |r| ≤ ½ ln 2, to the relative accuracy of the type.
+    fn exp_minus_one(simd: S, r: Self::Vector) -> Self::Vector;
+    /// 2^n for an integer n whose power is a normal number.
+    fn power_of_two(simd: S, n: Self::Vector) -> Self::Vector;
+
+    /// Up to one vector; lanes without an element are zero.
+    fn load(simd: S, from: &[Self]) -> Self::Vector;
+    /// Up to one vector.
+    fn store(simd: S, to: &mut [Self], value: Self::Vector);
+    /// The whole vectors of a slice.
+    fn vectors(from: &[Self]) -> &[Self::Vector];
+    /// The whole vectors of a slice.
+    fn vectors_mut(from: &mut [Self]) -> &mut [Self::Vector];
+}
+
+/// The methods that are the same words for both types, but for names.
+macro_rules! arithmetic {
+    (
+        $vector:ident, $count:ident, $splat:ident, $add:ident, $sub:ident, $mul:ident, $div:ident,
+        $multiply_add:ident, $abs:ident, $and:ident, $or:ident, $less:ident, $select:ident,
+        $load:ident, $store:ident, $vectors:ident, $vectors_mut:ident
+    ) => {
+        type Vector = S::$vector;
+        const COUNT: usize = S::$count;
+
+        #[inline(always)]
+        fn splat(simd: S, value: Self) -> Self::Vector {
+            simd.$splat(value)
+        }
+        #[inline(always)]
+        fn add(simd: S, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+            simd.$add(a, b)
+        }
+        #[inline(always)]
+        fn sub(simd: S, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+            simd.$sub(a, b)
+        }
+        #[inline(always)]
+        fn mul(simd: S, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+            simd.$mul(a, b)
+        }
+        #[inline(always)]
+        fn div(simd: S, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+            simd.$div(a, b)
+        }
+        #[inline(always)]
+        fn multiply_add(
+            simd: S,
+            a: Self::Vector,
+            b: Self::Vector,
+            c: Self::Vector,
+        ) -> Self::Vector {
+            simd.$multiply_add(a, b, c)
+        }
+        #[inline(always)]
+        fn abs(simd: S, a: Self::Vector) -> Self::Vector {
+            simd.$abs(a)
+        }
+        #[inline(always)]
+        fn with_sign(simd: S, magnitude: Self::Vector, sign: Self::Vector) -> Self::Vector {
+            simd.$or(magnitude, simd.$and(sign, simd.$splat(-0.0)))
+        }
+        #[inline(always)]
+        fn if_less(
+            simd: S,
+            a: Self::Vector,
+            b: Self::Vector,
+            then: Self::Vector,
+            otherwise: Self::Vector,
+        ) -> Self::Vector {
+            simd.$select(simd.$less(a, b), then, otherwise)
+        }
+        #[inline(always)]
+        fn load(simd: S, from: &[Self]) -> Self::Vector {
+            simd.$load(from)
+        }
+        #[inline(always)]
+        fn store(simd: S, to: &mut [Self], value: Self::Vector) {
+            simd.$store(to, value);
+        }
+        #[inline(always)]
+        fn vectors(from: &[Self]) -> &[Self::Vector] {
+            S::$vectors(from).0
+        }
+        #[inline(always)]
+        fn vectors_mut(from: &mut [Self]) -> &mut [Self::Vector] {
+            S::$vectors_mut(from).0
+        }
+    };
+}
+
+/// Adding it rounds to an integer, which then stands in the low bits: 1.5 · 2^23 and 1.5 · 2^52.
+const ROUND_F32: f32 = 12_582_912.0;
+const ROUND_F64: f64 = 6_755_399_441_055_744.0;
+
+// Range reduction and polynomials: Cephes (Moshier 1989), expf.c and exp.c.
+
+impl<S: Simd> Lanes<S> for f32 {
+    arithmetic!(
+        f32s,
+        F32_LANES,
+        splat_f32s,
+        add_f32s,
+        sub_f32s,
+        mul_f32s,
+        div_f32s,
+        mul_add_e_f32s,
+        abs_f32s,
+        and_f32s,
+        or_f32s,
+        less_than_f32s,
+        select_f32s,
+        partial_load_f32s,
+        partial_store_f32s,
+        as_simd_f32s,
+        as_mut_simd_f32s
+    );
+
+    #[inline(always)]
+    fn exp_power(simd: S, x: Self::Vector) -> Self::Vector {
+        let round = simd.splat_f32s(ROUND_F32);
+        let log2_e = simd.splat_f32s(std::f32::consts::LOG2_E);
+        simd.sub_f32s(simd.mul_add_e_f32s(x, log2_e, round), round)
+    }
+    #[inline(always)]
+    fn exp_remainder(simd: S, x: Self::Vector, n: Self::Vector) -> Self::Vector {
+        let r = simd.mul_add_e_f32s(n, simd.splat_f32s(-0.693_359_4), x);
+        simd.mul_add_e_f32s(n, simd.splat_f32s(2.121_944_4e-4), r)
+    }
+    #[inline(always)]
+    fn exp_minus_one(simd: S, r: Self::Vector) -> Self::Vector {
+        let mut p = simd.splat_f32s(1.987_569_1e-4);
+        for c in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_6e-1, 0.5] {
+            p = simd.mul_add_e_f32s(p, r, simd.splat_f32s(c));
+        }
+        simd.mul_add_e_f32s(p, simd.mul_f32s(r, r), r)
+    }
+    #[inline(always)]
+    fn power_of_two(simd: S, n: Self::Vector) -> Self::Vector {
+        let shifted = simd.transmute_u32s_f32s(simd.add_f32s(n, simd.splat_f32s(ROUND_F32)));
+        let biased = simd.add_u32s(shifted, simd.splat_u32s(127));
+        simd.transmute_f32s_u32s(simd.wrapping_dyn_shl_u32s(biased, simd.splat_u32s(23)))
+    }
+}
+
+impl<S: Simd> Lanes<S> for f64 {
+    arithmetic!(
+        f64s,
+        F64_LANES,
+        splat_f64s,
+        add_f64s,
+        sub_f64s,
+        mul_f64s,
+        div_f64s,
+        mul_add_e_f64s,
+        abs_f64s,
+        and_f64s,
+        or_f64s,
+        less_than_f64s,
+        select_f64s,
+        partial_load_f64s,
+        partial_store_f64s,
+        as_simd_f64s,
+        as_mut_simd_f64s
+    );
+
+    #[inline(always)]
+    fn exp_power(simd: S, x: Self::Vector) -> Self::Vector {
+        let round = simd.splat_f64s(ROUND_F64);
+        let log2_e = simd.splat_f64s(std::f64::consts::LOG2_E);
+        simd.sub_f64s(simd.mul_add_e_f64s(x, log2_e, round), round)
+    }
+    #[inline(always)]
+    fn exp_remainder(simd: S, x: Self::Vector, n: Self::Vector) -> Self::Vector {
+        let r = simd.mul_add_e_f64s(n, simd.splat_f64s(-6.931_457_519_531_25e-1), x);
+        simd.mul_add_e_f64s(n, simd.splat_f64s(-1.428_606_820_309_417_2e-6), r)
+    }
+    #[inline(always)]
+    fn exp_minus_one(simd: S, r: Self::Vector) -> Self::Vector {
+        let z = simd.mul_f64s(r, r);
+        let mut p = simd.splat_f64s(1.261_771_930_748_105_9e-4);
+        for c in [3.029_944_077_074_419_6e-2, 1.0] {
+            p = simd.mul_add_e_f64s(p, z, simd.splat_f64s(c));
+        }
+        let p = simd.mul_f64s(p, r);
+        let mut q = simd.splat_f64s(3.001_985_051_386_644_6e-6);
+        for c in [2.524_483_403_496_841e-3, 2.272_655_482_081_550_3e-1, 2.0] {
+            q = simd.mul_add_e_f64s(q, z, simd.splat_f64s(c));
+        }
+        simd.div_f64s(simd.add_f64s(p, p), simd.sub_f64s(q, p))
+    }
+    #[inline(always)]
+    fn power_of_two(simd: S, n: Self::Vector) -> Self::Vector {
+        let shifted = simd.transmute_u64s_f64s(simd.add_f64s(n, simd.splat_f64s(ROUND_F64)));
+        let biased = simd.add_u64s(shifted, simd.splat_u64s(1023));
+        // A product by 2^52 shifts into the exponent's place.
+        simd.transmute_f64s_u64s(simd.mul_u64s(biased, simd.splat_u64s(1 << 52)))
+    }
+}

@@ -1,0 +1,252 @@
+//! One step of a few vectors of units, backward: dh from the step after it, and from dh the gradients of
+//! the gates' arguments.
+
+use std::ops::Range;
+
+use pulp::Simd;
+
+use super::gates;
+use super::panels::GateLayout;
+use super::simd::instruction_set::{InstructionSet, Kernel};
+use super::simd::lanes::Lanes;
+use super::tile::{Tile, add_rows, for_rows, for_vectors, tile_rows};
+use crate::element::Constants;
+use crate::{Element, Error, Result};
+
+/// A step of some rows and of the units of one panel of V.
+///
+/// "After" and "before" follow the order of computation of the forward pass.
+#[derive(Debug)]
+pub struct BackwardStep<'a, E> {
+    /// The layout of the gates.
+    pub layout: GateLayout,
+    /// The vectors of units, which are also the panels of their gates.
+    pub span: Range<usize>,
+    /// V of these units, packed by columns; `None` where no step comes after this one.
+    pub v: Option<&'a [E]>,
+    /// dz of the step after: `[rows]` rows of the layout.
+    pub dz_after: &'a [E],
+    /// dh that does not come through `dz_after`, then the part that passes by this step: `[rows, span, lanes]`.
+    pub dh: &'a mut [E],
+    /// dc of the step after, then of this one: `[rows, span, lanes]`.
+    pub dc: &'a mut [E],
+    /// What the step itself is; `None` only adds the product to dh.
+    pub at: Option<StepTape<'a, E>>,
+    /// dz: `[span, cells, 4, lanes]`, of which this step's cells are written.
+    pub dz: &'a mut [E],
+    /// dz again: `[rows]` rows of `now_stride` elements, written from `now_first` on.
+    pub dz_now: &'a mut [E],
+    /// Elements of a row of `dz_now`.
+    pub now_stride: usize,
+    /// Where the span's first panel lies in a row of `dz_now`.
+    pub now_first: usize,
+}
+
+/// What the forward pass left about a step, and the gradient of its output.
+#[derive(Debug, Clone, Copy)]
+pub struct StepTape<'a, E> {
+    /// Cells in a panel of the tape.
+    pub cells: usize,
+    /// The cell of the first row at this step.
+    pub first: usize,
+    /// The cell of the first row at the step before; read where a row does not start here.
+    pub first_before: usize,
+    /// The activated gates: `[panels, cells, 4, lanes]`.
+    pub gates: &'a [E],
+    /// c: `[panels, cells, lanes]`.
+    pub c: &'a [E],
+    /// c₀: `[rows, H]`; zero where absent.
+    pub c_initial: Option<&'a [E]>,
+    /// dy: `[rows, H]`; zero where absent.
+    pub dy: Option<&'a [E]>,
+    /// Whether the step of each row is real; all where empty. The state's gradient passes by padding.
+    pub valid: &'a [bool],
+    /// Whether each row starts at this step; none where empty.
+    pub starts: &'a [bool],
+}
+
+impl<E: Element> BackwardStep<'_, E> {
+    /// Runs the step, eq. (7) to (12).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Mismatch`] where sizes do not agree.
+    pub fn run(self, set: InstructionSet) -> Result<()> {
+        const OP: &str = "BackwardStep::run";
+        let (layout, span) = (self.layout, self.span.len());
+        let GateLayout { hidden, lanes } = layout;
+        Error::check(OP, "lanes", set.lanes::<E>(), lanes)?;
+        let rows = self.dz_now.len().checked_div(self.now_stride).unwrap_or(0);
+        let room = self.now_first + span * layout.width();
+        let after = if self.v.is_some() { layout.row() } else { 0 };
+        for (what, expected, got) in [
+            ("span", self.span.end.min(layout.panels()), self.span.end),
+            ("vectors of span", span.clamp(1, 4), span),
+            ("row of dz_now", self.now_stride.max(room), self.now_stride),
+            ("length of v", after * span * lanes, self.v.map_or(0, <[E]>::len)),
+            ("length of dz_after", rows * after, self.dz_after.len().min(rows * after)),
+            ("length of dh", rows * span * lanes, self.dh.len()),
+            ("length of dc", rows * span * lanes, self.dc.len()),
+        ] {
+            Error::check(OP, what, expected, got)?;
+        }
+        if let Some(at) = &self.at {
+            let tape = layout.panels() * at.cells;
+            for (what, expected, got) in [
+                ("step", at.cells, at.cells.max(at.first.max(at.first_before) + rows)),
+                ("length of gates", tape * layout.width(), at.gates.len()),
+                ("length of c", tape * lanes, at.c.len()),
+                ("length of dz", span * at.cells * layout.width(), self.dz.len()),
+                ("length of c0", rows * hidden, at.c_initial.map_or(rows * hidden, <[E]>::len)),
+                ("length of dy", rows * hidden, at.dy.map_or(rows * hidden, <[E]>::len)),
+                ("length of valid", rows, at.valid.len().max(rows)),
+                ("length of starts", rows, at.starts.len().max(rows)),
+            ] {
+                Error::check(OP, what, expected, got)?;
+            }
+        }
+        if let Some(v) = self.v {
+            let (dz_after, depth) = (self.dz_after, layout.row());
+            E::run(set, Recurrence { v, dz_after, depth, vectors: span, dh: self.dh });
+        }
+        if let Some(at) = self.at {
+            E::run(set, Pointwise { step: self, at });
+        }
+        Ok(())
+    }
+}
+
+/// dh += dz_after · V, eq. (12); a kernel of its own as in the forward step.
+struct Recurrence<'a, E> {
+    v: &'a [E],
+    dz_after: &'a [E],
+    /// Elements of a row of `dz_after`.
+    depth: usize,
+    /// Vectors of a row of `dh`.
+    vectors: usize,
+    dh: &'a mut [E],
+}
+
+impl<E: Constants> Kernel<E> for Recurrence<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S)
+    where
+        E: Lanes<S>,
+    {
+        for_vectors!(self.vectors, W => self.product::<S, W>(simd));
+    }
+}
+
+impl<E: Constants> Recurrence<'_, E> {
+    #[inline(always)]
+    fn product<S: Simd, const W: usize>(self, simd: S)
+    where
+        E: Lanes<S>,
+    {
+        let v = E::vectors(self.v).as_chunks::<W>().0;
+        let dh = E::vectors_mut(self.dh).as_chunks_mut::<W>().0;
+        let most = tile_rows::<S>(dh.len());
+        let rows = self.dz_after.chunks(most * self.depth);
+        for (dh, dz) in dh.chunks_mut(most).zip(rows) {
+            for_rows!(dh.len(), R => {
+                let lhs = std::array::from_fn(|r| &dz[r * self.depth..][..self.depth]);
+                let mut tile: Tile<_, R, W> = std::array::from_fn(|r| dh[r]);
+                add_rows::<S, E, R, W>(simd, &mut tile, lhs, v);
+                dh.iter_mut().zip(tile).for_each(|(dh, row)| *dh = row);
+            });
+        }
+    }
+}
+
+/// Everything after the product.
+struct Pointwise<'a, E> {
+    step: BackwardStep<'a, E>,
+    at: StepTape<'a, E>,
+}
+
+impl<E: Constants> Kernel<E> for Pointwise<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S)
+    where
+        E: Lanes<S>,
+    {
+        let Self { step, at } = self;
+        let (vectors, width) = (step.span.len(), step.layout.width());
+        let dh = E::vectors_mut(step.dh).chunks_exact_mut(vectors);
+        let rows = dh.zip(E::vectors_mut(step.dc).chunks_exact_mut(vectors));
+        let now_rows = step.dz_now.chunks_exact_mut(step.now_stride);
+        for (row, ((dh, dc), now)) in rows.zip(now_rows).enumerate() {
+            let now = &mut now[step.now_first..][..vectors * width];
+            let dz = step.dz.chunks_exact_mut(at.cells * width);
+            for (j, (now, dz)) in now.chunks_exact_mut(width).zip(dz).enumerate() {
+                let dz = &mut dz[(at.first + row) * width..][..width];
+                if at.valid.get(row) == Some(&false) {
+                    now.fill(E::ZERO);
+                    dz.fill(E::ZERO);
+                    continue;
+                }
+                let read = at.read::<S>(simd, step.layout, step.span.start + j, row);
+                let dh_now = E::add(simd, dh[j], read.dy);
+                dh[j] = E::splat(simd, E::ZERO);
+                let (grads, before) =
+                    gates::backward::<S, E>(simd, read.gates, read.c_before, read.c, dh_now, dc[j]);
+                dc[j] = before;
+                for to in [now, dz] {
+                    E::vectors_mut(to).iter_mut().zip(grads).for_each(|(to, grad)| *to = grad);
+                }
+            }
+        }
+    }
+}
+
+/// What eq. (7) to (11) read of one vector of units.
+struct Read<V> {
+    gates: [V; 4],
+    c_before: V,
+    c: V,
+    dy: V,
+}
+
+impl<E: Constants> StepTape<'_, E> {
+    #[inline(always)]
+    fn read<S: Simd>(
+        &self,
+        simd: S,
+        layout: GateLayout,
+        panel: usize,
+        row: usize,
+    ) -> Read<E::Vector>
+    where
+        E: Lanes<S>,
+    {
+        let GateLayout { hidden, lanes } = layout;
+        let units = layout.units(panel);
+        let state = row * hidden + units.start..row * hidden + units.end;
+        let zero = E::splat(simd, E::ZERO);
+        let tape = |values: &[E], first: usize, width: usize| {
+            E::vectors(&values[(panel * self.cells + first + row) * width..][..width])[0]
+        };
+        let gates = &self.gates[(panel * self.cells + self.first + row) * layout.width()..];
+        let gates = E::vectors(&gates[..layout.width()]);
+        Read {
+            gates: [gates[0], gates[1], gates[2], gates[3]],
+            c_before: match (self.starts.get(row), self.c_initial) {
+                (Some(true), Some(c)) => E::load(simd, &c[state.clone()]),
+                (Some(true), None) => zero,
+                _ => tape(self.c, self.first_before, lanes),
+            },
+            c: tape(self.c, self.first, lanes),
+            dy: self.dy.map_or(zero, |dy| load::<S, E>(simd, &dy[state], lanes)),
+        }
+    }
+}
+
+/// Reads the units that there are.
+#[inline(always)]
+fn load<S: Simd, E: Lanes<S>>(simd: S, from: &[E], lanes: usize) -> E::Vector {
+    if from.len() == lanes { E::vectors(from)[0] } else { E::load(simd, from) }
+}

@@ -1,0 +1,156 @@
+//! One step of the units of one panel, forward: the recurrent product and, while its results are still in
+//! the nearest cache, everything else that the step does with them.
+
+use pulp::Simd;
+
+use super::gates;
+use super::panels::GateLayout;
+use super::simd::instruction_set::{InstructionSet, Kernel};
+use super::simd::lanes::Lanes;
+use super::tile::{Tile, add_rows, for_rows, tile_rows};
+use crate::element::Constants;
+use crate::{Element, Error, Result};
+
+/// A step of some rows and of the units of one panel.
+#[derive(Debug)]
+pub struct ForwardStep<'a, E> {
+    /// The layout of the gates.
+    pub layout: GateLayout,
+    /// The number of the panel.
+    pub panel: usize,
+    /// V of the panel, packed by gates; `None` where h_{t-1} is zero in every row.
+    pub v: Option<&'a [E]>,
+    /// h_{t-1}: `[rows, H]`.
+    pub h_before: &'a [E],
+    /// z without the recurrent product, then, where `keep`, the activated gates: `[rows, 4, lanes]`.
+    pub z: &'a mut [E],
+    /// Whether the gates are wanted.
+    pub keep: bool,
+    /// c_{t-1}, then c_t: `[rows, lanes]`.
+    pub c: &'a mut [E],
+    /// A copy of c_t: `[rows, lanes]`, or empty.
+    pub cells: &'a mut [E],
+    /// h_t: `[rows, H]`, of which the panel's units are written.
+    pub h: &'a mut [E],
+    /// h_t again, zero where the step is padding: `[rows, H]`.
+    pub y: &'a mut [E],
+    /// Whether the step of each row is real; all where empty. The state of padding stays.
+    pub valid: &'a [bool],
+}
+
+impl<E: Element> ForwardStep<'_, E> {
+    /// Runs the step, eq. (1) to (6).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Mismatch`] where sizes do not agree.
+    pub fn run(self, set: InstructionSet) -> Result<()> {
+        const OP: &str = "ForwardStep::run";
+        let GateLayout { hidden, lanes } = self.layout;
+        Error::check(OP, "lanes", set.lanes::<E>(), lanes)?;
+        let rows = self.c.len() / lanes;
+        let depth = if self.v.is_some() { hidden } else { 0 };
+        for (what, expected, got) in [
+            ("panel", self.panel.min(self.layout.panels() - 1), self.panel),
+            ("length of v", depth * 4 * lanes, self.v.map_or(0, <[E]>::len)),
+            ("length of c", rows * lanes, self.c.len()),
+            ("length of z", rows * 4 * lanes, self.z.len()),
+            ("length of h_before", rows * hidden, self.h_before.len()),
+            ("length of h", rows * hidden, self.h.len()),
+            ("length of y", rows * hidden, self.y.len()),
+            ("length of cells", rows * lanes, self.cells.len().max(rows * lanes)),
+            ("length of valid", rows, self.valid.len().max(rows)),
+        ] {
+            Error::check(OP, what, expected, got)?;
+        }
+        let (v, h_before) = (self.v, self.h_before);
+        if let Some(v) = v {
+            E::run(set, Recurrence { v, h_before, hidden, z: self.z });
+        }
+        E::run(set, Pointwise(self));
+        Ok(())
+    }
+}
+
+/// z += h_{t-1} Vᵀ. A kernel of its own: compiled together with the gates, whose constants take registers,
+/// its accumulators would not stay in theirs.
+struct Recurrence<'a, E> {
+    v: &'a [E],
+    h_before: &'a [E],
+    hidden: usize,
+    z: &'a mut [E],
+}
+
+impl<E: Constants> Kernel<E> for Recurrence<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S)
+    where
+        E: Lanes<S>,
+    {
+        let v = E::vectors(self.v).as_chunks::<4>().0;
+        let z = E::vectors_mut(self.z).as_chunks_mut::<4>().0;
+        let most = tile_rows::<S>(z.len());
+        let rows = self.h_before.chunks(most * self.hidden);
+        for (z, h) in z.chunks_mut(most).zip(rows) {
+            for_rows!(z.len(), R => {
+                let lhs = std::array::from_fn(|r| &h[r * self.hidden..][..self.hidden]);
+                // From zero, and then added: two short sums round less than a long one.
+                let mut tile: Tile<_, R, 4> = [[E::splat(simd, E::ZERO); 4]; R];
+                add_rows::<S, E, R, 4>(simd, &mut tile, lhs, v);
+                for (z, row) in z.iter_mut().zip(tile) {
+                    *z = std::array::from_fn(|gate| E::add(simd, z[gate], row[gate]));
+                }
+            });
+        }
+    }
+}
+
+/// Everything after the product.
+struct Pointwise<'a, E>(ForwardStep<'a, E>);
+
+impl<E: Constants> Kernel<E> for Pointwise<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S)
+    where
+        E: Lanes<S>,
+    {
+        let step = self.0;
+        let GateLayout { hidden, lanes } = step.layout;
+        let units = step.layout.units(step.panel);
+        let z = E::vectors_mut(step.z).as_chunks_mut::<4>().0;
+        let mut cells = E::vectors_mut(step.cells).iter_mut();
+        for (row, (z, c)) in z.iter_mut().zip(E::vectors_mut(step.c)).enumerate() {
+            let at = row * hidden + units.start..row * hidden + units.end;
+            let cell = cells.next();
+            if step.valid.get(row) == Some(&false) {
+                step.y[at.clone()].fill(E::ZERO);
+                step.h[at.clone()].copy_from_slice(&step.h_before[at]);
+                continue;
+            }
+            let (gates, c_now, h_now) = gates::forward::<S, E>(simd, *z, *c);
+            if step.keep {
+                *z = gates;
+            }
+            *c = c_now;
+            if let Some(cell) = cell {
+                *cell = c_now;
+            }
+            store::<S, E>(simd, &mut step.h[at.clone()], lanes, h_now);
+            store::<S, E>(simd, &mut step.y[at], lanes, h_now);
+        }
+    }
+}
+
+/// Writes the units that there are.
+#[inline(always)]
+fn store<S: Simd, E: Lanes<S>>(simd: S, to: &mut [E], lanes: usize, value: E::Vector) {
+    if to.len() == lanes {
+        E::vectors_mut(to)[0] = value;
+    } else {
+        E::store(simd, to, value);
+    }
+}

@@ -1,0 +1,137 @@
+//! The inner loops of every product: a tile of R rows and W vectors of columns, kept in registers.
+//!
+//! ```text
+//! for k in 0..depth:
+//!     tile[r][j] += lhs[r][k] · panel[k][j]
+//! ```
+//!
+//! An element of the result is one chain of multiply-adds in the order of k, whatever tile it falls into,
+//! so that work may be cut between threads anywhere without changing a bit.
+
+use pulp::Simd;
+
+use super::simd::lanes::Lanes;
+
+/// The most rows of a tile: with 4 vectors of columns, 24 accumulators of 32 registers.
+pub(super) const MOST_ROWS: usize = 6;
+
+/// The most vectors of columns of a tile.
+pub(super) const MOST_VECTORS: usize = 4;
+
+/// Calls an expression with `R` set to a number of rows known to the compiler.
+macro_rules! for_rows {
+    ($rows:expr, $R:ident => $body:expr) => {
+        match $rows {
+            6 => {
+                const $R: usize = 6;
+                $body
+            }
+            5 => {
+                const $R: usize = 5;
+                $body
+            }
+            4 => {
+                const $R: usize = 4;
+                $body
+            }
+            3 => {
+                const $R: usize = 3;
+                $body
+            }
+            2 => {
+                const $R: usize = 2;
+                $body
+            }
+            _ => {
+                const $R: usize = 1;
+                $body
+            }
+        }
+    };
+}
+
+/// The same for a number of vectors.
+macro_rules! for_vectors {
+    ($vectors:expr, $W:ident => $body:expr) => {
+        match $vectors {
+            4 => {
+                const $W: usize = 4;
+                $body
+            }
+            3 => {
+                const $W: usize = 3;
+                $body
+            }
+            2 => {
+                const $W: usize = 2;
+                $body
+            }
+            _ => {
+                const $W: usize = 1;
+                $body
+            }
+        }
+    };
+}
+
+pub(super) use {for_rows, for_vectors};
+
+/// The accumulators of a tile.
+pub(super) type Tile<V, const R: usize, const W: usize> = [[V; W]; R];
+
+/// The rows of the tiles that `rows` rows are cut into: as even as possible.
+#[inline(always)]
+pub(super) fn tile_rows<S: Simd>(rows: usize) -> usize {
+    // Of 16 registers, 3 rows of 4 vectors take 12, their broadcasts 3, the panel 1.
+    let most = if S::REGISTER_COUNT >= 32 { MOST_ROWS } else { 3 };
+    rows.div_ceil(rows.div_ceil(most).max(1)).max(1)
+}
+
+/// tile += lhs · panel, with lhs as rows: `lhs[r]` is `[depth]`, `panel` is `[depth][W]`.
+///
+/// Callers pass rows of that length; nothing is added otherwise.
+#[inline(always)]
+pub(super) fn add_rows<S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
+    simd: S,
+    tile: &mut Tile<E::Vector, R, W>,
+    lhs: [&[E]; R],
+    panel: &[[E::Vector; W]],
+) {
+    // The compiler drops the checks of the loop once it knows these lengths.
+    if lhs.iter().any(|row| row.len() != panel.len()) {
+        return;
+    }
+    let mut acc = *tile;
+    for (k, b) in panel.iter().enumerate() {
+        for r in 0..R {
+            let a = E::splat(simd, lhs[r][k]);
+            for j in 0..W {
+                acc[r][j] = E::multiply_add(simd, a, b[j], acc[r][j]);
+            }
+        }
+    }
+    *tile = acc;
+}
+
+/// tile += lhsᵀ · panel, with lhs as columns: `lhs` is `[depth][stride]`, of which R columns from `first` on.
+#[inline(always)]
+pub(super) fn add_columns<S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
+    simd: S,
+    tile: &mut Tile<E::Vector, R, W>,
+    lhs: &[E],
+    stride: usize,
+    first: usize,
+    panel: &[[E::Vector; W]],
+) {
+    let mut acc = *tile;
+    for (row, b) in lhs.chunks_exact(stride).zip(panel) {
+        let row: &[E] = &row[first..first + R];
+        for r in 0..R {
+            let a = E::splat(simd, row[r]);
+            for j in 0..W {
+                acc[r][j] = E::multiply_add(simd, a, b[j], acc[r][j]);
+            }
+        }
+    }
+    *tile = acc;
+}

@@ -1,0 +1,58 @@
+//! How a batch is cut into blocks of rows, and blocks into one group a thread.
+
+use lstm_core::ops::rows::BlockRows;
+
+/// Batches below this many rows are one block.
+const SPLIT_FROM: usize = 16;
+
+/// The fewest rows of a block of a cut batch: fewer would read the weights too often.
+const FEWEST_ROWS: usize = 8;
+
+/// The rows of the widest tile of a product.
+const TILE_ROWS: usize = 6;
+
+/// Cuts a batch into blocks by its size alone, so that results do not depend on the number of threads.
+///
+/// Of the even numbers of blocks it takes the one whose blocks fill their tiles best.
+pub(crate) fn blocks(batch: usize) -> Vec<BlockRows> {
+    let tiles = |n: usize| n * batch.div_ceil(n).div_ceil(TILE_ROWS);
+    let most = if batch < SPLIT_FROM { 0 } else { batch / FEWEST_ROWS / 2 };
+    let n = (1..=most).rev().map(|half| 2 * half).min_by_key(|&n| tiles(n)).unwrap_or(1);
+    let edge = |k: usize| k * batch / n;
+    (0..n).map(|k| BlockRows { batch, first: edge(k), rows: edge(k + 1) - edge(k) }).collect()
+}
+
+/// Cuts the blocks into at most `groups` runs of neighbours with about as many rows each.
+pub(crate) fn groups(blocks: &[BlockRows], groups: usize) -> Vec<&[BlockRows]> {
+    let n = groups.clamp(1, blocks.len());
+    (0..n).map(|k| &blocks[k * blocks.len() / n..(k + 1) * blocks.len() / n]).collect()
+}
+
+/// The rows of neighbouring blocks.
+pub(crate) fn rows(group: &[BlockRows]) -> usize {
+    group.iter().map(|block| block.rows).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{blocks, groups, rows};
+
+    #[test]
+    fn blocks_and_groups_cover_the_batch_in_order() {
+        for batch in 1..300 {
+            let blocks = blocks(batch);
+            let mut next = 0;
+            for block in &blocks {
+                assert_eq!((block.batch, block.first), (batch, next));
+                assert!(block.rows > 0);
+                next += block.rows;
+            }
+            assert_eq!(next, batch);
+            for threads in [1, 2, 3, 64] {
+                let groups = groups(&blocks, threads);
+                assert_eq!(groups.concat(), blocks);
+                assert!(groups.iter().all(|group| rows(group) > 0));
+            }
+        }
+    }
+}

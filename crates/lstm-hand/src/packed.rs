@@ -1,0 +1,75 @@
+//! A layer's weights in the order in which the forward pass reads them.
+
+use lstm_core::ops::InstructionSet;
+use lstm_core::ops::aligned::Aligned;
+use lstm_core::ops::panels::{GateLayout, Panels};
+use lstm_core::{Element, LstmWeights, Result};
+
+use crate::WeightSlices;
+use crate::sequence::check_len;
+
+/// The weights of a layer, packed for the forward pass: 4·H·(I + H + 1) numbers, H rounded up to a vector.
+///
+/// Pack once where the weights stay, and run [`crate::infer`] as often as needed.
+#[derive(Debug, Clone)]
+pub struct PackedWeights<E> {
+    pub(crate) set: InstructionSet,
+    pub(crate) layout: GateLayout,
+    pub(crate) input: usize,
+    /// U and V by gates.
+    pub(crate) u: Panels<E>,
+    pub(crate) v: Panels<E>,
+    /// b, the sum of both biases, as a row of `layout`.
+    pub(crate) bias: Aligned<E>,
+}
+
+impl<E: Element> Default for PackedWeights<E> {
+    fn default() -> Self {
+        let set = InstructionSet::current();
+        Self {
+            set,
+            layout: GateLayout::new::<E>(set, 0),
+            input: 0,
+            u: Panels::new(),
+            v: Panels::new(),
+            bias: Aligned::new(),
+        }
+    }
+}
+
+impl<E: Element> PackedWeights<E> {
+    /// Packs a layer's weights.
+    ///
+    /// # Errors
+    ///
+    /// [`lstm_core::Error::Mismatch`] where a size is zero.
+    pub fn new(weights: &LstmWeights<E>) -> Result<Self> {
+        let config = weights.config();
+        let mut packed = Self::default();
+        packed.pack(&weights.into(), config.input_size, config.hidden_size)?;
+        Ok(packed)
+    }
+
+    /// Packs other weights into the same memory.
+    pub(crate) fn pack(
+        &mut self,
+        weights: &WeightSlices<'_, E>,
+        input: usize,
+        hidden: usize,
+    ) -> Result<()> {
+        const OP: &str = "PackedWeights::pack";
+        check_len(OP, "w_ih", &[4 * hidden, input], weights.w_ih)?;
+        check_len(OP, "w_hh", &[4 * hidden, hidden], weights.w_hh)?;
+        self.layout = GateLayout::new::<E>(self.set, hidden);
+        self.input = input;
+        self.u.pack_gates(weights.w_ih, self.layout, input)?;
+        self.v.pack_gates(weights.w_hh, self.layout, hidden)?;
+        self.bias.resize(self.layout.row());
+        for (k, sum) in self.bias.iter_mut().enumerate() {
+            let source = self.layout.source(k);
+            let part = |bias: &[E]| source.and_then(|s| bias.get(s)).copied().unwrap_or(E::ZERO);
+            *sum = part(weights.b_ih) + part(weights.b_hh);
+        }
+        Ok(())
+    }
+}
