@@ -10,7 +10,7 @@ use super::panels::{GateLayout, Panels};
 use super::rows::BlockRows;
 use super::simd::instruction_set::{InstructionSet, Kernel};
 use super::simd::lanes::Lanes;
-use super::tile::{Tile, add_columns, add_rows, for_rows, for_vectors, tile_rows};
+use super::tile::{Tile, add_columns, add_pieces, for_rows, for_vectors, tile_rows};
 use crate::element::Constants;
 use crate::{Element, Error, Result};
 
@@ -172,12 +172,12 @@ impl<E: Constants> InputGradient<'_, E> {
                             load_row(simd, &self.dx[at(r)..][..n_cols], lanes, &mut tile[r]);
                         }
                     }
-                    for p in depth.clone() {
+                    let lhs = |p: usize| {
                         let dz = &self.dz.part(block, p)[cell * width..];
-                        let lhs = std::array::from_fn(|r| &dz[r * width..][..width]);
-                        let u = &u[p * width..][..width];
-                        add_rows::<S, E, R, W>(simd, &mut tile, lhs, u);
-                    }
+                        std::array::from_fn(|r| &dz[r * width..][..width])
+                    };
+                    let u = &u[depth.start * width..];
+                    add_pieces::<S, E, R, W>(simd, &mut tile, depth.clone(), width, lhs, u);
                     for r in 0..R {
                         store_row(simd, &mut self.dx[at(r)..][..n_cols], lanes, &tile[r]);
                     }

@@ -113,6 +113,34 @@ pub(super) fn add_rows<S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
     *tile = acc;
 }
 
+/// The same with lhs in pieces: piece `n` holds `width` of the depth, as `lhs(n)`.
+#[inline(always)]
+pub(super) fn add_pieces<'a, S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
+    simd: S,
+    tile: &mut Tile<E::Vector, R, W>,
+    pieces: std::ops::Range<usize>,
+    width: usize,
+    lhs: impl Fn(usize) -> [&'a [E]; R],
+    panel: &[[E::Vector; W]],
+) {
+    let mut acc = *tile;
+    for (n, panel) in pieces.zip(panel.chunks_exact(width)) {
+        let lhs = lhs(n);
+        if lhs.iter().any(|row| row.len() != panel.len()) {
+            return;
+        }
+        for (k, b) in panel.iter().enumerate() {
+            for r in 0..R {
+                let a = E::splat(simd, lhs[r][k]);
+                for j in 0..W {
+                    acc[r][j] = E::multiply_add(simd, a, b[j], acc[r][j]);
+                }
+            }
+        }
+    }
+    *tile = acc;
+}
+
 /// tile += lhsᵀ · panel, with lhs as columns: `lhs` is `[depth][stride]`, of which R columns from `first` on.
 #[inline(always)]
 pub(super) fn add_columns<S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
