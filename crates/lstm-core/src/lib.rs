@@ -45,6 +45,7 @@ pub mod weights;
 mod atomic_file;
 mod element;
 pub mod ops;
+pub mod parallel;
 
 #[cfg(feature = "candle")]
 pub mod graph;

@@ -13,9 +13,7 @@ use lstm_core::ops::aligned::Aligned;
 use lstm_core::ops::panels::{GateLayout, Panels};
 use lstm_core::ops::rows::BlockRows;
 use lstm_core::ops::step_backward::{BackwardStep, StepTape};
-use lstm_core::{Element, Error, Result, SeqDims};
-
-use rayon::prelude::*;
+use lstm_core::{Element, Error, Result, SeqDims, parallel};
 
 use crate::forward::take;
 use crate::sequence::check_len;
@@ -186,7 +184,7 @@ impl<E: Element> Plan<'_, E> {
         let (mut dz, mut after, mut now) = (&mut dz[..], &mut after[..], &mut now[..]);
         let (mut dh, mut dc) = (&mut dh[..], &mut dc[..]);
         let mut groups = Vec::new();
-        for blocks in blocks::groups(&self.tape.blocks, rayon::current_num_threads()) {
+        for blocks in blocks::groups(&self.tape.blocks, parallel::threads()) {
             let rows = blocks::rows(blocks);
             groups.push(Group {
                 blocks,
@@ -198,10 +196,7 @@ impl<E: Element> Plan<'_, E> {
                 dc: take(&mut dc, rows * padded),
             });
         }
-        match groups.len() {
-            1 => groups.into_iter().try_for_each(|group| group.run(self, v)),
-            _ => groups.into_par_iter().try_for_each(|group| group.run(self, v)),
-        }
+        parallel::for_each(groups, |group| group.run(self, v))
     }
 }
 

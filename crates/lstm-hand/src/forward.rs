@@ -15,9 +15,7 @@
 use lstm_core::ops::input_product::InputProduct;
 use lstm_core::ops::rows::BlockRows;
 use lstm_core::ops::step_forward::ForwardStep;
-use lstm_core::{Direction, Element, Error, LstmState, Result, SeqDims};
-
-use rayon::prelude::*;
+use lstm_core::{Direction, Element, Error, LstmState, Result, SeqDims, parallel};
 
 use crate::blocks;
 use crate::sequence::check_len;
@@ -88,16 +86,13 @@ fn run<E: Element>(
     check_len(op, "last h", &[batch, hidden], outputs.last.h)?;
     check_len(op, "last c", &[batch, hidden], outputs.last.c)?;
     let layout = packed.layout;
-    let threads = rayon::current_num_threads();
+    let threads = parallel::threads();
     let at_once = (Z_AT_ONCE * threads / (batch * layout.row())).clamp(1, n_steps);
     let held = if keep { n_steps } else { at_once };
     tape.resize(sequence.dims, layout, held, keep);
     let plan = Plan { sequence, packed, at_once, held, keep };
     let groups = plan.groups(outputs, tape, threads);
-    match groups.len() {
-        1 => groups.into_iter().try_for_each(|group| group.run(&plan)),
-        _ => groups.into_par_iter().try_for_each(|group| group.run(&plan)),
-    }
+    parallel::for_each(groups, |group| group.run(&plan))
 }
 
 /// What every group reads.

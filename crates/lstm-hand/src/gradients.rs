@@ -1,11 +1,12 @@
 //! The products over all steps: dx, eq. (12); dU, dV and db, eq. (13).
 
+use std::ops::Range;
+
+use lstm_core::ops::InstructionSet;
 use lstm_core::ops::gate_products::GateGradients;
 use lstm_core::ops::panels::Panels;
 use lstm_core::ops::rows::BlockRows;
-use lstm_core::{Element, Result, SeqDims};
-
-use rayon::prelude::*;
+use lstm_core::{Element, Result, SeqDims, parallel};
 
 use crate::{BackwardScratch, Gradients, Sequence, Tape};
 
@@ -39,33 +40,37 @@ pub(crate) fn products<E: Element>(
     }
     let dz = GateGradients { layout, steps: n_steps, blocks: &tape.blocks, dz };
     let sizes = Sizes { input, hidden, lanes: layout.lanes };
-    let of_weights = || {
-        let parts = sizes.parts(w_ih, w_hh, bias);
-        parts
-            .into_par_iter()
-            .enumerate()
-            .try_for_each(|(panel, part)| part.run(&dz, set, panel, x, h, sizes))
-    };
-    let of_input = || dx.map_or(Ok(()), |dx| input_gradient(sequence, &dz, set, u, dx));
-    let (of_input, of_weights) = rayon::join(of_input, of_weights);
-    of_input.and(of_weights)
+    let parts = sizes.parts(w_ih, w_hh, bias).into_iter().enumerate();
+    let mut tasks: Vec<Task<'_, E>> = input_parts(sequence, dx);
+    tasks.extend(parts.map(|(panel, part)| Task::Weights { panel, part }));
+    parallel::for_each(tasks, |task| match task {
+        Task::Input { steps, dx } => dz.input(set, u, input, steps, dx),
+        Task::Weights { panel, part } => part.run(&dz, set, panel, [x, h], sizes),
+    })
 }
 
-/// dx, a few steps at a time.
-fn input_gradient<E: Element>(
+/// A part of the products that one thread computes.
+enum Task<'a, E> {
+    /// dx of some steps.
+    Input { steps: Range<usize>, dx: &'a mut [E] },
+    /// The rows of the weight gradients of one panel.
+    Weights { panel: usize, part: Part<'a, E> },
+}
+
+/// Cuts dx into parts of a few steps.
+fn input_parts<'a, E: Element>(
     sequence: &Sequence<'_, E>,
-    dz: &GateGradients<'_, E>,
-    set: lstm_core::ops::InstructionSet,
-    u: &Panels<E>,
-    dx: &mut [E],
-) -> Result<()> {
+    dx: Option<&'a mut [E]>,
+) -> Vec<Task<'a, E>> {
     let SeqDims { n_steps, batch, input, .. } = sequence.dims;
-    let even = n_steps.div_ceil(4 * rayon::current_num_threads());
+    let even = n_steps.div_ceil(4 * parallel::threads());
     let steps = even.max(FEWEST_CELLS.div_ceil(batch)).min(n_steps);
-    dx.par_chunks_mut(steps * batch * input).enumerate().try_for_each(|(k, dx)| {
-        let part = k * steps..(k * steps + steps).min(n_steps);
-        dz.input(set, u, input, part, dx)
-    })
+    let parts = dx.into_iter().flat_map(|dx| dx.chunks_mut(steps * batch * input)).enumerate();
+    let part = |(k, dx): (usize, &'a mut [E])| Task::Input {
+        steps: k * steps..(k * steps + steps).min(n_steps),
+        dx,
+    };
+    parts.map(part).collect()
 }
 
 /// The cells in the order of the tape: blocks, steps, rows.
@@ -153,10 +158,9 @@ impl<E: Element> Part<'_, E> {
     fn run(
         self,
         dz: &GateGradients<'_, E>,
-        set: lstm_core::ops::InstructionSet,
+        set: InstructionSet,
         panel: usize,
-        x: &Panels<E>,
-        h: &Panels<E>,
+        [x, h]: [&Panels<E>; 2],
         sizes: Sizes,
     ) -> Result<()> {
         if !self.w_ih[0].is_empty() {

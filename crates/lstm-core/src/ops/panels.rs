@@ -11,14 +11,13 @@
 //! unit; [`GateLayout`] translates.
 
 use pulp::Simd;
-use rayon::prelude::*;
 
 use super::aligned::Aligned;
 use super::simd::instruction_set::{InstructionSet, Kernel};
 use super::simd::lanes::Lanes;
 use super::tile::MOST_VECTORS;
 use crate::element::Constants;
-use crate::{Element, Error, Result};
+use crate::{Element, Error, Result, parallel};
 
 /// Matrices below this many elements are packed on the calling thread.
 const PARALLEL_FROM: usize = 1 << 15;
@@ -159,17 +158,22 @@ impl<E: Element> Panels<E> {
     fn fill(&mut self, pack: impl Fn(usize, &mut [E]) + Sync) {
         let (panels, vectors, stride) = (self.panels, self.vectors, self.depth * self.lanes);
         let mut rest = &mut self.data[..];
-        let parallel = rest.len() >= PARALLEL_FROM && rayon::current_num_threads() > 1;
+        let on_all = rest.len() >= PARALLEL_FROM && parallel::threads() > 1;
         let mut parts = Vec::new();
         for panel in 0..panels {
             let (part, tail) = rest.split_at_mut(span(panel, panels, vectors).len() * stride);
             rest = tail;
-            match parallel {
+            match on_all {
                 true => parts.push((panel, part)),
                 false => pack(panel, part),
             }
         }
-        parts.into_par_iter().for_each(|(panel, part)| pack(panel, part));
+        let packing: std::result::Result<(), std::convert::Infallible> =
+            parallel::for_each(parts, |(panel, part)| {
+                pack(panel, part);
+                Ok(())
+            });
+        packing.unwrap_or_else(|never| match never {});
     }
 }
 
