@@ -5,6 +5,7 @@
 //! - [`activation`]: σ, tanh and e^x as vectorisable code with stated error.
 //! - [`gates`]: the pointwise half of a step, forward eq. (1) to (6) and backward eq. (7) to (11).
 //! - [`cross_entropy`]: softmax cross-entropy and its gradient in one pass over the logits.
+//! - [`read_out`]: a linear layer under that loss, with its gradients.
 //!
 //! `simd` is the one module that may hold `unsafe`.
 
@@ -13,6 +14,7 @@ pub mod cross_entropy;
 pub mod gates;
 pub mod matmul;
 pub mod panels;
+pub mod read_out;
 pub(crate) mod simd;
 
 pub use simd::dispatch::vectorized;
