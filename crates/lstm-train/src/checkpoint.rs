@@ -62,11 +62,11 @@ impl Checkpoint {
         path: &Path,
         config: &TrainConfig,
         progress: &Progress,
-        adam: &AdamW,
+        adam: &mut AdamW,
     ) -> Result<()> {
         let op = "save checkpoint";
         let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
-        for (name, var, moments) in adam.state() {
+        for (name, var, moments) in adam.state()? {
             let weights = TensorSlice::<f32>::new(var.as_tensor())?;
             if let Some(&bad) = weights.iter().find(|weight| !weight.is_finite()) {
                 let what = format!("weight in `{name}`");
@@ -154,7 +154,7 @@ impl Checkpoint {
             None => Err(damaged("resume", path, format!("no tensor `{name}`"))),
         };
         let mut weights = Vec::new();
-        for (name, var, _) in adam.state() {
+        for (name, var, _) in adam.state()? {
             let numbers = get(format!("{WEIGHT}{name}"))?;
             if numbers.len() != var.elem_count() {
                 let got = format!("{} numbers in `{name}`, not {:?}", numbers.len(), var.dims());
