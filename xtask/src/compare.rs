@@ -53,9 +53,7 @@ static STOP: AtomicBool = AtomicBool::new(false);
 const INTERRUPTED: u8 = 130;
 
 pub fn run(args: &Args) -> Result<ExitCode> {
-    if let Some(code) = with_threads(args.threads)? {
-        return Ok(code);
-    }
+    start_again_where_needed(args)?;
     ctrlc::set_handler(|| {
         if STOP.swap(true, Ordering::Relaxed) {
             std::process::exit(i32::from(INTERRUPTED));
@@ -91,19 +89,29 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Starts this command again where the number of threads has to change: candle and rayon read it once.
-fn with_threads(threads: Option<u16>) -> Result<Option<ExitCode>> {
-    const VARIABLE: &str = "RAYON_NUM_THREADS";
-    let Some(threads) = threads.map(|n| n.to_string()) else { return Ok(None) };
-    if std::env::var(VARIABLE).is_ok_and(|set| set == threads) {
-        return Ok(None);
+/// Starts this command again where candle or rayon have to find another environment: they read it once.
+fn start_again_where_needed(args: &Args) -> Result<()> {
+    let mut environment = Vec::new();
+    if let Some(threads) = args.threads {
+        environment.push(("RAYON_NUM_THREADS", threads.to_string()));
+    }
+    // candle's threads spin for a while after each of its operations. That serves its own models, which
+    // start the next one soon, but takes a core from the hand-written ones.
+    const SPIN: &str = "CANDLE_BARRIER_POOL_SPIN_LIMIT";
+    let by_hand = args.models.iter().all(|model| model.is_by_hand());
+    if by_hand && std::env::var_os(SPIN).is_none() {
+        environment.push((SPIN, "1".to_owned()));
+    }
+    environment.retain(|(name, value)| std::env::var(name).as_ref() != Ok(value));
+    if environment.is_empty() {
+        return Ok(());
     }
     // `exec` replaces this process, so that a kill reaches the one that works.
     let error = std::process::Command::new(std::env::current_exe()?)
         .args(std::env::args_os().skip(1))
-        .env(VARIABLE, threads)
+        .envs(environment)
         .exec();
-    Err(error).context("start again with another number of threads")
+    Err(error).context("start again in another environment")
 }
 
 /// The text, and the perplexity that no model can beat where that is known.

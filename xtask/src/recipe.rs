@@ -40,6 +40,11 @@ impl ModelName {
         }
     }
 
+    /// Whether the LSTM is the hand-written one.
+    pub fn is_by_hand(self) -> bool {
+        matches!(self, Self::HandLstm | Self::HandBilstm)
+    }
+
     /// Builds the LSTM of the model.
     ///
     /// The framework's and the hand-written one have the same tensor names, so the same seed gives them the

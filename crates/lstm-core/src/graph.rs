@@ -17,6 +17,8 @@
 //! one thread), so that passes over one graph on several threads do not mix. A tap's token gradient is a
 //! power of two, so the hub's token is a bit mask of the outputs that took part in this very pass.
 
+mod direct;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, ThreadId};
@@ -24,6 +26,8 @@ use std::thread::{self, ThreadId};
 use candle_core::{
     CpuStorage, CustomOp1, CustomOp3, DType, Device, Layout, Result, Shape, Tensor, bail,
 };
+
+pub use direct::backward;
 
 /// The backward pass of a [`record`]ed node.
 pub trait Backward: Send + Sync + 'static {
@@ -69,6 +73,7 @@ pub fn record(
         name,
         n_outputs,
         tracked: inputs.iter().map(|input| input.track_op()).collect(),
+        variables: inputs.iter().map(|x| x.is_variable().then(|| (*x).clone())).collect(),
         backward: Box::new(backward),
         outputs: OnceLock::new(),
         slots: Mutex::default(),
@@ -97,6 +102,8 @@ struct Node {
     n_outputs: usize,
     /// Whether each input leads to a variable.
     tracked: Vec<bool>,
+    /// The inputs that are variables themselves.
+    variables: Vec<Option<Tensor>>,
     backward: Box<dyn Backward>,
     /// The outputs, detached from the graph.
     outputs: OnceLock<Vec<Tensor>>,
@@ -134,11 +141,16 @@ impl Node {
             }
         }
         let outputs = self.outputs.get().map(Vec::as_slice).unwrap_or_default();
-        let mut of_inputs = self.backward.backward(outputs, &grads)?;
+        let mut of_inputs = direct::paused(|| self.backward.backward(outputs, &grads))?;
         of_inputs.resize(self.tracked.len(), None);
         for (grad, tracked) in of_inputs.iter_mut().zip(&self.tracked) {
             if !tracked {
                 *grad = None;
+            }
+        }
+        for (grad, variable) in of_inputs.iter_mut().zip(&self.variables) {
+            if let Some(variable) = variable {
+                direct::take(variable, grad);
             }
         }
         self.slots().insert(thread, Slot { of_outputs: Vec::new(), of_inputs });

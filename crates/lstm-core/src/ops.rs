@@ -1,21 +1,35 @@
 //! The tensor operations as slice kernels: slices in, slices out, no framework, f32 and f64.
 //!
-//! - [`matmul`]: matrix products over checked views.
-//! - [`panels`]: a recurrent matrix packed once for the product of every step.
-//! - [`activation`]: σ, tanh and e^x as vectorisable code with stated error.
-//! - [`gates`]: the pointwise half of a step, forward eq. (1) to (6) and backward eq. (7) to (11).
-//! - [`cross_entropy`]: softmax cross-entropy and its gradient in one pass over the logits.
+//! A layer, over panels of packed weights ([`panels`]) and blocks of rows ([`block_rows`]):
 //!
-//! `simd` is the one module that may hold `unsafe`.
+//! - [`input_product`]: the input's share of the gates' arguments for any run of steps;
+//! - [`step_forward`]: a step of the units of a panel, eq. (1) to (6);
+//! - [`step_backward`]: the same against time, eq. (7) to (12);
+//! - [`gate_products`]: the products over all steps that give dx and the weight gradients.
+//!
+//! Around it:
+//!
+//! - [`matmul`]: matrix products over checked views.
+//! - [`activation`]: σ, tanh and e^x with stated error.
+//! - [`cross_entropy`]: softmax cross-entropy and its gradient in one pass over the logits.
+//! - [`read_out`]: a linear layer under that loss, with its gradients.
+//! - [`rows`]: rows of a table by id, and the sum of gradients by id.
+//! - [`adam`]: Adam's step in one pass over memory, and many steps without a gradient in one.
+//!
+//! `tile` has the inner loops of the layer's products, `gates` everything pointwise, and `simd` the vector
+//! arithmetic that both are written in: the one module that may hold `unsafe`.
 
 pub mod activation;
+pub mod adam;
 pub mod aligned;
+pub mod block_rows;
 pub mod cross_entropy;
 pub mod gate_products;
 mod gates;
 pub mod input_product;
 pub mod matmul;
 pub mod panels;
+pub mod read_out;
 pub mod rows;
 pub(crate) mod simd;
 pub mod step_backward;

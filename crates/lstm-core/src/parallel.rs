@@ -6,15 +6,40 @@
 //!
 //! No function here may be called from inside another one's closure.
 
+use std::cell::Cell;
 use std::sync::{Mutex, PoisonError};
 
-/// The number of threads that work at a time.
+#[cfg(not(feature = "candle"))]
+use rayon::prelude::*;
+
+thread_local! {
+    static AT_MOST: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// The number of threads that work is cut for: those of the pool, or fewer or more in [`with_threads`].
 pub fn threads() -> usize {
+    AT_MOST.get().unwrap_or_else(pool_threads).max(1)
+}
+
+/// Runs `body` with what it starts on this thread cut for `threads` threads; results are the same for any.
+///
+/// One thread means the calling one; more than the pool has take turns.
+pub fn with_threads<R>(threads: usize, body: impl FnOnce() -> R) -> R {
+    struct Restore(Option<usize>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            AT_MOST.set(self.0);
+        }
+    }
+    let _restore = Restore(AT_MOST.replace(Some(threads)));
+    body()
+}
+
+fn pool_threads() -> usize {
     #[cfg(feature = "candle")]
-    let threads = candle_core::utils::barrier_pool().n_workers() + 1;
+    return candle_core::utils::barrier_pool().n_workers() + 1;
     #[cfg(not(feature = "candle"))]
-    let threads = rayon::current_num_threads();
-    threads.max(1)
+    rayon::current_num_threads()
 }
 
 /// Calls `work` once for each task, on all threads, in no particular order.
@@ -41,10 +66,7 @@ pub fn for_each<T: Send, R: Send>(
     #[cfg(feature = "candle")]
     candle_core::utils::barrier_pool().execute_chunked(tasks.len(), |range| range.for_each(run));
     #[cfg(not(feature = "candle"))]
-    rayon::iter::ParallelIterator::for_each(
-        rayon::iter::IntoParallelIterator::into_par_iter(0..tasks.len()),
-        run,
-    );
+    (0..tasks.len()).into_par_iter().for_each(run);
     result.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -59,20 +81,22 @@ pub fn each<T: Send, R: Send>(
     work: impl Fn(&mut T) -> Result<(), R> + Sync,
 ) -> Result<(), R> {
     let result = Mutex::new(Ok(()));
+    let at_once = if threads() == 1 { 1 } else { pool_threads().max(1) };
     let run = |k: usize| {
-        for item in items.iter().skip(k).step_by(threads()) {
+        for item in items.iter().skip(k).step_by(at_once) {
             if let Err(error) = work(&mut lock(item)) {
                 *lock(&result) = Err(error);
             }
         }
     };
-    #[cfg(feature = "candle")]
-    candle_core::utils::barrier_pool().execute(run);
-    #[cfg(not(feature = "candle"))]
-    rayon::iter::ParallelIterator::for_each(
-        rayon::iter::IntoParallelIterator::into_par_iter(0..threads()),
-        run,
-    );
+    if at_once == 1 {
+        run(0);
+    } else {
+        #[cfg(feature = "candle")]
+        candle_core::utils::barrier_pool().execute(run);
+        #[cfg(not(feature = "candle"))]
+        (0..at_once).into_par_iter().for_each(run);
+    }
     result.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 

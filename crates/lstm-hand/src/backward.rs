@@ -10,8 +10,8 @@
 //! ```
 
 use lstm_core::ops::aligned::Aligned;
+use lstm_core::ops::block_rows::BlockRows;
 use lstm_core::ops::panels::{GateLayout, Panels};
-use lstm_core::ops::rows::BlockRows;
 use lstm_core::ops::step_backward::{BackwardStep, StepTape};
 use lstm_core::{Element, Error, Result, SeqDims, parallel};
 

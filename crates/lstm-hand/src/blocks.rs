@@ -1,6 +1,6 @@
 //! How a batch is cut into blocks of rows, and blocks into one group a thread.
 
-use lstm_core::ops::rows::BlockRows;
+use lstm_core::ops::block_rows::BlockRows;
 
 /// Batches below this many rows are one block.
 const SPLIT_FROM: usize = 16;

@@ -12,8 +12,8 @@
 //!
 //! Rows do not depend on each other, so groups never wait.
 
+use lstm_core::ops::block_rows::BlockRows;
 use lstm_core::ops::input_product::InputProduct;
-use lstm_core::ops::rows::BlockRows;
 use lstm_core::ops::step_forward::ForwardStep;
 use lstm_core::{Direction, Element, Error, LstmState, Result, SeqDims, parallel};
 

@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use lstm_core::ops::InstructionSet;
+use lstm_core::ops::block_rows::BlockRows;
 use lstm_core::ops::gate_products::GateGradients;
 use lstm_core::ops::panels::Panels;
-use lstm_core::ops::rows::BlockRows;
 use lstm_core::{Element, Result, SeqDims, parallel};
 
 use crate::{BackwardScratch, Gradients, Sequence, Tape};

@@ -1,8 +1,8 @@
 //! One step at a time, for real-time use: no allocation, no lock, no framework.
 
 use lstm_core::ops::aligned::Aligned;
+use lstm_core::ops::block_rows::BlockRows;
 use lstm_core::ops::input_product::InputProduct;
-use lstm_core::ops::rows::BlockRows;
 use lstm_core::ops::step_forward::ForwardStep;
 use lstm_core::{Element, Error, LstmState, LstmWeights, Result};
 

@@ -1,8 +1,8 @@
 //! What the forward pass keeps for the backward pass.
 
 use lstm_core::ops::aligned::Aligned;
+use lstm_core::ops::block_rows::BlockRows;
 use lstm_core::ops::panels::GateLayout;
-use lstm_core::ops::rows::BlockRows;
 use lstm_core::{Element, SeqDims};
 
 use crate::PackedWeights;

@@ -62,11 +62,11 @@ impl Checkpoint {
         path: &Path,
         config: &TrainConfig,
         progress: &Progress,
-        adam: &AdamW,
+        adam: &mut AdamW,
     ) -> Result<()> {
         let op = "save checkpoint";
         let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
-        for (name, var, moments) in adam.state() {
+        for (name, var, moments) in adam.state()? {
             let weights = TensorSlice::<f32>::new(var.as_tensor())?;
             if let Some(&bad) = weights.iter().find(|weight| !weight.is_finite()) {
                 let what = format!("weight in `{name}`");
@@ -154,7 +154,7 @@ impl Checkpoint {
             None => Err(damaged("resume", path, format!("no tensor `{name}`"))),
         };
         let mut weights = Vec::new();
-        for (name, var, _) in adam.state() {
+        for (name, var, _) in adam.state()? {
             let numbers = get(format!("{WEIGHT}{name}"))?;
             if numbers.len() != var.elem_count() {
                 let got = format!("{} numbers in `{name}`, not {:?}", numbers.len(), var.dims());
@@ -174,7 +174,12 @@ impl Checkpoint {
 }
 
 fn bytes(numbers: &[f32]) -> Vec<u8> {
-    numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+    // Written in place, which compiles to a copy; an iterator over single bytes does not.
+    let mut bytes = vec![0; 4 * numbers.len()];
+    for (place, number) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(numbers) {
+        *place = number.to_le_bytes();
+    }
+    bytes
 }
 
 fn header<T: for<'a> Deserialize<'a>>(path: &Path, metadata: &Metadata, key: &str) -> Result<T> {

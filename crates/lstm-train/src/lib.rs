@@ -41,8 +41,10 @@ pub mod data;
 mod model;
 
 mod loss;
+mod read_out;
 
 mod config;
+mod gradients;
 mod optimizer;
 mod trainer;
 
@@ -54,7 +56,9 @@ mod error;
 pub use checkpoint::{Checkpoint, Progress};
 pub use config::TrainConfig;
 pub use error::{Error, Result};
+pub use gradients::{Gradient, Gradients, global_norm};
 pub use loss::cross_entropy;
-pub use model::WindowModel;
-pub use optimizer::{AdamW, AdamWConfig, global_norm};
+pub use model::{WindowLoss, WindowModel};
+pub use optimizer::{AdamW, AdamWConfig};
+pub use read_out::read_out_loss;
 pub use trainer::{Observer, Outcome, Splits, Summary, Trainer};

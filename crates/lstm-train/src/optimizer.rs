@@ -2,17 +2,25 @@
 //!
 //! candle's `AdamW` keeps its moments private, so that no run could resume from a file.
 
-use candle_core::backprop::GradStore;
-use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Tensor, Var};
-use lstm_core::ops::vectorized;
-use lstm_core::tensors::TensorSlice;
-use rayon::prelude::*;
+mod lag;
+
 use std::sync::{Mutex, PoisonError};
 
-use crate::error::{Error, Result};
+use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Tensor, Var};
+use lstm_core::ops::adam::{self, Step};
+use lstm_core::ops::rows::Rows;
+use lstm_core::tensors::TensorSlice;
+use rayon::prelude::*;
 
-/// The numbers handled by one task; fixed, so that no sum depends on the number of threads.
+use self::lag::{History, Lag, Table};
+use crate::error::{Error, Result};
+use crate::gradients::{Gradient, Gradients};
+
+/// The numbers handled by one task; fixed, so that no result depends on the number of threads.
 const CHUNK: usize = 1 << 14;
+
+/// The most steps that a row waits.
+const MAX_LAG: usize = 1024;
 
 /// The constants of Adam.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -43,6 +51,8 @@ struct Slot {
     var: Var,
     /// m and v.
     moments: [Vec<f32>; 2],
+    /// How far each row is, once a gradient had only some rows.
+    lag: Option<Lag>,
 }
 
 /// Adam (Kingma and Ba 2015) with decoupled weight decay (Loshchilov and Hutter 2019), over f32 variables.
@@ -51,11 +61,16 @@ struct Slot {
 /// m ← β₁ m + (1 - β₁) g,   v ← β₂ v + (1 - β₂) g²
 /// θ ← θ (1 - η λ) - η / (1 - β₁ᵗ) · m / (√v / √(1 - β₂ᵗ) + ε)
 /// ```
+///
+/// Where a gradient has only some rows ([`Gradient::Rows`]), the others lag: they take this step when
+/// [`AdamW::catch_up`] asks for them, or with all others in [`AdamW::settle`]. The numbers are those of
+/// steps over the whole variable, bit for bit.
 #[derive(Debug)]
 pub struct AdamW {
     config: AdamWConfig,
     n_steps: u64,
     slots: Vec<Slot>,
+    history: History,
 }
 
 impl AdamW {
@@ -75,23 +90,47 @@ impl AdamW {
                 return Err(Error::Invalid { op: "build AdamW", expected, got });
             }
             let zeros = vec![0.0; var.elem_count()];
-            slots.push(Slot { name, var, moments: [zeros.clone(), zeros] });
+            slots.push(Slot { name, var, moments: [zeros.clone(), zeros], lag: None });
         }
-        Ok(Self { config, n_steps: 0, slots })
+        Ok(Self { config, n_steps: 0, slots, history: History::default() })
     }
 
     /// One step down the gradients, each multiplied by `scale` (1, or what clipping asks for).
     ///
-    /// Variables without a gradient stay.
+    /// Variables without a gradient stay. Where a gradient has only some rows, call [`Self::catch_up`] for
+    /// them before the forward pass, and [`Self::settle`] before the variable is read in other ways.
     ///
     /// # Errors
     ///
-    /// [`Error::Candle`] where a gradient does not fit its variable.
-    pub fn step(&mut self, gradients: &GradStore, scale: f64) -> Result<()> {
+    /// [`Error::Candle`] or [`Error::Invalid`] where a gradient does not fit its variable.
+    pub fn step(&mut self, gradients: &Gradients, scale: f64) -> Result<()> {
+        if self.history.len() >= MAX_LAG {
+            self.settle()?;
+        }
         self.n_steps += 1;
+        let step = self.constants(scale);
+        self.history.push(step);
+        for slot in &mut self.slots {
+            match gradients.get(&slot.var) {
+                Some(Gradient::Rows(rows)) => slot.step_rows(&self.history, self.n_steps, rows)?,
+                Some(Gradient::Whole(whole)) => {
+                    slot.settle(&self.history, self.n_steps - 1)?;
+                    slot.step(&step, whole)?;
+                    slot.jump(self.n_steps);
+                }
+                None => {
+                    slot.settle(&self.history, self.n_steps - 1)?;
+                    slot.jump(self.n_steps);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn constants(&self, scale: f64) -> Step {
         let AdamWConfig { learning_rate, beta1, beta2, epsilon, weight_decay } = self.config;
         let correction = |beta: f64| 1.0 - beta.powf(self.n_steps as f64);
-        let update = Update {
+        Step {
             scale: scale as f32,
             beta1: beta1 as f32,
             beta2: beta2 as f32,
@@ -99,15 +138,35 @@ impl AdamW {
             rate: (learning_rate / correction(beta1)) as f32,
             root_scale: (1.0 / correction(beta2).sqrt()) as f32,
             epsilon: epsilon as f32,
-        };
-        for slot in &mut self.slots {
-            if let Some(gradient) = gradients.get(&slot.var) {
-                let gradient = gradient.contiguous()?;
-                let moments = Mutex::new(&mut slot.moments);
-                let op = AdamOp { update, gradient: TensorSlice::new(&gradient)?, moments };
-                slot.var.as_tensor().inplace_op1(&op)?;
-            }
         }
+    }
+
+    /// Brings the rows `ids` of `table` up to date; nothing to do for a variable whose rows never lag.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] where an id is no row.
+    pub fn catch_up(&mut self, table: &Tensor, ids: &[u32]) -> Result<()> {
+        let Some(slot) = self.slots.iter_mut().find(|slot| slot.var.id() == table.id()) else {
+            return Ok(());
+        };
+        let mut ids = ids.to_vec();
+        ids.sort_unstable();
+        ids.dedup();
+        let (history, now) = (&self.history, self.n_steps);
+        slot.with_lag(|lag, table| lag.catch_up(table, history, now, &ids))
+    }
+
+    /// Brings every row of every variable up to date.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Candle`] where a variable's memory is not that of an f32 tensor on the CPU.
+    pub fn settle(&mut self) -> Result<()> {
+        for slot in &mut self.slots {
+            slot.settle(&self.history, self.n_steps)?;
+        }
+        self.history.start_after(self.n_steps);
         Ok(())
     }
 
@@ -116,9 +175,14 @@ impl AdamW {
         self.n_steps
     }
 
-    /// Every variable's name, the variable, and its m and v.
-    pub fn state(&self) -> impl Iterator<Item = (&str, &Var, &[Vec<f32>; 2])> {
-        self.slots.iter().map(|slot| (slot.name.as_str(), &slot.var, &slot.moments))
+    /// Every variable's name, the variable, and its m and v, all up to date.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::settle`].
+    pub fn state(&mut self) -> Result<impl Iterator<Item = (&str, &Var, &[Vec<f32>; 2])>> {
+        self.settle()?;
+        Ok(self.slots.iter().map(|slot| (slot.name.as_str(), &slot.var, &slot.moments)))
     }
 
     /// Goes on from a saved state: `moments` gives m and v of a name.
@@ -144,49 +208,71 @@ impl AdamW {
         }
         for (slot, moments) in self.slots.iter_mut().zip(restored) {
             slot.moments = moments;
+            slot.lag = None;
         }
         self.n_steps = n_steps;
+        self.history.start_after(n_steps);
         Ok(())
     }
 }
 
-/// The step's constants in the precision of the variables.
-#[derive(Clone, Copy)]
-struct Update {
-    scale: f32,
-    beta1: f32,
-    beta2: f32,
-    keep: f32,
-    rate: f32,
-    root_scale: f32,
-    epsilon: f32,
-}
+impl Slot {
+    fn step(&mut self, step: &Step, gradient: &Tensor) -> Result<()> {
+        let gradient = gradient.contiguous()?;
+        let gradient = TensorSlice::<f32>::new(&gradient)?;
+        let [m, v] = &mut self.moments;
+        update(&self.var, |theta| {
+            if gradient.len() != theta.len() {
+                let expected = format!("a gradient of {} numbers for `{}`", theta.len(), self.name);
+                let got = gradient.len().to_string();
+                return Err(Error::Invalid { op: "step of AdamW", expected, got });
+            }
+            let chunks = theta.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK));
+            let moments = m.par_chunks_mut(CHUNK).zip(v.par_chunks_mut(CHUNK));
+            let work = chunks.zip(moments);
+            Ok(work.try_for_each(|((theta, g), (m, v))| adam::step(step, theta, g, m, v))?)
+        })
+    }
 
-impl Update {
-    fn apply(self, theta: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) {
-        vectorized(
-            #[inline(always)]
-            || {
-                for (((theta, &g), m), v) in theta.iter_mut().zip(g).zip(m).zip(v) {
-                    let g = g * self.scale;
-                    *m = self.beta1 * *m + (1.0 - self.beta1) * g;
-                    *v = self.beta2 * *v + (1.0 - self.beta2) * (g * g);
-                    let denominator = v.sqrt() * self.root_scale + self.epsilon;
-                    *theta = *theta * self.keep - self.rate * *m / denominator;
-                }
-            },
-        );
+    fn step_rows(&mut self, history: &History, now: u64, gradient: &Rows<f32>) -> Result<()> {
+        let n_rows = self.var.dims().first().copied().unwrap_or(0);
+        self.lag.get_or_insert_with(|| Lag::new(n_rows, now - 1));
+        self.with_lag(|lag, table| lag.step(table, history, now, gradient))
+    }
+
+    fn settle(&mut self, history: &History, now: u64) -> Result<()> {
+        self.with_lag(|lag, table| lag.settle(table, history, now))
+    }
+
+    fn jump(&mut self, now: u64) {
+        if let Some(lag) = &mut self.lag {
+            lag.jump(now);
+        }
+    }
+
+    /// Runs `body` where rows may lag.
+    fn with_lag(
+        &mut self,
+        body: impl FnOnce(&mut Lag, Table<'_>) -> Result<()> + Send,
+    ) -> Result<()> {
+        let Some(lag) = &mut self.lag else { return Ok(()) };
+        let width = self.var.dims().iter().skip(1).product();
+        let [m, v] = &mut self.moments;
+        update(&self.var, |theta| body(lag, Table { width, theta, moments: [m, v] }))
     }
 }
 
-/// The update of one variable, through candle's door to its memory.
-struct AdamOp<'a> {
-    update: Update,
-    gradient: TensorSlice<'a, f32>,
-    moments: Mutex<&'a mut [Vec<f32>; 2]>,
+/// Changes the numbers of a variable in place, through candle's door to its memory.
+fn update(var: &Var, body: impl FnOnce(&mut [f32]) -> Result<()> + Send) -> Result<()> {
+    let work = Mutex::new((Some(body), Ok(())));
+    var.as_tensor().inplace_op1(&InPlace(&work))?;
+    work.into_inner().unwrap_or_else(PoisonError::into_inner).1
 }
 
-impl InplaceOp1 for AdamOp<'_> {
+/// A closure over a variable's numbers, until it has run, and its result.
+struct InPlace<'a, F>(&'a Mutex<(Option<F>, Result<()>)>);
+
+impl<F: FnOnce(&mut [f32]) -> Result<()> + Send> InplaceOp1 for InPlace<'_, F> {
     fn name(&self) -> &'static str {
         "adamw"
     }
@@ -196,109 +282,13 @@ impl InplaceOp1 for AdamOp<'_> {
         else {
             candle_core::bail!("adamw: expected a contiguous variable in F32");
         };
-        let (theta, gradient) = (&mut theta[start..end], &self.gradient[..]);
-        let mut moments = self.moments.lock().unwrap_or_else(PoisonError::into_inner);
-        let [m, v] = &mut **moments;
-        if gradient.len() != theta.len() {
-            candle_core::bail!(
-                "adamw: gradient: expected {} numbers, got {}",
-                theta.len(),
-                gradient.len()
-            );
+        let mut work = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(body) = work.0.take() {
+            work.1 = body(&mut theta[start..end]);
         }
-        let chunks = theta.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK));
-        let moments = m.par_chunks_mut(CHUNK).zip(v.par_chunks_mut(CHUNK));
-        chunks.zip(moments).for_each(|((theta, g), (m, v))| self.update.apply(theta, g, m, v));
         Ok(())
     }
-}
-
-/// The square root of the sum of squares of all gradients, as PyTorch's `clip_grad_norm_` measures it.
-///
-/// Summed in f64 in a fixed order, so that it does not depend on the number of threads.
-///
-/// # Errors
-///
-/// [`Error::Lstm`] where a gradient is not f32 on the CPU.
-pub fn global_norm(gradients: &GradStore, variables: &[(String, Var)]) -> Result<f64> {
-    let mut sum = 0.0;
-    for (_, var) in variables {
-        if let Some(gradient) = gradients.get(var) {
-            sum += sum_of_squares(&gradient.contiguous()?)?;
-        }
-    }
-    Ok(sum.sqrt())
-}
-
-fn sum_of_squares(gradient: &Tensor) -> Result<f64> {
-    let numbers = TensorSlice::<f32>::new(gradient)?;
-    let square = |g: &f32| f64::from(*g) * f64::from(*g);
-    let chunk = |chunk: &[f32]| chunk.iter().map(square).sum::<f64>();
-    let sums: Vec<f64> = numbers.par_chunks(CHUNK).map(chunk).collect();
-    Ok(sums.iter().sum())
 }
 
 #[cfg(test)]
-mod tests {
-    use candle_core::{Device, Result, Tensor, Var};
-    use candle_nn::{Optimizer, ParamsAdamW};
-
-    use super::{AdamW, AdamWConfig, global_norm};
-
-    fn problem(start: &[f32]) -> Result<(Var, impl Fn(&Var) -> Result<Tensor>)> {
-        let var = Var::new(start, &Device::Cpu)?;
-        let goal = Tensor::new(&[1.0_f32, -2.0, 0.5], &Device::Cpu)?;
-        Ok((var, move |var: &Var| var.sub(&goal)?.sqr()?.sum_all()))
-    }
-
-    #[test]
-    fn steps_equal_candles() -> Result<()> {
-        let (ours, loss) = problem(&[0.0, 0.3, -1.0])?;
-        let (theirs, _) = problem(&[0.0, 0.3, -1.0])?;
-        let mut config = AdamWConfig::new(0.05);
-        config.weight_decay = 0.1;
-        let mut adam = AdamW::new(vec![("x".to_owned(), ours.clone())], config).unwrap();
-        let params = ParamsAdamW { lr: 0.05, weight_decay: 0.1, ..ParamsAdamW::default() };
-        let mut candle = candle_nn::AdamW::new(vec![theirs.clone()], params)?;
-        for _ in 0..50 {
-            adam.step(&loss(&ours)?.backward()?, 1.0).unwrap();
-            candle.backward_step(&loss(&theirs)?)?;
-        }
-        for (ours, theirs) in ours.to_vec1::<f32>()?.iter().zip(theirs.to_vec1::<f32>()?) {
-            // Fifty steps of 0.05, each rounded to f32 in another order.
-            assert!((ours - theirs).abs() < 2e-5, "{ours} {theirs}");
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn a_restored_state_continues_bit_for_bit() -> Result<()> {
-        let (var, loss) = problem(&[0.0, 0.3, -1.0])?;
-        let named = |var: &Var| vec![("x".to_owned(), var.clone())];
-        let mut adam = AdamW::new(named(&var), AdamWConfig::new(0.05)).unwrap();
-        (0..7).for_each(|_| adam.step(&loss(&var).unwrap().backward().unwrap(), 0.5).unwrap());
-        let copy = Var::from_tensor(&var.as_tensor().copy()?.detach())?;
-        let copy = Var::new(copy.to_vec1::<f32>()?, &Device::Cpu)?;
-        let mut other = AdamW::new(named(&copy), AdamWConfig::new(0.05)).unwrap();
-        let saved: Vec<_> = adam.state().map(|(_, _, moments)| moments.clone()).collect();
-        other.restore(adam.n_steps(), |_| Ok(saved[0].clone())).unwrap();
-        for _ in 0..5 {
-            adam.step(&loss(&var)?.backward()?, 1.0).unwrap();
-            other.step(&loss(&copy)?.backward()?, 1.0).unwrap();
-        }
-        assert_eq!(var.to_vec1::<f32>()?, copy.to_vec1::<f32>()?);
-        assert!(other.restore(1, |_| Ok([vec![0.0], vec![0.0]])).is_err());
-        Ok(())
-    }
-
-    #[test]
-    fn the_norm_is_that_of_all_gradients_together() -> Result<()> {
-        let (one, loss) = problem(&[1.0, -2.0, 2.0])?;
-        let (two, _) = problem(&[1.0, 0.0, 0.5])?;
-        let store = (loss(&one)? + loss(&two)?)?.backward()?;
-        let named = [("a".to_owned(), one), ("b".to_owned(), two)];
-        // Gradients (0, 0, 3) and (0, 4, 0).
-        assert_eq!(global_norm(&store, &named).unwrap(), 5.0);
-        Ok(())
-    }
-}
+mod tests;

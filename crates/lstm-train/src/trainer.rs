@@ -12,10 +12,10 @@ use crate::checkpoint::{Checkpoint, Progress};
 use crate::config::TrainConfig;
 use crate::data::{Batch, TextData, Windows};
 use crate::error::{Error, Result};
-use crate::loss::cross_entropy;
+use crate::gradients::global_norm;
 use crate::metrics::{Metric, MetricsFile};
 use crate::model::WindowModel;
-use crate::optimizer::{AdamW, AdamWConfig, global_norm};
+use crate::optimizer::{AdamW, AdamWConfig};
 
 /// The windows of a text's three parts.
 #[derive(Debug, Clone)]
@@ -116,7 +116,7 @@ impl<L: Lstm> Trainer<L> {
         variables: VarMap,
         folder: &Path,
     ) -> Result<Self> {
-        let trainer = Self::open(config, model, variables, folder, Progress::default())?;
+        let mut trainer = Self::open(config, model, variables, folder, Progress::default())?;
         trainer.save()?;
         Ok(trainer)
     }
@@ -216,8 +216,9 @@ impl<L: Lstm> Trainer<L> {
         let not_finite =
             |what: &str, got| Error::NotFinite { op: "train", step, what: what.to_owned(), got };
         let mode = Mode::Train { seed: self.config.seed, step };
-        let loss = cross_entropy(&self.model.logits(batch, mode)?, batch.targets)?;
-        let value = loss.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+        self.adam.catch_up(self.model.embedding(), batch.inputs)?;
+        let loss = self.model.loss(batch, mode)?;
+        let value = loss.value().to_dtype(DType::F64)?.to_scalar::<f64>()?;
         if !value.is_finite() {
             return Err(not_finite("loss", value));
         }
@@ -289,12 +290,14 @@ impl<L: Lstm> Trainer<L> {
     }
 
     /// The mean loss over all windows, without masks and without learning.
-    fn evaluate(&self, windows: &Windows) -> Result<f64> {
+    fn evaluate(&mut self, windows: &Windows) -> Result<f64> {
+        self.adam.settle()?;
         let mut sum = 0.0;
         for batch_idx in 0..windows.n_batches(self.config.batch) {
             let Some(batch) = windows.batch(batch_idx, self.config.batch) else { break };
-            let loss = cross_entropy(&self.model.logits(batch, Mode::Eval)?, batch.targets)?;
-            sum += loss.to_dtype(DType::F64)?.to_scalar::<f64>()? * batch.targets.len() as f64;
+            let loss = self.model.loss(batch, Mode::Eval)?;
+            sum +=
+                loss.value().to_dtype(DType::F64)?.to_scalar::<f64>()? * batch.targets.len() as f64;
         }
         Ok(sum / windows.len() as f64)
     }
@@ -305,8 +308,8 @@ impl<L: Lstm> Trainer<L> {
         Ok(())
     }
 
-    fn save(&self) -> Result<()> {
-        Checkpoint::save(&self.checkpoint, &self.config, &self.progress, &self.adam)?;
+    fn save(&mut self) -> Result<()> {
+        Checkpoint::save(&self.checkpoint, &self.config, &self.progress, &mut self.adam)?;
         tracing::debug!(step = self.progress.step, path = %self.checkpoint.display(), "checkpoint");
         Ok(())
     }

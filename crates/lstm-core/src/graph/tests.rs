@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Result, Tensor, Var};
 
-use super::{Backward, record};
+use super::{Backward, backward, record};
 use crate::tensors::{storage, to_vec};
 
 /// (a, b) ↦ (a·b, a + b), elementwise.
@@ -78,6 +78,48 @@ fn nodes_chain_and_constants_need_no_gradient() -> Result<()> {
     assert!(store.get(&b).is_none());
     let constant = product_and_sum(&a.as_tensor().detach(), &b.as_tensor().detach())?;
     assert!(!constant[0].track_op());
+    Ok(())
+}
+
+#[test]
+fn the_direct_way_gives_the_same_gradients() -> Result<()> {
+    let (a, b) = variables()?;
+    let out = product_and_sum(&a, &b)?;
+    let twice = product_and_sum(&a, &a)?;
+    let chained = product_and_sum(&out[0], &out[1])?;
+    let losses = [
+        out[0].sum_all()?,
+        // A variable that meets the node and an operation of candle's, and one that is both inputs.
+        out[0].mul(&a)?.sum_all()?,
+        twice[0].add(&twice[1])?.sum_all()?,
+        chained[0].mul(&b)?.sum_all()?,
+    ];
+    for (k, loss) in losses.iter().enumerate() {
+        let (usual, direct) = (loss.backward()?, backward(loss)?);
+        for var in [&a, &b] {
+            let numbers = |grad: Option<&Tensor>| grad.map(Tensor::to_vec1::<f64>).transpose();
+            assert_eq!(numbers(direct.get(var))?, numbers(usual.get(var))?, "loss {k}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_pass_inside_of_a_node_keeps_its_gradients_to_itself() -> Result<()> {
+    /// a ↦ a · a through a graph of its own, as long sequences are differentiated piece by piece.
+    struct Inner(Tensor);
+    impl Backward for Inner {
+        fn backward(&self, _: &[Tensor], _: &[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> {
+            let copy = Var::from_tensor(&self.0)?;
+            let store = product_and_sum(&copy, &copy)?[0].sum_all()?.backward()?;
+            Ok(vec![store.get(&copy).cloned()])
+        }
+    }
+    let (a, _) = variables()?;
+    let outputs = vec![storage(to_vec::<f64>(&a.sqr()?)?, 3)];
+    let out = record("inner", &[&a], outputs, Inner(a.as_detached_tensor()))?;
+    let store = backward(&out[0].sum_all()?)?;
+    assert_eq!(store.get(&a).unwrap().to_vec1::<f64>()?, [2.0, 4.0, 6.0]);
     Ok(())
 }
 

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use pulp::Simd;
 
+use super::block_rows::BlockRows;
 use super::panels::{GateLayout, Panels};
-use super::rows::BlockRows;
 use super::simd::instruction_set::{InstructionSet, Kernel};
 use super::simd::lanes::Lanes;
 use super::tile::{Tile, add_rows, for_rows, tile_rows};

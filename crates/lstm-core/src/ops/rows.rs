@@ -1,35 +1,87 @@
-//! Which rows of a batch a kernel works on.
+//! Rows of a table by id, and the sum of their gradients by id: an embedding, forward and backward.
 
-use std::ops::Range;
+use crate::{Element, Error, Result};
 
-/// Neighbouring rows of a batch, through all steps: cell `n` of the block is row `n mod rows` of step
-/// `n / rows`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BlockRows {
-    /// B, the rows of the whole batch.
-    pub batch: usize,
-    /// The block's first row.
-    pub first: usize,
-    /// The block's rows.
-    pub rows: usize,
+/// Rows of a table, each under its id.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rows<E> {
+    /// The ids, each once, ascending.
+    pub ids: Vec<u32>,
+    /// The rows: `[ids, width]`.
+    pub rows: Vec<E>,
 }
 
-impl BlockRows {
-    /// The block's place in the batch.
-    #[inline(always)]
-    pub fn range(&self) -> Range<usize> {
-        self.first..self.first + self.rows
+/// The rows of `table`, `[n, width]`, with these ids, in their order: `[ids, width]`.
+///
+/// # Errors
+///
+/// [`Error::Mismatch`] where the table is not a whole number of rows, or an id is none of them.
+///
+/// ```
+/// let table = [0.0, 0.5, 1.0, 1.5];
+/// assert_eq!(lstm_core::ops::rows::gather(&table, 2, &[1, 0, 1])?, [1.0, 1.5, 0.0, 0.5, 1.0, 1.5]);
+/// # Ok::<(), lstm_core::Error>(())
+/// ```
+pub fn gather<E: Element>(table: &[E], width: usize, ids: &[u32]) -> Result<Vec<E>> {
+    const OP: &str = "rows::gather";
+    if width == 0 || !table.len().is_multiple_of(width) {
+        let expected = format!("a multiple of {width}, not zero");
+        return Err(Error::mismatch(OP, "length of table", expected, table.len()));
     }
-
-    /// The cell's place in `[T, B]`.
-    #[inline(always)]
-    pub fn cell(&self, n: usize) -> usize {
-        n / self.rows * self.batch + self.first + n % self.rows
+    let n = table.len() / width;
+    let mut rows = Vec::with_capacity(ids.len() * width);
+    for (place, &id) in ids.iter().enumerate() {
+        let row = table.get(id as usize * width..).and_then(|rest| rest.get(..width));
+        let Some(row) = row else {
+            let expected = format!("below {n} (the rows of the table)");
+            return Err(Error::mismatch(OP, format!("id at place {place}"), expected, id));
+        };
+        rows.extend_from_slice(row);
     }
+    Ok(rows)
+}
 
-    /// The cell's row of a matrix `[T, B, cols]`.
-    #[inline(always)]
-    pub fn row<'a, E>(&self, matrix: &'a [E], cols: usize, n: usize) -> &'a [E] {
-        &matrix[self.cell(n) * cols..][..cols]
+/// Adds up the rows, `[ids, width]`, that have the same id, in the order in which they stand.
+///
+/// # Errors
+///
+/// [`Error::Mismatch`] where there is not one row for each id.
+///
+/// ```
+/// let sums = lstm_core::ops::rows::sum_by_id(&[7, 2, 7], 2, &[1.0, 1.5, 2.0, 2.5, 3.0, 3.5])?;
+/// assert_eq!((sums.ids, sums.rows), (vec![2, 7], vec![2.0, 2.5, 4.0, 5.0]));
+/// # Ok::<(), lstm_core::Error>(())
+/// ```
+pub fn sum_by_id<E: Element>(ids: &[u32], width: usize, rows: &[E]) -> Result<Rows<E>> {
+    Error::check("rows::sum_by_id", "length of rows", ids.len() * width, rows.len())?;
+    let mut order: Vec<usize> = (0..ids.len()).collect();
+    // Stable, so that equal ids stay in their order.
+    order.sort_by_key(|&place| ids[place]);
+    let mut sums = Rows { ids: Vec::new(), rows: Vec::new() };
+    for place in order {
+        let row = &rows[place * width..][..width];
+        if sums.ids.last() == Some(&ids[place]) {
+            let start = sums.rows.len() - width;
+            sums.rows[start..].iter_mut().zip(row).for_each(|(sum, &value)| *sum += value);
+        } else {
+            sums.ids.push(ids[place]);
+            sums.rows.extend_from_slice(row);
+        }
+    }
+    Ok(sums)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{gather, sum_by_id};
+
+    #[test]
+    fn wrong_sizes_and_ids_are_refused() {
+        assert!(gather(&[0.0_f32; 5], 2, &[0]).is_err());
+        assert!(gather(&[0.0_f32; 4], 0, &[0]).is_err());
+        let error = gather(&[0.0_f32; 4], 2, &[0, 2]).unwrap_err().to_string();
+        assert!(error.contains("place 1") && error.contains("below 2"), "{error}");
+        assert!(sum_by_id(&[0, 1], 2, &[0.0_f32; 3]).is_err());
+        assert!(sum_by_id::<f32>(&[], 2, &[]).unwrap().ids.is_empty());
     }
 }

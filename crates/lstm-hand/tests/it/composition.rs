@@ -1,6 +1,6 @@
 //! What must be the same however a run is cut: into steps, pieces, rows, directions or threads.
 
-use lstm_core::{Direction, Element, Lengths, LstmState, SeqDims};
+use lstm_core::{Direction, Element, Lengths, LstmState, SeqDims, parallel};
 use lstm_hand::Stream;
 use proptest::prelude::*;
 
@@ -178,8 +178,7 @@ fn results_do_not_depend_on_the_thread_count() {
                 Some(Lengths::new((0..batch).map(|b| b % (n_steps + 1)).collect::<Vec<_>>()));
         }
         let on = |n_threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
-            pool.install(|| (case.hand::<f32>(), case.hand::<f64>()))
+            parallel::with_threads(n_threads, || (case.hand::<f32>(), case.hand::<f64>()))
         };
         let one = on(1);
         for n_threads in [2, 3, 8] {
