@@ -11,10 +11,9 @@ use candle_nn::VarBuilder;
 use lstm_core::tensors;
 
 use super::data::Data;
+use super::limits;
 use super::shape::Pass;
-
-/// What is called once for each measurement.
-pub type Call = Box<dyn FnMut() -> Result<()>>;
+use super::worker::{Call, Implementation};
 
 /// A network's output for its input.
 type Forward = Box<dyn Fn(&Tensor) -> Result<Tensor>>;
@@ -54,8 +53,36 @@ impl Subject {
         }
     }
 
-    /// Everything that is done once, then what is timed.
-    pub fn call(self, data: &Data, pass: Pass) -> Result<Call> {
+    fn model(self, data: &Data, pass: Pass) -> Result<Model> {
+        let recorded = pass == Pass::Train;
+        let rows_first = self == Self::CandleNn;
+        let (n_steps, batch) = (data.shape.n_steps, data.shape.batch);
+        let input = Tensor::from_slice(&data.x, (n_steps, batch, data.shape.input), &Device::Cpu)?;
+        let input = if rows_first { input.transpose(0, 1)?.contiguous()? } else { input };
+        let named = named(data, recorded)?;
+        let parameters = named.iter().map(|(_, tensor)| tensor.clone()).collect();
+        let vb = VarBuilder::from_tensors(named.into_iter().collect(), DType::F32, &Device::Cpu);
+        let forward = match self {
+            Self::Hand => hand::forward(&data.shape, vb)?,
+            Self::CandleNn => candle::forward(&data.shape, vb)?,
+        };
+        Ok(Model { forward, input: leaf(input, recorded)?, parameters, rows_first })
+    }
+
+    fn stepper(self, data: &Data) -> Result<Box<dyn Stepper>> {
+        match self {
+            Self::Hand => hand::stepper(data),
+            Self::CandleNn => candle::stepper(data),
+        }
+    }
+}
+
+impl Implementation for Subject {
+    fn info(&self) -> String {
+        self.as_str().to_owned()
+    }
+
+    fn call(&self, data: &Data, pass: Pass) -> Result<Call> {
         if pass == Pass::Step {
             let mut stepper = self.stepper(data)?;
             return Ok(Box::new(move || stepper.step()));
@@ -70,8 +97,7 @@ impl Subject {
         }))
     }
 
-    /// The output, `[T, B, D·H]`; for training also the gradients by x and by each parameter.
-    pub fn answer(self, data: &Data, pass: Pass) -> Result<Vec<Vec<f32>>> {
+    fn answer(&self, data: &Data, pass: Pass) -> Result<Vec<Vec<f32>>> {
         if pass == Pass::Step {
             let mut stepper = self.stepper(data)?;
             let step = |_| {
@@ -94,27 +120,8 @@ impl Subject {
         Ok(answer)
     }
 
-    fn model(self, data: &Data, pass: Pass) -> Result<Model> {
-        let recorded = pass == Pass::Train;
-        let rows_first = self == Self::CandleNn;
-        let (n_steps, batch) = (data.shape.n_steps, data.shape.batch);
-        let input = Tensor::from_slice(&data.x, (n_steps, batch, data.shape.input), &Device::Cpu)?;
-        let input = if rows_first { input.transpose(0, 1)?.contiguous()? } else { input };
-        let named = named(data, recorded)?;
-        let parameters = named.iter().map(|(_, tensor)| tensor.clone()).collect();
-        let vb = VarBuilder::from_tensors(named.into_iter().collect(), DType::F32, &Device::Cpu);
-        let forward = match self {
-            Self::Hand => hand::forward(&data.shape, vb)?,
-            Self::CandleNn => candle::forward(&data.shape, vb)?,
-        };
-        Ok(Model { forward, input: leaf(input, recorded)?, parameters, rows_first })
-    }
-
-    fn stepper(self, data: &Data) -> Result<Box<dyn Stepper>> {
-        match self {
-            Self::Hand => hand::stepper(data),
-            Self::CandleNn => candle::stepper(data),
-        }
+    fn limits(&self, bytes: usize) -> Result<(f64, f64)> {
+        limits::measure(bytes)
     }
 }
 

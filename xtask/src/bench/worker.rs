@@ -32,9 +32,27 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::data::Data;
-use super::limits;
 use super::shape::{Pass, Shape};
-use super::subject::{Call, Subject};
+
+/// What is called once for each measurement.
+pub type Call = Box<dyn FnMut() -> Result<()>>;
+
+/// What a worker runs.
+pub trait Implementation: Send + 'static {
+    /// Name, version, notes.
+    fn info(&self) -> String;
+
+    /// Everything that is done once, then what is timed.
+    fn call(&self, data: &Data, pass: Pass) -> Result<Call>;
+
+    /// The output, `[T, B, D·H]`; for training also the gradients by x and by each parameter.
+    fn answer(&self, data: &Data, pass: Pass) -> Result<Vec<Vec<f32>>>;
+
+    /// Operations and bytes a second that this machine is capable of.
+    fn limits(&self, _bytes: usize) -> Result<(f64, f64)> {
+        bail!("no such request: limits")
+    }
+}
 
 /// candle walks its graph recursively: a thousand steps need more than the usual stack.
 const STACK_BYTES: usize = 1 << 30;
@@ -49,14 +67,15 @@ const WARM_UP: f64 = 2e-3;
 const MAX_SAMPLES: usize = 2000;
 
 /// Answers requests until the standard input ends.
-pub fn run(subject: Subject) -> Result<ExitCode> {
+pub fn run(implementation: impl Implementation) -> Result<ExitCode> {
     let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
-    let worker = thread.spawn(move || serve(subject)).context("start the worker's thread")?;
+    let worker = thread.spawn(move || serve(&implementation));
+    let worker = worker.context("start the worker's thread")?;
     worker.join().map_err(|_| anyhow!("the worker panicked"))?
 }
 
-fn serve(subject: Subject) -> Result<ExitCode> {
-    let mut worker = Worker { subject, prepared: None };
+fn serve(implementation: &dyn Implementation) -> Result<ExitCode> {
+    let mut worker = Worker { implementation, prepared: None };
     for line in std::io::stdin().lock().lines() {
         let line = line?;
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -73,8 +92,8 @@ fn serve(subject: Subject) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-struct Worker {
-    subject: Subject,
+struct Worker<'a> {
+    implementation: &'a dyn Implementation,
     /// The last workload that was timed: the next turn is likely the same one.
     prepared: Option<Prepared>,
 }
@@ -87,18 +106,18 @@ struct Prepared {
     once: f64,
 }
 
-impl Worker {
+impl Worker<'_> {
     fn answer(&mut self, words: &[&str]) -> Result<String> {
         match *words {
-            ["info"] => Ok(format!("OK {}", self.subject.as_str())),
+            ["info"] => Ok(format!("OK {}", self.implementation.info())),
             ["limits", bytes] => {
                 let bytes = bytes.parse().context("number of bytes")?;
-                let (operations, bandwidth) = limits::measure(bytes)?;
+                let (operations, bandwidth) = self.implementation.limits(bytes)?;
                 Ok(format!("OK {operations:e} {bandwidth:e}"))
             }
             ["verify", case, pass, path] => {
                 let (shape, pass) = workload(case, pass)?;
-                let answer = self.subject.answer(&Data::new(shape)?, pass)?;
+                let answer = self.implementation.answer(&Data::new(shape)?, pass)?;
                 let bytes: Vec<u8> =
                     answer.iter().flatten().flat_map(|value| value.to_le_bytes()).collect();
                 std::fs::write(path, bytes).with_context(|| format!("write {path}"))?;
@@ -119,7 +138,7 @@ impl Worker {
         if !is_ready {
             // The old workload's memory goes before the new one's comes.
             self.prepared = None;
-            let mut call = self.subject.call(&Data::new(shape)?, pass)?;
+            let mut call = self.implementation.call(&Data::new(shape)?, pass)?;
             let started = Instant::now();
             call()?;
             let once = started.elapsed().as_secs_f64();
