@@ -8,7 +8,7 @@ use super::client::{Turn, Worker};
 use super::shape::{Pass, Shape};
 
 /// Time for the threads of the worker before to fall asleep.
-const PAUSE: Duration = Duration::from_millis(5);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// The seconds of every call of each worker, or why it does not take part.
 pub type Outcome = std::result::Result<Vec<f64>, String>;
