@@ -1,184 +1,194 @@
-//! `bench`: the hand-written layer against candle's, in one interleaved run.
+//! `bench`: our layers against candle's, and against others where they are present, in one interleaved run.
 
-use std::path::PathBuf;
+mod data;
+mod shape;
+
+mod limits;
+mod subject;
+mod worker;
+
+mod client;
+mod peers;
+
+mod agreement;
+mod floor;
+mod table;
+mod turns;
+
+mod check;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::str::FromStr;
-use std::time::Instant;
 
-use anyhow::{Result, ensure};
-use candle_core::{DType, Device, Tensor, Var};
-use candle_nn::VarMap;
-use lstm_bi::{Directions, Merge, StackedConfig};
-use lstm_candle::CandleLstm;
-use lstm_core::variables::{seeded, sorted};
-use lstm_core::{Lstm, LstmConfig, tensors};
-use lstm_hand::HandLstm;
-use serde::Serialize;
+use anyhow::{Context, Result, ensure};
 
-/// Time the hand-written layer against candle's, in one interleaved run.
+use check::Minimum;
+use client::{Turn, Worker};
+use floor::Floor;
+use shape::{Pass, Shape};
+use subject::Subject;
+use table::{Block, Record};
+
+/// Time our layers against candle's and others, in one interleaved run.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// B,T,I,H,L or B,T,I,H,L,bi: rows, steps, input features, hidden units, layers, both directions.
-    #[arg(long, default_value = "128,5,256,128,1")]
-    shape: Shape,
-    /// Seconds to spend.
-    #[arg(long, default_value_t = 5.0)]
+    /// B,T,I,H,L or B,T,I,H,L,bi (rows, steps, input features, hidden units, layers, both directions), or
+    /// a name: W1 to W6, S and the hidden units of a step. May be repeated; all names where absent.
+    #[arg(long)]
+    shape: Vec<Shape>,
+    /// What to time; where absent, a step of shapes with one row and step, forward and train of others.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pass: Vec<Pass>,
+    /// Numbers of threads; all cores where absent.
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Vec<u16>,
+    /// Seconds of a turn.
+    #[arg(long, default_value_t = 0.2, value_parser = positive)]
     seconds: f64,
+    /// Turns of each implementation.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
     /// Also write the results to this file.
     #[arg(long)]
     json: Option<PathBuf>,
-}
-
-/// The sizes of a workload.
-#[derive(Debug, Clone, Copy)]
-struct Shape {
-    batch: usize,
-    n_steps: usize,
-    config: StackedConfig,
-}
-
-impl FromStr for Shape {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (sizes, both) = match text.strip_suffix(",bi") {
-            Some(sizes) => (sizes, true),
-            None => (text, false),
-        };
-        let sizes: Vec<usize> = sizes.split(',').filter_map(|size| size.parse().ok()).collect();
-        let [batch, n_steps, input, hidden, layers] = sizes[..] else {
-            return Err(format!("expected B,T,I,H,L or B,T,I,H,L,bi, got {text}"));
-        };
-        let directions = if both { Directions::Both(Merge::Concat) } else { Directions::Forward };
-        let config = StackedConfig::new(LstmConfig::new(input, hidden))
-            .with_layers(layers)
-            .with_directions(directions);
-        Ok(Self { batch, n_steps, config })
-    }
-}
-
-/// One line of the results.
-#[derive(Debug, Serialize)]
-struct Timing {
-    workload: String,
-    pass: &'static str,
-    threads: usize,
-    #[serde(rename = "impl")]
-    implementation: &'static str,
-    median_s: f64,
-    min_s: f64,
-}
-
-/// A model under test, with its input.
-struct Subject {
-    name: &'static str,
-    lstm: Box<dyn Lstm>,
-    input: Var,
-    variables: VarMap,
-}
-
-impl Subject {
-    fn forward(&self) -> Result<Tensor> {
-        Ok(self.lstm.forward(&self.input)?)
-    }
-
-    /// Output, and the gradient of its sum by the input and every parameter, in the order of names.
-    fn train(&self) -> Result<Vec<Tensor>> {
-        let output = self.lstm.forward(&self.input)?;
-        let gradients = output.sum_all()?.backward()?;
-        let named =
-            sorted(&self.variables).into_iter().map(|(_, var)| var).chain([self.input.clone()]);
-        let found = named.filter_map(|var| gradients.get(&var).cloned());
-        Ok([output.detach()].into_iter().chain(found).collect())
-    }
+    /// Also PyTorch, through a Python that has it.
+    #[arg(long, value_name = "PYTHON", num_args = 0..=1, default_missing_value = "python3")]
+    torch: Option<PathBuf>,
+    /// Also every program of this folder that speaks the workers' protocol (docs/performance.md).
+    #[arg(long, value_name = "DIR")]
+    peers: Option<PathBuf>,
+    /// Fail where ours is not as many times quicker than candle's as is on record.
+    #[arg(long, conflicts_with_all = ["threads", "json", "torch", "peers"])]
+    check: bool,
+    /// Check for this ratio, on any shape, instead of those on record.
+    #[arg(long, value_name = "RATIO", requires = "check", value_parser = positive)]
+    at_least: Option<f64>,
+    /// Answer requests as one of the workers of a run.
+    #[arg(long, hide = true)]
+    worker: Option<Subject>,
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let Shape { batch, n_steps, config } = args.shape;
-    let input = Tensor::rand(-1_f32, 1.0, (n_steps, batch, config.layer.input_size), &Device::Cpu)?;
-    let input = Var::from_tensor(&input)?;
-    let subject = |name,
-                   build: fn(
-        &StackedConfig,
-        candle_nn::VarBuilder<'_>,
-    ) -> lstm_core::Result<Box<dyn Lstm>>| {
-        let variables = VarMap::new();
-        let lstm = build(&config, seeded(&variables, 0, DType::F32, &Device::Cpu))?;
-        Ok::<_, anyhow::Error>(Subject { name, lstm, input: input.clone(), variables })
-    };
-    let hand = subject("hand", |config, vb| config.build::<HandLstm>(vb))?;
-    let candle = subject("candle-nn", |config, vb| config.build::<CandleLstm>(vb))?;
-    assert_agreement(&hand, &candle)?;
-
-    let mut timings = Vec::new();
-    for pass in ["forward", "train"] {
-        let seconds = interleaved(args.seconds / 2.0, &[&hand, &candle], |subject| match pass {
-            "forward" => subject.forward().map(drop),
-            _ => subject.train().map(drop),
-        })?;
-        for (subject, mut seconds) in [&hand, &candle].into_iter().zip(seconds) {
-            seconds.sort_by(f64::total_cmp);
-            timings.push(Timing {
-                workload: format!("{:?}", args.shape),
-                pass,
-                threads: candle_core::utils::get_num_threads(),
-                implementation: subject.name,
-                median_s: seconds[seconds.len() / 2],
-                min_s: seconds[0],
-            });
-        }
+    if let Some(subject) = args.worker {
+        return worker::run(subject);
     }
-    print(&timings);
-    if let Some(path) = &args.json {
-        lstm_core::write_atomic(path, &serde_json::to_vec_pretty(&timings)?)?;
+    let folder = tempfile::tempdir().context("a folder for the numbers that are compared")?;
+    if args.check {
+        check::run(&minimums(args)?, folder.path())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let workloads = workloads(args)?;
+    let mut records: Vec<Record> = Vec::new();
+    for threads in thread_counts(args) {
+        let mut workers = workers(args, threads)?;
+        let mut limits = HashMap::new();
+        for (shape, pass) in &workloads {
+            let block =
+                measure(args, &mut workers, &mut limits, (shape, *pass, threads), folder.path())?;
+            print!("{}", block.to_text());
+            records.extend(block.records());
+            // After every workload, so that an interrupted run leaves what it has.
+            if let Some(path) = &args.json {
+                lstm_core::write_atomic(path, &serde_json::to_vec_pretty(&records)?)?;
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Refuses to time two things that compute different results.
-fn assert_agreement(hand: &Subject, candle: &Subject) -> Result<()> {
-    let (ours, theirs) = (hand.train()?, candle.train()?);
-    ensure!(ours.len() == theirs.len(), "expected {} tensors, got {}", theirs.len(), ours.len());
-    for (ours, theirs) in ours.iter().zip(&theirs) {
-        let (ours, theirs) = (tensors::to_vec::<f32>(ours)?, tensors::to_vec::<f32>(theirs)?);
-        let scale = theirs.iter().fold(1.0_f32, |scale, x| scale.max(x.abs()));
-        let worst =
-            ours.iter().zip(&theirs).fold(0.0_f32, |worst, (a, b)| worst.max((a - b).abs()));
-        ensure!(worst <= 1e-4 * scale, "hand and candle-nn differ by {worst} of {scale}");
+fn workers(args: &Args, threads: u16) -> Result<Vec<Worker>> {
+    let mut workers = peers::ours(threads)?;
+    if let Some(python) = &args.torch {
+        workers.extend(peers::torch(python, threads));
     }
-    Ok(())
+    if let Some(folder) = &args.peers {
+        workers.extend(peers::others(folder, threads)?);
+    }
+    Ok(workers)
 }
 
-/// Runs the subjects in turns; returns the seconds of every turn of each.
-fn interleaved(
-    seconds: f64,
-    subjects: &[&Subject],
-    run: impl Fn(&Subject) -> Result<()>,
-) -> Result<Vec<Vec<f64>>> {
-    let mut samples = vec![Vec::new(); subjects.len()];
-    let started = Instant::now();
-    while samples[0].len() < 5 || started.elapsed().as_secs_f64() < seconds {
-        for (subject, samples) in subjects.iter().zip(&mut samples) {
-            let turn = Instant::now();
-            run(subject)?;
-            samples.push(turn.elapsed().as_secs_f64());
+/// Compares the outputs, then lets the workers measure in turns.
+///
+/// `limits`: those of the machine that are known already, by working set.
+fn measure<'a>(
+    args: &Args,
+    workers: &'a mut [Worker],
+    limits: &mut HashMap<usize, (f64, f64)>,
+    (shape, pass, threads): (&'a Shape, Pass, u16),
+    folder: &Path,
+) -> Result<Block<'a>> {
+    let unverified = agreement::check(workers, shape, pass, folder)?;
+    let turn =
+        Turn { seconds: args.seconds, min_samples: 3, max_seconds: (10.0 * args.seconds).max(1.0) };
+    let outcomes = turns::take(workers, shape, pass, turn, args.rounds)?;
+    let bytes = floor::weight_bytes(shape);
+    let known = match limits.get(&bytes) {
+        Some(&known) => known,
+        None => {
+            let ours = workers.first_mut().context("a worker of our own")?;
+            let measured = ours.limits(bytes)?;
+            limits.insert(bytes, measured);
+            measured
         }
-    }
-    Ok(samples)
+    };
+    let names = workers.iter().map(|worker| worker.name.as_str());
+    let rows = names.zip(outcomes).zip(unverified);
+    let rows = rows.map(|((name, outcome), unverified)| (name, outcome, unverified)).collect();
+    Ok(Block { shape, pass, threads, floor: Floor::new(shape, pass, known), rows })
 }
 
-fn print(timings: &[Timing]) {
-    println!("{:<8} {:<10} {:>12} {:>12} {:>8}", "pass", "impl", "median, ms", "min, ms", "ratio");
-    for pair in timings.chunks(2) {
-        for timing in pair {
-            println!(
-                "{:<8} {:<10} {:>12.3} {:>12.3} {:>8.2}",
-                timing.pass,
-                timing.implementation,
-                timing.median_s * 1e3,
-                timing.min_s * 1e3,
-                timing.median_s / pair[0].median_s,
-            );
+fn thread_counts(args: &Args) -> Vec<u16> {
+    if !args.threads.is_empty() {
+        return args.threads.clone();
+    }
+    let all = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    vec![u16::try_from(all).unwrap_or(u16::MAX)]
+}
+
+/// The shapes and passes to time, in the order in which they were given.
+fn workloads(args: &Args) -> Result<Vec<(Shape, Pass)>> {
+    let mut workloads = Vec::new();
+    if args.shape.is_empty() {
+        let all = Shape::sequences().into_iter().chain(Shape::steps());
+        let passes = |shape: Shape| shape.default_passes().iter().map(move |&pass| (shape, pass));
+        let is_wanted = |pass| args.pass.is_empty() || args.pass.contains(&pass);
+        workloads.extend(all.flat_map(passes).filter(|(_, pass)| is_wanted(*pass)));
+        return Ok(workloads);
+    }
+    for shape in &args.shape {
+        let passes = if args.pass.is_empty() { shape.default_passes() } else { &args.pass };
+        for &pass in passes {
+            let can = pass != Pass::Step || shape.has_steps();
+            ensure!(can, "expected one row, layer and direction for steps, got {shape}");
+            workloads.push((*shape, pass));
         }
     }
+    Ok(workloads)
+}
+
+/// The ratios on record, or the one that was given on every workload that was given.
+fn minimums(args: &Args) -> Result<Vec<Minimum>> {
+    let committed = check::committed()?;
+    let given = !args.shape.is_empty() || !args.pass.is_empty();
+    let wanted = match given {
+        true => workloads(args)?,
+        false => committed.iter().map(|minimum| (minimum.shape, minimum.pass)).collect(),
+    };
+    let minimum = |(shape, pass): (Shape, Pass)| {
+        let known = committed.iter().find(|known| (known.shape, known.pass) == (shape, pass));
+        let ratio = args.at_least.or(known.map(|known| known.ratio)).with_context(|| {
+            let pass = pass.as_str();
+            format!(
+                "expected a shape and pass with a ratio on record or --at-least, got {shape} {pass}"
+            )
+        })?;
+        Ok(Minimum { shape, pass, ratio })
+    };
+    wanted.into_iter().map(minimum).collect()
+}
+
+fn positive(text: &str) -> std::result::Result<f64, String> {
+    let number = text.parse::<f64>().ok().filter(|number| number.is_finite() && *number > 0.0);
+    number.ok_or_else(|| format!("expected a number above 0, got {text}"))
 }

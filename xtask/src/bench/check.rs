@@ -1,0 +1,91 @@
+//! The guard against regressions: how many times quicker than candle the layers have to be.
+//!
+//! Ratios within one interleaved run hold on a noisy machine where times do not. Only the quickest call of
+//! each side counts, on one thread, so that a busy second core is no excuse; and a ratio that falls short
+//! is measured again before it fails, with all calls so far.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use super::client::{Turn, Worker};
+use super::shape::{Pass, Shape};
+use super::turns::{self, median_and_min};
+use super::{agreement, peers};
+
+/// The least times that candle-nn's quickest call has to take longer than ours.
+///
+/// Each is 60 % of the smallest of five runs on an AMD EPYC of family 25, model 17 (2.8, 3.5, 2.3, 3.4, 2.8
+/// and 1.1): another machine or a new candle may move a ratio by a third; a lost kernel, or a copy too many
+/// on the way, moves it by more. Set them again, by the same rule, when the layers become quicker.
+const MINIMUMS: [(&str, Pass, f64); 6] = [
+    ("32,20,64,64,1", Pass::Forward, 1.7),
+    ("32,20,64,64,1", Pass::Train, 2.1),
+    ("16,10,96,128,2,bi", Pass::Forward, 1.4),
+    ("16,10,96,128,2,bi", Pass::Train, 2.0),
+    ("S32", Pass::Step, 1.7),
+    ("S256", Pass::Step, 0.6),
+];
+
+/// Short turns: what disturbs the machine for a moment misses most of them.
+const TURN: Turn = Turn { seconds: 0.03, min_samples: 3, max_seconds: 1.0 };
+
+/// Turns of each side in an attempt.
+const ROUNDS: u32 = 5;
+
+/// Attempts before a ratio counts as too small.
+const ATTEMPTS: u32 = 4;
+
+/// A ratio to hold.
+#[derive(Debug, Clone, Copy)]
+pub struct Minimum {
+    pub shape: Shape,
+    pub pass: Pass,
+    pub ratio: f64,
+}
+
+/// The committed ones.
+pub fn committed() -> Result<Vec<Minimum>> {
+    let minimum = |(shape, pass, ratio): (&str, _, _)| {
+        let shape = shape.parse().map_err(anyhow::Error::msg)?;
+        Ok(Minimum { shape, pass, ratio })
+    };
+    MINIMUMS.into_iter().map(minimum).collect()
+}
+
+/// Fails with every ratio that is too small.
+pub fn run(minimums: &[Minimum], folder: &Path) -> Result<()> {
+    let mut workers = peers::ours(1)?;
+    let mut failures = Vec::new();
+    println!("{:<20} {:<8} {:>10} {:>8}", "shape", "pass", "at least", "ratio");
+    for &Minimum { shape, pass, ratio: minimum } in minimums {
+        agreement::check(&mut workers, &shape, pass, folder)?;
+        let ratio = ratio(&mut workers, &shape, pass, minimum)?;
+        let (shape, pass) = (shape.to_string(), pass.as_str());
+        println!("{shape:<20} {pass:<8} {minimum:>10.2} {ratio:>8.2}");
+        if ratio < minimum {
+            failures.push(format!(
+                "{shape} {pass}: expected hand at least {minimum:.2} times as fast as candle-nn, got {ratio:.2}"
+            ));
+        }
+    }
+    if failures.is_empty() { Ok(()) } else { bail!("too slow:\n{}", failures.join("\n")) }
+}
+
+/// candle's quickest call over ours; measured again while it is below `enough`.
+fn ratio(workers: &mut [Worker], shape: &Shape, pass: Pass, enough: f64) -> Result<f64> {
+    let (mut ours, mut theirs) = (f64::INFINITY, f64::INFINITY);
+    for _ in 0..ATTEMPTS {
+        let outcomes = turns::take(workers, shape, pass, TURN, ROUNDS)?;
+        let quickest = |index: usize| {
+            let samples = outcomes.get(index).and_then(|outcome| outcome.as_ref().ok());
+            Some(median_and_min(samples?)?.1)
+        };
+        ours = ours.min(quickest(0).context("times of ours")?);
+        theirs = theirs.min(quickest(1).context("times of candle-nn")?);
+        if theirs / ours >= enough {
+            break;
+        }
+    }
+    Ok(theirs / ours)
+}

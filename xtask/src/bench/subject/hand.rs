@@ -1,0 +1,40 @@
+//! Ours: `HandLstm` behind the trait for sequences, `Stream` for steps.
+
+use anyhow::{Context, Result};
+use candle_nn::VarBuilder;
+use lstm_hand::{HandLstm, Stream};
+
+use super::{Forward, Stepper};
+use crate::bench::data::Data;
+use crate::bench::shape::Shape;
+
+/// The stack over `[T, B, I]`.
+pub(super) fn forward(shape: &Shape, vb: VarBuilder<'_>) -> Result<Forward> {
+    let lstm = shape.config().build::<HandLstm>(vb)?;
+    Ok(Box::new(move |x| Ok(lstm.forward(x)?)))
+}
+
+/// The first layer, one step at a time.
+pub(super) fn stepper(data: &Data) -> Result<Box<dyn Stepper>> {
+    let (_, weights) = data.weights.first().context("a layer to step")?;
+    let rows = data.x.chunks_exact(data.shape.input).map(<[f32]>::to_vec).collect();
+    Ok(Box::new(Streaming { stream: Stream::new(weights.clone()), rows, next: 0 }))
+}
+
+struct Streaming {
+    stream: Stream<f32>,
+    rows: Vec<Vec<f32>>,
+    next: usize,
+}
+
+impl Stepper for Streaming {
+    fn step(&mut self) -> Result<()> {
+        self.stream.step(&self.rows[self.next])?;
+        self.next = if self.next + 1 == self.rows.len() { 0 } else { self.next + 1 };
+        Ok(())
+    }
+
+    fn output(&self) -> Result<Vec<f32>> {
+        Ok(self.stream.state().h.to_vec())
+    }
+}
