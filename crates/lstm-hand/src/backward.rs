@@ -9,15 +9,19 @@
 //! the products over all steps             gradients.rs
 //! ```
 
+use std::ops::Range;
+
 use lstm_core::ops::aligned::Aligned;
 use lstm_core::ops::block_rows::BlockRows;
 use lstm_core::ops::panels::{GateLayout, Panels};
 use lstm_core::ops::step_backward::{BackwardStep, StepTape};
 use lstm_core::{Element, Error, Result, SeqDims, parallel};
 
-use crate::forward::take;
+use crate::forward::{back_and_forth, take};
 use crate::sequence::check_len;
 use crate::{Sequence, Tape, blocks, gradients};
+
+mod shared;
 
 /// The loss's gradients by what the forward pass returned; absent means zero.
 #[derive(Debug, Clone, Copy, Default)]
@@ -56,6 +60,8 @@ pub struct BackwardScratch<E> {
     pub(crate) dz: Aligned<E>,
     /// dz of the step after and of the current one: `[B]` rows of gates each.
     dz_now: [Aligned<E>; 2],
+    /// dz of one step by panel of V: for each block `[panels of V, rows, vectors, 4, lanes]`.
+    dz_parts: Aligned<E>,
     /// The gradient of the current h and c: for each block `[panels of V, rows, vectors, lanes]`.
     dh: Aligned<E>,
     dc: Aligned<E>,
@@ -72,6 +78,7 @@ impl<E: Element> BackwardScratch<E> {
         Self {
             dz: Aligned::new(),
             dz_now: [Aligned::new(), Aligned::new()],
+            dz_parts: Aligned::new(),
             dh: Aligned::new(),
             dc: Aligned::new(),
             v: Panels::new(),
@@ -102,7 +109,10 @@ pub fn backward<E: Element>(
     let (layout, hidden) = (tape.packed.layout, sequence.dims.hidden);
     let w_hh = sequence.weights.w_hh;
     scratch.v.pack_columns(tape.packed.set, layout.row(), hidden, || layout.rows(w_hh, hidden));
-    let plan = Plan { sequence, tape, of_outputs, to_start: gradients.h0.is_some() };
+    let one_block = tape.blocks.len() == 1;
+    let shares = if one_block { blocks::shares(sequence.dims.batch, layout) } else { 1 };
+    let shares = shares.min(scratch.v.len());
+    let plan = Plan { sequence, tape, of_outputs, to_start: gradients.h0.is_some(), shares };
     plan.scan(scratch)?;
     let BackwardScratch { dh, dc, v, .. } = scratch;
     for (packed, to) in [(dh, &mut gradients.h0), (dc, &mut gradients.c0)] {
@@ -156,6 +166,8 @@ struct Plan<'a, E> {
     of_outputs: &'a OutputGradients<'a, E>,
     /// Whether dh before the first step is wanted.
     to_start: bool,
+    /// The threads that share each step of the only block.
+    shares: usize,
 }
 
 /// Some neighbouring blocks of rows, through all steps.
@@ -165,6 +177,7 @@ struct Group<'a, E> {
     dz: &'a mut [E],
     dz_after: &'a mut [E],
     dz_now: &'a mut [E],
+    dz_parts: &'a mut [E],
     dh: &'a mut [E],
     dc: &'a mut [E],
 }
@@ -175,14 +188,15 @@ impl<E: Element> Plan<'_, E> {
         let SeqDims { n_steps, batch, .. } = self.sequence.dims;
         let layout = self.tape.packed.layout;
         let (row, padded) = (layout.row(), layout.panels() * layout.lanes);
-        let BackwardScratch { dz, dz_now: [after, now], dh, dc, v, .. } = scratch;
+        let BackwardScratch { dz, dz_now: [after, now], dz_parts, dh, dc, v, .. } = scratch;
         dz.resize(n_steps * batch * row);
         after.resize(batch * row);
         now.resize(batch * row);
+        dz_parts.resize(batch * row);
         dh.resize(batch * padded);
         dc.resize(batch * padded);
         let (mut dz, mut after, mut now) = (&mut dz[..], &mut after[..], &mut now[..]);
-        let (mut dh, mut dc) = (&mut dh[..], &mut dc[..]);
+        let (mut dh, mut dc, mut dz_parts) = (&mut dh[..], &mut dc[..], &mut dz_parts[..]);
         let mut groups = Vec::new();
         for blocks in blocks::groups(&self.tape.blocks, parallel::threads()) {
             let rows = blocks::rows(blocks);
@@ -192,6 +206,7 @@ impl<E: Element> Plan<'_, E> {
                 dz: take(&mut dz, rows * n_steps * row),
                 dz_after: take(&mut after, rows * row),
                 dz_now: take(&mut now, rows * row),
+                dz_parts: take(&mut dz_parts, rows * row),
                 dh: take(&mut dh, rows * padded),
                 dc: take(&mut dc, rows * padded),
             });
@@ -234,59 +249,48 @@ impl<E: Element> Group<'_, E> {
         valid: &[bool],
         starts: &[bool],
     ) -> Result<()> {
-        let (sequence, tape) = (plan.sequence, plan.tape);
-        let SeqDims { n_steps, batch, hidden, .. } = sequence.dims;
-        let layout = tape.packed.layout;
-        let (row, padded) = (layout.row(), layout.panels() * layout.lanes);
-        let step_idx = sequence.step(nth);
-        let before = if nth > 0 { sequence.step_before(step_idx) } else { step_idx };
-        for panel in 0..v.len() {
+        let layout = plan.tape.packed.layout;
+        let n_steps = plan.sequence.dims.n_steps;
+        if plan.shares > 1 {
+            return self.shared_step(plan, v, nth, valid, starts);
+        }
+        let row = layout.row();
+        for panel in back_and_forth(nth, v.len()) {
             let span = v.span(panel);
             for block in self.blocks {
                 let (local, cells) = (block.first - self.first, n_steps * block.rows);
                 let rows = local..local + block.rows;
-                let of_block = block.first * n_steps * layout.panels();
-                let state = (local * layout.panels() + span.start * block.rows) * layout.lanes;
-                let state = state..state + span.len() * block.rows * layout.lanes;
+                let state = self.state(block, span.clone(), layout);
                 let dz = (local * n_steps * layout.panels() + span.start * cells) * layout.width();
-                let width = layout.panels() * cells;
-                let at_block = |values: &'_ [bool]| match values.is_empty() {
+                let of_block = |values: &'_ [bool]| match values.is_empty() {
                     true => 0..0,
                     false => rows.clone(),
                 };
+                let flags = [&valid[of_block(valid)], &starts[of_block(starts)]];
                 BackwardStep {
                     layout,
                     v: (nth + 1 < n_steps).then(|| v.panel(panel)),
                     dz_after: &self.dz_after[rows.start * row..rows.end * row],
                     dh: &mut self.dh[state.clone()],
                     dc: &mut self.dc[state],
-                    at: Some(StepTape {
-                        cells,
-                        first: step_idx * block.rows,
-                        first_before: before * block.rows,
-                        gates: &tape.gates[of_block * layout.width()..][..width * layout.width()],
-                        c: &tape.cells[of_block * layout.lanes..][..width * layout.lanes],
-                        c_initial: sequence
-                            .initial
-                            .as_ref()
-                            .map(|state| &state.c[block.first * hidden..][..block.rows * hidden]),
-                        dy: plan.of_outputs.output.map(|dy| {
-                            &dy[(step_idx * batch + block.first) * hidden..][..block.rows * hidden]
-                        }),
-                        valid: &valid[at_block(valid)],
-                        starts: &starts[at_block(starts)],
-                    }),
+                    at: Some(plan.tape_of(block, nth, flags)),
                     dz: &mut self.dz[dz..][..span.len() * cells * layout.width()],
                     dz_now: &mut self.dz_now[rows.start * row..rows.end * row],
                     now_stride: row,
                     now_first: span.start * layout.width(),
                     span: span.clone(),
                 }
-                .run(tape.packed.set)?;
-                debug_assert!(padded > 0);
+                .run(plan.tape.packed.set)?;
             }
         }
         Ok(())
+    }
+
+    /// The place of a block's units in `dh` and `dc`.
+    fn state(&self, block: &BlockRows, span: Range<usize>, layout: GateLayout) -> Range<usize> {
+        let before = (block.first - self.first) * layout.panels() + span.start * block.rows;
+        let first = before * layout.lanes;
+        first..first + span.len() * block.rows * layout.lanes
     }
 
     /// dh before the first step, eq. (12) once more.
@@ -298,8 +302,7 @@ impl<E: Element> Group<'_, E> {
             for block in self.blocks {
                 let local = block.first - self.first;
                 let rows = local..local + block.rows;
-                let state = (local * layout.panels() + span.start * block.rows) * layout.lanes;
-                let state = state..state + span.len() * block.rows * layout.lanes;
+                let state = self.state(block, span.clone(), layout);
                 BackwardStep {
                     layout,
                     v: Some(v.panel(panel)),
@@ -320,13 +323,42 @@ impl<E: Element> Group<'_, E> {
     }
 }
 
+impl<E: Element> Plan<'_, E> {
+    /// What the computation numbered `nth` reads of a block; `flags`: valid and starts of its rows.
+    fn tape_of<'a>(
+        &'a self,
+        block: &BlockRows,
+        nth: usize,
+        [valid, starts]: [&'a [bool]; 2],
+    ) -> StepTape<'a, E> {
+        let SeqDims { n_steps, batch, hidden, .. } = self.sequence.dims;
+        let layout = self.tape.packed.layout;
+        let step_idx = self.sequence.step(nth);
+        let before = if nth > 0 { self.sequence.step_before(step_idx) } else { step_idx };
+        let cells = n_steps * block.rows;
+        let (first, all) = (block.first * n_steps * layout.panels(), layout.panels() * cells);
+        let state = |first: usize| first * hidden..(first + block.rows) * hidden;
+        StepTape {
+            cells,
+            first: step_idx * block.rows,
+            first_before: before * block.rows,
+            gates: &self.tape.gates[first * layout.width()..][..all * layout.width()],
+            c: &self.tape.cells[first * layout.lanes..][..all * layout.lanes],
+            c_initial: self.sequence.initial.as_ref().map(|s| &s.c[state(block.first)]),
+            dy: self.of_outputs.output.map(|dy| &dy[state(step_idx * batch + block.first)]),
+            valid,
+            starts,
+        }
+    }
+}
+
 /// The units of each vector of a packed state, in the order of `[blocks, panels of V, rows, vectors]`, as
 /// rows and units of `[B, H]`.
 fn state_parts<E: Element>(
     blocks: &[BlockRows],
     v: &Panels<E>,
     layout: GateLayout,
-) -> impl Iterator<Item = (usize, std::ops::Range<usize>)> {
+) -> impl Iterator<Item = (usize, Range<usize>)> {
     blocks.iter().flat_map(move |block| {
         (0..v.len()).flat_map(move |panel| {
             block.range().flat_map(move |row| v.span(panel).map(move |j| (row, layout.units(j))))

@@ -1,6 +1,8 @@
 //! How a batch is cut into blocks of rows, and blocks into one group a thread.
 
 use lstm_core::ops::block_rows::BlockRows;
+use lstm_core::ops::panels::GateLayout;
+use lstm_core::parallel;
 
 /// Batches below this many rows are one block.
 const SPLIT_FROM: usize = 16;
@@ -10,6 +12,9 @@ const FEWEST_ROWS: usize = 8;
 
 /// The rows of the widest tile of a product.
 const TILE_ROWS: usize = 6;
+
+/// The fewest terms of a share of a step: some microseconds, a multiple of what starting it takes.
+const FEWEST_TERMS: usize = 1 << 15;
 
 /// Cuts a batch into blocks by its size alone, so that results do not depend on the number of threads.
 ///
@@ -31,6 +36,12 @@ pub(crate) fn groups(blocks: &[BlockRows], groups: usize) -> Vec<&[BlockRows]> {
 /// The rows of neighbouring blocks.
 pub(crate) fn rows(group: &[BlockRows]) -> usize {
     group.iter().map(|block| block.rows).sum()
+}
+
+/// Into how many shares the units of a step are cut: one where a share would not be worth its start.
+pub(crate) fn shares(rows: usize, layout: GateLayout) -> usize {
+    let work = rows * layout.row() * layout.hidden;
+    parallel::threads().min(work / FEWEST_TERMS).clamp(1, layout.panels())
 }
 
 #[cfg(test)]

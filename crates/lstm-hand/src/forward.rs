@@ -10,16 +10,21 @@
 //!                 gates, c_t, h_t       eq. (1) to (6), while the tile is in the nearest cache
 //! ```
 //!
-//! Rows do not depend on each other, so groups never wait.
+//! Rows do not depend on each other, so groups never wait. A batch too small to cut is one group, whose
+//! threads share the units of each step instead (`forward/shared.rs`).
+
+use std::ops::Range;
 
 use lstm_core::ops::block_rows::BlockRows;
 use lstm_core::ops::input_product::InputProduct;
-use lstm_core::ops::step_forward::ForwardStep;
+use lstm_core::ops::step_forward::{ForwardStep, UnitsMut};
 use lstm_core::{Direction, Element, Error, LstmState, Result, SeqDims, parallel};
 
 use crate::blocks;
 use crate::sequence::check_len;
 use crate::{PackedWeights, Sequence, Tape};
+
+mod shared;
 
 /// Numbers of Z that are computed before the steps that use them: they should stay in the second cache.
 const Z_AT_ONCE: usize = 1 << 16;
@@ -90,7 +95,9 @@ fn run<E: Element>(
     let at_once = (Z_AT_ONCE * threads / (batch * layout.row())).clamp(1, n_steps);
     let held = if keep { n_steps } else { at_once };
     tape.resize(sequence.dims, layout, held, keep);
-    let plan = Plan { sequence, packed, at_once, held, keep };
+    let one_block = tape.blocks.len() == 1;
+    let shares = if one_block { blocks::shares(batch, layout) } else { 1 };
+    let plan = Plan { sequence, packed, at_once, held, keep, shares };
     let groups = plan.groups(outputs, tape, threads);
     parallel::for_each(groups, |group| group.run(&plan))
 }
@@ -104,6 +111,8 @@ struct Plan<'a, E> {
     /// The steps whose gates are held.
     held: usize,
     keep: bool,
+    /// The threads that share each step of the only block.
+    shares: usize,
 }
 
 /// Some neighbouring blocks of rows, through all steps.
@@ -117,9 +126,17 @@ struct Group<'a, E> {
     h_before: &'a mut [E],
     h: &'a mut [E],
     c: &'a mut [E],
+    /// h of a step by panel, `[panels, rows, lanes]`, where threads share the step.
+    h_parts: &'a mut [E],
     /// y by step, `[rows, H]` each.
     y: Vec<&'a mut [E]>,
     last: LstmState<&'a mut [E]>,
+}
+
+/// The panels of a step, in an order that starts where the step before it ended: what is still in the
+/// cache is read first.
+pub(crate) fn back_and_forth(nth: usize, panels: usize) -> impl Iterator<Item = usize> {
+    (0..panels).map(move |k| if nth.is_multiple_of(2) { k } else { panels - 1 - k })
 }
 
 /// Cuts the first `len` numbers off a slice.
@@ -128,6 +145,12 @@ pub(crate) fn take<'a, E>(slice: &mut &'a mut [E], len: usize) -> &'a mut [E] {
 }
 
 impl<E: Element> Plan<'_, E> {
+    /// V of a panel, where h is not zero before the step.
+    fn v(&self, nth: usize, panel: usize) -> Option<&[E]> {
+        let from_zero = nth == 0 && self.sequence.initial.is_none();
+        (!from_zero).then(|| self.packed.v.panel(panel))
+    }
+
     fn groups<'a>(
         &self,
         outputs: Outputs<'a, E>,
@@ -138,7 +161,8 @@ impl<E: Element> Plan<'_, E> {
         let layout = self.packed.layout;
         let padded = layout.panels() * layout.lanes;
         let cell_steps = if self.keep { n_steps } else { 0 };
-        let Tape { gates, cells, h: [h_before, h], c, blocks, .. } = tape;
+        let Tape { gates, cells, h: [h_before, h], c, h_parts, blocks, .. } = tape;
+        let mut h_parts = &mut h_parts[..];
         let (mut gates, mut cells, mut c) = (&mut gates[..], &mut cells[..], &mut c[..]);
         let (mut h_before, mut h) = (&mut h_before[..], &mut h[..]);
         let (mut last_h, mut last_c) = (outputs.last.h, outputs.last.c);
@@ -153,6 +177,7 @@ impl<E: Element> Plan<'_, E> {
                 h_before: take(&mut h_before, rows * hidden),
                 h: take(&mut h, rows * hidden),
                 c: take(&mut c, rows * padded),
+                h_parts: take(&mut h_parts, rows * padded),
                 y: Vec::with_capacity(n_steps),
                 last: LstmState {
                     h: take(&mut last_h, rows * hidden),
@@ -225,27 +250,31 @@ impl<E: Element> Group<'_, E> {
     fn input_product(
         &mut self,
         plan: &Plan<'_, E>,
-        steps: std::ops::Range<usize>,
+        steps: Range<usize>,
         held_from: usize,
     ) -> Result<()> {
         let PackedWeights { set, layout, u, bias, .. } = plan.packed;
-        for panel in 0..layout.panels() {
-            for block in self.blocks {
-                let product =
-                    InputProduct { layout: *layout, u, bias, x: plan.sequence.x, block: *block };
-                let cells = steps.start * block.rows..steps.end * block.rows;
-                let at = self.at(plan, block, panel, steps.start - held_from);
-                let z = &mut self.gates[at * layout.width()..][..cells.len() * layout.width()];
-                product.run(*set, panel, cells, z)?;
+        let width = layout.width();
+        let mut tasks = Vec::new();
+        let mut gates = &mut self.gates[..];
+        for block in self.blocks {
+            for panel in 0..layout.panels() {
+                tasks.push((block, panel, take(&mut gates, plan.held * block.rows * width)));
             }
         }
-        Ok(())
-    }
-
-    /// The place of a block's first row in the held gates: `[blocks, panels, held steps, rows]`.
-    fn at(&self, plan: &Plan<'_, E>, block: &BlockRows, panel: usize, held_step: usize) -> usize {
-        let before = (block.first - self.first) * plan.held * plan.packed.layout.panels();
-        before + (panel * plan.held + held_step) * block.rows
+        let run = |(block, panel, z): (&BlockRows, usize, &mut [E])| {
+            let product =
+                InputProduct { layout: *layout, u, bias, x: plan.sequence.x, block: *block };
+            let cells = steps.start * block.rows..steps.end * block.rows;
+            let first = (steps.start - held_from) * block.rows * width;
+            let z = &mut z[first..][..cells.len() * width];
+            product.run(*set, panel, cells, z)
+        };
+        if plan.shares > 1 {
+            return parallel::for_each(tasks, run);
+        }
+        tasks.sort_by_key(|&(_, panel, _)| panel);
+        tasks.into_iter().try_for_each(run)
     }
 
     /// The computation numbered `nth`, for all panels and blocks.
@@ -256,11 +285,14 @@ impl<E: Element> Group<'_, E> {
         held_step: usize,
         valid: &[bool],
     ) -> Result<()> {
-        let PackedWeights { set, layout, v, .. } = plan.packed;
+        if plan.shares > 1 {
+            return self.shared_step(plan, nth, held_step, valid);
+        }
+        let layout = plan.packed.layout;
         let (hidden, lanes) = (layout.hidden, layout.lanes);
         let y = &mut *self.y[plan.sequence.step(nth)];
-        let from_zero = nth == 0 && plan.sequence.initial.is_none();
-        for panel in 0..layout.panels() {
+        for panel in back_and_forth(nth, layout.panels()) {
+            let first = layout.units(panel).start;
             for block in self.blocks {
                 let local = block.first - self.first;
                 let rows = local..local + block.rows;
@@ -269,9 +301,9 @@ impl<E: Element> Group<'_, E> {
                 let cell = (local * layout.panels() + panel * block.rows) * lanes;
                 let state = rows.start * hidden..rows.end * hidden;
                 ForwardStep {
-                    layout: *layout,
+                    layout,
                     panel,
-                    v: (!from_zero).then(|| v.panel(panel)),
+                    v: plan.v(nth, panel),
                     h_before: &self.h_before[state.clone()],
                     z: &mut self.gates[at * layout.width()..][..block.rows * layout.width()],
                     keep: plan.keep,
@@ -280,11 +312,11 @@ impl<E: Element> Group<'_, E> {
                         true => &mut self.cells[at * lanes..][..block.rows * lanes],
                         false => &mut [],
                     },
-                    h: &mut self.h[state.clone()],
-                    y: &mut y[state],
+                    h: UnitsMut { data: &mut self.h[state.clone()], stride: hidden, first },
+                    y: Some(UnitsMut { data: &mut y[state], stride: hidden, first }),
                     valid: if valid.is_empty() { valid } else { &valid[rows] },
                 }
-                .run(*set)?;
+                .run(plan.packed.set)?;
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 use lstm_core::ops::aligned::Aligned;
 use lstm_core::ops::block_rows::BlockRows;
 use lstm_core::ops::input_product::InputProduct;
-use lstm_core::ops::step_forward::ForwardStep;
+use lstm_core::ops::step_forward::{ForwardStep, UnitsMut};
 use lstm_core::{Element, Error, LstmState, LstmWeights, Result};
 
 use crate::PackedWeights;
@@ -17,7 +17,6 @@ pub struct Stream<E> {
     packed: PackedWeights<E>,
     state: LstmState<Vec<E>>,
     h_before: Vec<E>,
-    y: Vec<E>,
     z: Aligned<E>,
     c: Aligned<E>,
 }
@@ -32,7 +31,7 @@ impl<E: Element> Stream<E> {
         z.resize(packed.layout.row());
         c.resize(packed.layout.row() / 4);
         let state = LstmState { h: zeros.clone(), c: zeros.clone() };
-        Ok(Self { weights, packed, state, h_before: zeros.clone(), y: zeros, z, c })
+        Ok(Self { weights, packed, state, h_before: zeros, z, c })
     }
 
     /// One step, eq. (1) to (6): `x` is `[I]`; returns h, `[H]`.
@@ -61,8 +60,12 @@ impl<E: Element> Stream<E> {
                 keep: false,
                 c: &mut self.c[panel * layout.lanes..][..layout.lanes],
                 cells: &mut [],
-                h: &mut self.state.h,
-                y: &mut self.y,
+                h: UnitsMut {
+                    data: &mut self.state.h,
+                    stride: config.hidden_size,
+                    first: layout.units(panel).start,
+                },
+                y: None,
                 valid: &[],
             }
             .run(*set)?;

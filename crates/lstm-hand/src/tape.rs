@@ -23,6 +23,8 @@ pub struct Tape<E> {
     /// The current state: h twice, `[B, H]`, and c, for each block `[panels, rows, lanes]`.
     pub(crate) h: [Aligned<E>; 2],
     pub(crate) c: Aligned<E>,
+    /// h of one step by panel: for each block `[panels, rows, lanes]`.
+    pub(crate) h_parts: Aligned<E>,
     pub(crate) blocks: Vec<BlockRows>,
 }
 
@@ -41,6 +43,7 @@ impl<E: Element> Tape<E> {
             packed: PackedWeights::default(),
             h: [Aligned::new(), Aligned::new()],
             c: Aligned::new(),
+            h_parts: Aligned::new(),
             blocks: Vec::new(),
         }
     }
@@ -55,5 +58,6 @@ impl<E: Element> Tape<E> {
         self.cells.resize(if keep { dims.n_cells() * padded } else { 0 });
         self.h.iter_mut().for_each(|h| h.resize(dims.batch * dims.hidden));
         self.c.resize(dims.batch * padded);
+        self.h_parts.resize(dims.batch * padded);
     }
 }

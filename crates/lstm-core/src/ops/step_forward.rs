@@ -30,12 +30,36 @@ pub struct ForwardStep<'a, E> {
     pub c: &'a mut [E],
     /// A copy of c_t: `[rows, lanes]`, or empty.
     pub cells: &'a mut [E],
-    /// h_t: `[rows, H]`, of which the panel's units are written.
-    pub h: &'a mut [E],
-    /// h_t again, zero where the step is padding: `[rows, H]`.
-    pub y: &'a mut [E],
+    /// h_t of the panel's units, wherever it is wanted.
+    pub h: UnitsMut<'a, E>,
+    /// h_t again, zero where the step is padding; `None` where it is not wanted.
+    pub y: Option<UnitsMut<'a, E>>,
     /// Whether the step of each row is real; all where empty. The state of padding stays.
     pub valid: &'a [bool],
+}
+
+/// The units of one panel within the rows of a matrix.
+#[derive(Debug)]
+pub struct UnitsMut<'a, E> {
+    /// `[rows, stride]`.
+    pub data: &'a mut [E],
+    /// Elements of a row.
+    pub stride: usize,
+    /// The place of the panel's first unit in a row.
+    pub first: usize,
+}
+
+impl<E> UnitsMut<'_, E> {
+    #[inline(always)]
+    fn row(&mut self, row: usize, units: usize) -> &mut [E] {
+        &mut self.data[row * self.stride + self.first..][..units]
+    }
+
+    fn check(&self, op: &'static str, what: &str, rows: usize, units: usize) -> Result<()> {
+        Error::check(op, what, rows * self.stride, self.data.len())?;
+        let end = self.first + units;
+        Error::check(op, "end of the units in a row", end.min(self.stride), end)
+    }
 }
 
 impl<E: Element> ForwardStep<'_, E> {
@@ -56,13 +80,14 @@ impl<E: Element> ForwardStep<'_, E> {
             ("length of c", rows * lanes, self.c.len()),
             ("length of z", rows * 4 * lanes, self.z.len()),
             ("length of h_before", rows * hidden, self.h_before.len()),
-            ("length of h", rows * hidden, self.h.len()),
-            ("length of y", rows * hidden, self.y.len()),
             ("length of cells", rows * lanes, self.cells.len().max(rows * lanes)),
             ("length of valid", rows, self.valid.len().max(rows)),
         ] {
             Error::check(OP, what, expected, got)?;
         }
+        let units = self.layout.units(self.panel).len();
+        self.h.check(OP, "length of h", rows, units)?;
+        self.y.as_ref().map_or(Ok(()), |y| y.check(OP, "length of y", rows, units))?;
         let (v, h_before) = (self.v, self.h_before);
         if let Some(v) = v {
             E::run(set, Recurrence { v, h_before, hidden, z: self.z });
@@ -118,17 +143,18 @@ impl<E: Constants> Kernel<E> for Pointwise<'_, E> {
     where
         E: Lanes<S>,
     {
-        let step = self.0;
+        let mut step = self.0;
         let GateLayout { hidden, lanes } = step.layout;
         let units = step.layout.units(step.panel);
         let z = E::vectors_mut(step.z).as_chunks_mut::<4>().0;
         let mut cells = E::vectors_mut(step.cells).iter_mut();
         for (row, (z, c)) in z.iter_mut().zip(E::vectors_mut(step.c)).enumerate() {
-            let at = row * hidden + units.start..row * hidden + units.end;
             let cell = cells.next();
+            let h = step.h.row(row, units.len());
+            let y = step.y.as_mut().map(|y| y.row(row, units.len()));
             if step.valid.get(row) == Some(&false) {
-                step.y[at.clone()].fill(E::ZERO);
-                step.h[at.clone()].copy_from_slice(&step.h_before[at]);
+                y.into_iter().for_each(|y| y.fill(E::ZERO));
+                h.copy_from_slice(&step.h_before[row * hidden..][units.clone()]);
                 continue;
             }
             let (gates, c_now, h_now) = gates::forward::<S, E>(simd, *z, *c);
@@ -139,8 +165,8 @@ impl<E: Constants> Kernel<E> for Pointwise<'_, E> {
             if let Some(cell) = cell {
                 *cell = c_now;
             }
-            store::<S, E>(simd, &mut step.h[at.clone()], lanes, h_now);
-            store::<S, E>(simd, &mut step.y[at], lanes, h_now);
+            store::<S, E>(simd, h, lanes, h_now);
+            y.into_iter().for_each(|y| store::<S, E>(simd, y, lanes, h_now));
         }
     }
 }

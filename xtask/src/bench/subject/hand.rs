@@ -18,7 +18,7 @@ pub(super) fn forward(shape: &Shape, vb: VarBuilder<'_>) -> Result<Forward> {
 pub(super) fn stepper(data: &Data) -> Result<Box<dyn Stepper>> {
     let (_, weights) = data.weights.first().context("a layer to step")?;
     let rows = data.x.chunks_exact(data.shape.input).map(<[f32]>::to_vec).collect();
-    Ok(Box::new(Streaming { stream: Stream::new(weights.clone()), rows, next: 0 }))
+    Ok(Box::new(Streaming { stream: Stream::new(weights.clone())?, rows, next: 0 }))
 }
 
 struct Streaming {
