@@ -77,9 +77,10 @@ impl<E: Constants> Kernel<E> for Run<'_, E> {
         E: Lanes<S>,
     {
         let panel = E::vectors(self.panel).as_chunks::<4>().0;
-        let bias = E::vectors(self.bias);
-        let bias = [bias[0], bias[1], bias[2], bias[3]];
         let z = E::vectors_mut(self.z).as_chunks_mut::<4>().0;
+        // Before the products, whose accumulators need all registers.
+        let bias = E::vectors(self.bias).as_chunks::<4>().0;
+        z.iter_mut().for_each(|z| *z = bias[0]);
         let most = tile_rows::<S>(z.len());
         let mut first = self.cells.start;
         for z in z.chunks_mut(most) {
@@ -88,7 +89,7 @@ impl<E: Constants> Kernel<E> for Run<'_, E> {
                 let mut tile: Tile<_, R, 4> = [[E::splat(simd, E::ZERO); 4]; R];
                 add_rows::<S, E, R, 4>(simd, &mut tile, lhs, panel);
                 for (z, row) in z.iter_mut().zip(tile) {
-                    *z = std::array::from_fn(|gate| E::add(simd, bias[gate], row[gate]));
+                    *z = std::array::from_fn(|gate| E::add(simd, z[gate], row[gate]));
                 }
             });
             first += z.len();
