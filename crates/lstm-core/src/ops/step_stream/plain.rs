@@ -1,0 +1,49 @@
+//! The weights as they are.
+
+use pulp::Simd;
+
+use super::Format;
+use crate::element::Constants;
+use crate::ops::simd::lanes::Lanes;
+use crate::ops::tile::Tile;
+
+/// Weights in the type of the data.
+#[derive(Debug, Clone, Copy)]
+pub enum Plain {}
+
+impl<E: Constants> Format<E> for Plain {
+    const COLUMNS: usize = 1;
+
+    fn pack(weights: &[E]) -> E {
+        weights.first().copied().unwrap_or(E::ZERO)
+    }
+
+    #[inline(always)]
+    fn add<S: Simd, const R: usize, const P: usize>(
+        simd: S,
+        tile: &mut [Tile<E::Vector, R, 4>; P],
+        lhs: [&[E]; R],
+        panels: [&[[E::Vector; 4]]; P],
+    ) where
+        E: Lanes<S>,
+    {
+        let depth = panels[0].len();
+        // The compiler drops the checks of the loop once it knows these lengths.
+        if lhs.iter().any(|row| row.len() != depth) || panels.iter().any(|p| p.len() != depth) {
+            return;
+        }
+        let mut acc = *tile;
+        for k in 0..depth {
+            for r in 0..R {
+                let a = E::splat(simd, lhs[r][k]);
+                for p in 0..P {
+                    for gate in 0..4 {
+                        let b = panels[p][k][gate];
+                        acc[p][r][gate] = E::multiply_add(simd, a, b, acc[p][r][gate]);
+                    }
+                }
+            }
+        }
+        *tile = acc;
+    }
+}
