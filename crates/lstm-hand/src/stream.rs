@@ -20,8 +20,6 @@ pub struct Stream<E> {
     /// From the input on; at least one.
     layers: Vec<Layer<E>>,
     sequences: usize,
-    /// Whether the next step visits the weights from back to front, as every second one does.
-    backwards: bool,
 }
 
 impl<E: Element> Stream<E> {
@@ -57,7 +55,7 @@ impl<E: Element> Stream<E> {
             Error::check(op, &format!("input_size of layer {}", k + 1), below, above)?;
         }
         let layers = weights.iter().map(layer).collect::<Result<_>>()?;
-        Ok(Self { layers, sequences: 1, backwards: false })
+        Ok(Self { layers, sequences: 1 })
     }
 
     /// The same layers for `sequences` sequences that step together, all at the zero state.
@@ -93,11 +91,9 @@ impl<E: Element> Stream<E> {
             let expected = self.sequences * input;
             return Err(Error::mismatch("Stream::step", "length of x", expected, x.len()));
         }
-        let backwards = self.backwards;
-        self.backwards = !backwards;
         let mut below: Option<&[E]> = None;
         for layer in &mut self.layers {
-            below = Some(layer.step(below.unwrap_or(x), backwards)?);
+            below = Some(layer.step(below.unwrap_or(x))?);
         }
         Ok(below.unwrap_or_default())
     }

@@ -90,18 +90,35 @@ pub struct StepState<'a, E> {
 }
 
 impl<E> StepState<'_, E> {
-    /// Refuses slices that do not agree with each other or with a layer's sizes.
-    fn check(&self, op: &'static str, input: usize, layout: GateLayout) -> Result<()> {
-        let hidden = layout.hidden;
-        let rows = self.h.len() / hidden.max(1);
-        for (what, expected, got) in [
-            ("length of x", rows * input, self.x.len()),
-            ("length of h_before", rows * hidden, self.h_before.len()),
-            ("length of z", rows * layout.row(), self.z.len()),
-            ("length of c", rows * hidden, self.c.len()),
-            ("length of h", rows * hidden, self.h.len()),
+    /// Refuses slices that do not agree with each other or with a layer's sizes; gives the number of rows.
+    #[inline(always)]
+    fn check(&self, op: &'static str, rows: usize, input: usize, layout: GateLayout) -> Result<()> {
+        let state = rows * layout.hidden;
+        let fits = self.x.len() == rows * input
+            && self.h_before.len() == state
+            && self.z.len() == rows * layout.row()
+            && self.c.len() == state
+            && self.h.len() == state;
+        if fits { Ok(()) } else { self.refuse(op, rows, input, layout) }
+    }
+
+    /// Names what does not fit.
+    #[cold]
+    fn refuse(
+        &self,
+        op: &'static str,
+        rows: usize,
+        input: usize,
+        layout: GateLayout,
+    ) -> Result<()> {
+        for (what, size, got) in [
+            ("length of x", input, self.x.len()),
+            ("length of h_before", layout.hidden, self.h_before.len()),
+            ("length of z", layout.row(), self.z.len()),
+            ("length of c", layout.hidden, self.c.len()),
+            ("length of h", layout.hidden, self.h.len()),
         ] {
-            Error::check(op, what, expected, got)?;
+            Error::check(op, what, rows * size, got)?;
         }
         Ok(())
     }
@@ -158,8 +175,15 @@ impl<E: Element, F: Format<E>> StepWeights<E, F> {
     /// [`Error::Mismatch`] where slices have other lengths than stated; nothing is written then.
     #[inline]
     pub fn step(&self, state: StepState<'_, E>) -> Result<()> {
-        state.check("StepWeights::step", self.input, self.layout)?;
-        E::run(self.set, Step { weights: self, state });
+        let rows = match state.h.len() == self.layout.hidden {
+            true => 1,
+            false => state.h.len() / self.layout.hidden.max(1),
+        };
+        state.check("StepWeights::step", rows, self.input, self.layout)?;
+        match rows {
+            1 => E::run(self.set, OneRow { weights: self, state }),
+            _ => E::run(self.set, Rows { rows, weights: self, state }),
+        }
         Ok(())
     }
 }
@@ -178,13 +202,13 @@ fn bias<E: Element>(weights: &LstmWeights<E>, layout: GateLayout) -> Aligned<E> 
     bias
 }
 
-/// A whole step.
-struct Step<'a, E, F> {
+/// A whole step of one row. A kernel of its own, because little work is left for a long prologue to hide in.
+struct OneRow<'a, E, F> {
     weights: &'a StepWeights<E, F>,
     state: StepState<'a, E>,
 }
 
-impl<E: Constants, F: Format<E>> Kernel<E> for Step<'_, E, F> {
+impl<E: Constants, F: Format<E>> Kernel<E> for OneRow<'_, E, F> {
     type Output = ();
 
     #[inline(always)]
@@ -193,22 +217,52 @@ impl<E: Constants, F: Format<E>> Kernel<E> for Step<'_, E, F> {
         E: Lanes<S>,
     {
         let Self { weights, state } = self;
-        let StepState { x, h_before, z, c, h, backwards } = state;
-        let GateLayout { hidden, .. } = weights.layout;
-        let (u_rows, v_rows) = (weights.input.div_ceil(F::COLUMNS), hidden.div_ceil(F::COLUMNS));
-        let product = Product::<E, S> {
-            data: E::vectors(&weights.data).as_chunks::<4>().0,
-            bias: E::vectors(&weights.bias).as_chunks::<4>().0,
-            u_rows,
-            rows: u_rows + v_rows,
-            x,
-            input: weights.input,
-            h: h_before,
-            hidden,
-        };
-        let z = E::vectors_mut(z).as_chunks_mut::<4>().0;
-        product.run::<F>(simd, z, backwards);
-        pointwise::<S, E>(simd, z, c, h, hidden);
+        let product = Product::<E, S>::new(weights, state.x, state.h_before);
+        let z = E::vectors_mut(state.z).as_chunks_mut::<4>().0;
+        let panels = product.bias.len();
+        // The odd panel is the last one.
+        let pairs = panels.div_ceil(2);
+        for k in 0..pairs {
+            let panel = 2 * if state.backwards { pairs - 1 - k } else { k };
+            match panel + 1 < panels {
+                true => product.tile::<F, 1, 2>(simd, z, 0, panel),
+                false => product.tile::<F, 1, 1>(simd, z, 0, panel),
+            }
+        }
+        pointwise::<S, E>(simd, z, state.c, state.h);
+    }
+}
+
+/// A whole step of several rows.
+struct Rows<'a, E, F> {
+    rows: usize,
+    weights: &'a StepWeights<E, F>,
+    state: StepState<'a, E>,
+}
+
+impl<E: Constants, F: Format<E>> Kernel<E> for Rows<'_, E, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S)
+    where
+        E: Lanes<S>,
+    {
+        let Self { rows, weights, state } = self;
+        let product = Product::<E, S>::new(weights, state.x, state.h_before);
+        let z = E::vectors_mut(state.z).as_chunks_mut::<4>().0;
+        let panels = product.bias.len();
+        let most = tile_rows::<S>(rows);
+        for k in 0..panels {
+            let panel = if state.backwards { panels - 1 - k } else { k };
+            let mut first = 0;
+            while first < rows {
+                let part = most.min(rows - first);
+                for_rows!(part, R => product.tile::<F, R, 1>(simd, z, first, panel));
+                first += part;
+            }
+        }
+        all_pointwise::<S, E>(simd, z, state.c, state.h, product.hidden);
     }
 }
 
@@ -225,33 +279,20 @@ struct Product<'a, E: Lanes<S>, S: Simd> {
     hidden: usize,
 }
 
-impl<E: Lanes<S>, S: Simd> Product<'_, E, S> {
-    /// `z`: `[rows of x][panel]`.
+impl<'a, E: Lanes<S>, S: Simd> Product<'a, E, S> {
     #[inline(always)]
-    fn run<F: Format<E>>(&self, simd: S, z: &mut [[E::Vector; 4]], backwards: bool) {
-        let panels = self.bias.len();
-        let lines = z.len() / panels.max(1);
-        if lines == 1 {
-            // The odd panel is the last one.
-            let pairs = panels.div_ceil(2);
-            for k in 0..pairs {
-                let panel = 2 * if backwards { pairs - 1 - k } else { k };
-                match panel + 1 < panels {
-                    true => self.tile::<F, 1, 2>(simd, z, 0, panel),
-                    false => self.tile::<F, 1, 1>(simd, z, 0, panel),
-                }
-            }
-            return;
-        }
-        let most = tile_rows::<S>(lines);
-        for k in 0..panels {
-            let panel = if backwards { panels - 1 - k } else { k };
-            let mut first = 0;
-            while first < lines {
-                let rows = most.min(lines - first);
-                for_rows!(rows, R => self.tile::<F, R, 1>(simd, z, first, panel));
-                first += rows;
-            }
+    fn new<F: Format<E>>(weights: &'a StepWeights<E, F>, x: &'a [E], h: &'a [E]) -> Self {
+        let (input, hidden) = (weights.input, weights.layout.hidden);
+        let (u_rows, v_rows) = (input.div_ceil(F::COLUMNS), hidden.div_ceil(F::COLUMNS));
+        Self {
+            data: E::vectors(&weights.data).as_chunks::<4>().0,
+            bias: E::vectors(&weights.bias).as_chunks::<4>().0,
+            u_rows,
+            rows: u_rows + v_rows,
+            x,
+            input,
+            h,
+            hidden,
         }
     }
 
@@ -298,9 +339,25 @@ fn lhs<E, const R: usize>(matrix: &[E], cols: usize, first: usize) -> [&[E]; R] 
     })
 }
 
-/// Everything after the products: `z` is `[rows][panel]`, `c` and `h` are `[rows, H]`.
+/// Everything after the products, one row: `z` is `[panel]`, `c` and `h` are `[H]`.
 #[inline(always)]
-fn pointwise<S: Simd, E: Lanes<S>>(
+fn pointwise<S: Simd, E: Lanes<S>>(simd: S, z: &[[E::Vector; 4]], c: &mut [E], h: &mut [E]) {
+    let states = E::vectors_mut(c).iter_mut().zip(E::vectors_mut(h));
+    for (z, (c, h)) in z.iter().zip(states) {
+        (_, *c, *h) = gates::forward::<S, E>(simd, *z, *c);
+    }
+    let whole = E::vectors(c).len();
+    let rest = whole * E::COUNT;
+    if let (Some(z), Some(c), Some(h)) = (z.get(whole), c.get_mut(rest..), h.get_mut(rest..)) {
+        let (_, c_now, h_now) = gates::forward::<S, E>(simd, *z, E::load(simd, c));
+        E::store(simd, c, c_now);
+        E::store(simd, h, h_now);
+    }
+}
+
+/// The same for several rows.
+#[inline(always)]
+fn all_pointwise<S: Simd, E: Lanes<S>>(
     simd: S,
     z: &[[E::Vector; 4]],
     c: &mut [E],
@@ -308,21 +365,9 @@ fn pointwise<S: Simd, E: Lanes<S>>(
     hidden: usize,
 ) {
     let hidden = hidden.max(1);
-    let panels = hidden.div_ceil(E::COUNT).max(1);
     let states = c.chunks_exact_mut(hidden).zip(h.chunks_exact_mut(hidden));
-    for (z, (c, h)) in z.chunks_exact(panels).zip(states) {
-        let whole = hidden / E::COUNT * E::COUNT;
-        let Some((c, c_rest)) = c.split_at_mut_checked(whole) else { return };
-        let Some((h, h_rest)) = h.split_at_mut_checked(whole) else { return };
-        let states = E::vectors_mut(c).iter_mut().zip(E::vectors_mut(h));
-        for (z, (c, h)) in z.iter().zip(states) {
-            (_, *c, *h) = gates::forward::<S, E>(simd, *z, *c);
-        }
-        if let (Some(z), false) = (z.last(), c_rest.is_empty()) {
-            let (_, c, h) = gates::forward::<S, E>(simd, *z, E::load(simd, c_rest));
-            E::store(simd, c_rest, c);
-            E::store(simd, h_rest, h);
-        }
+    for (z, (c, h)) in z.chunks_exact(hidden.div_ceil(E::COUNT).max(1)).zip(states) {
+        pointwise::<S, E>(simd, z, c, h);
     }
 }
 
@@ -343,6 +388,6 @@ impl<E: Constants> Kernel<E> for Pointwise<'_, E> {
         E: Lanes<S>,
     {
         let z = E::vectors(self.z).as_chunks::<4>().0;
-        pointwise::<S, E>(simd, z, self.c, self.h, self.hidden);
+        all_pointwise::<S, E>(simd, z, self.c, self.h, self.hidden);
     }
 }

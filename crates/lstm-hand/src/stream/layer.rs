@@ -14,9 +14,10 @@ pub(super) struct Layer<E> {
     input: usize,
     hidden: usize,
     sequences: usize,
-    /// h after the last step and before it, `[sequences, H]`.
+    /// h after one step and after the next, `[2, sequences, H]`; steps write them in turns.
     h: Aligned<E>,
-    h_before: Aligned<E>,
+    /// Which of them the last step wrote.
+    last: usize,
     /// `[sequences, H]`.
     c: Aligned<E>,
     /// Room for z.
@@ -53,20 +54,19 @@ impl<E: Element> Layer<E> {
     fn new(weights: &LstmWeights<E>, packed: Packed<E>) -> Self {
         let (input, hidden) = (weights.config().input_size, weights.config().hidden_size);
         let row = packed.row();
-        let [h, h_before, c, z] = [hidden, hidden, hidden, row].map(zeros);
-        Self { weights: packed, input, hidden, sequences: 1, h, h_before, c, z }
+        let [h, c, z] = [2 * hidden, hidden, row].map(zeros);
+        Self { weights: packed, input, hidden, sequences: 1, h, last: 0, c, z }
     }
 
     /// Room for other sequences, at the zero state; `None` where there cannot be so much.
     pub(super) fn resize(&mut self, sequences: usize) -> Option<()> {
-        let sizes = [self.hidden, self.hidden, self.hidden, self.weights.row(), self.input];
+        let sizes = [2 * self.hidden, self.hidden, self.weights.row(), self.input];
         let most = isize::MAX as usize / 2 / size_of::<E>();
         for size in sizes {
             size.checked_mul(sequences).filter(|&n| n < most)?;
         }
-        let [h, h_before, c, z, _] = sizes.map(|size| size * sequences);
-        (self.h, self.h_before, self.c) = (zeros(h), zeros(h_before), zeros(c));
-        self.z = zeros(z);
+        let [h, c, z, _] = sizes.map(|size| zeros(size * sequences));
+        (self.h, self.c, self.z) = (h, c, z);
         self.sequences = sequences;
         if let Packed::Reduced(weights) = &mut self.weights {
             weights.resize(sequences);
@@ -76,15 +76,28 @@ impl<E: Element> Layer<E> {
 
     /// One step of all sequences; `x` is `[sequences, I]`, what it returns `[sequences, H]`.
     #[inline]
-    pub(super) fn step(&mut self, x: &[E], backwards: bool) -> Result<&[E]> {
-        std::mem::swap(&mut self.h, &mut self.h_before);
-        let Self { weights, h, h_before, c, z, .. } = self;
-        let state = StepState { x, h_before, z, c, h, backwards };
-        match weights {
+    pub(super) fn step(&mut self, x: &[E]) -> Result<&[E]> {
+        let (first, second) = self.h.split_at_mut(self.c.len());
+        let backwards = self.last == 1;
+        let (h_before, h) = if backwards { (second, first) } else { (first, second) };
+        let state = StepState { x, h_before, z: &mut self.z, c: &mut self.c, h, backwards };
+        match &mut self.weights {
             Packed::Plain(weights) => weights.step(state)?,
             Packed::Reduced(weights) => weights.step(state)?,
         }
-        Ok(&self.h)
+        self.last = 1 - self.last;
+        Ok(self.h())
+    }
+
+    /// h after the last step.
+    fn h(&self) -> &[E] {
+        let (first, second) = self.h.split_at(self.c.len());
+        if self.last == 1 { second } else { first }
+    }
+
+    fn h_mut(&mut self) -> &mut [E] {
+        let (first, second) = self.h.split_at_mut(self.c.len());
+        if self.last == 1 { second } else { first }
     }
 
     pub(super) fn input(&self) -> usize {
@@ -103,30 +116,31 @@ impl<E: Element> Layer<E> {
     }
 
     pub(super) fn state(&self) -> LstmState<&[E]> {
-        LstmState { h: &self.h, c: &self.c }
+        LstmState { h: self.h(), c: &self.c }
     }
 
     pub(super) fn set_state(&mut self, op: &'static str, state: LstmState<&[E]>) -> Result<()> {
         for (what, values) in [("length of h", state.h), ("length of c", state.c)] {
             Error::check(op, what, self.sequences * self.hidden, values.len())?;
         }
-        self.h.copy_from_slice(state.h);
+        self.h_mut().copy_from_slice(state.h);
         self.c.copy_from_slice(state.c);
         Ok(())
     }
 
     pub(super) fn reset(&mut self) {
-        self.h.fill(E::ZERO);
+        self.h_mut().fill(E::ZERO);
         self.c.fill(E::ZERO);
     }
 
     /// Brings one sequence, below `sequences`, to the zero state.
     pub(super) fn reset_row(&mut self, row: usize) {
         let units = row * self.hidden..(row + 1) * self.hidden;
-        for values in [&mut self.h, &mut self.c] {
-            if let Some(values) = values.get_mut(units.clone()) {
-                values.fill(E::ZERO);
-            }
+        if let Some(h) = self.h_mut().get_mut(units.clone()) {
+            h.fill(E::ZERO);
+        }
+        if let Some(c) = self.c.get_mut(units) {
+            c.fill(E::ZERO);
         }
     }
 }

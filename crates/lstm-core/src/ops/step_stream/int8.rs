@@ -33,7 +33,7 @@ const ROUND: f32 = 12_582_912.0;
 
 /// One matrix of a layer, for the units of one panel.
 #[derive(Debug, Clone, Copy)]
-struct Rows {
+struct Scales {
     /// s_r: `[gate][unit]`.
     scale: [[f32; UNITS]; 4],
     /// 128·Σ_k W'_rk.
@@ -49,7 +49,7 @@ pub struct Int8Weights {
     /// U' and V': `[panel][fours of columns of U, then of V]`.
     columns: Vec<Columns>,
     /// Of U and V: `[panel]`.
-    rows: Vec<[Rows; 2]>,
+    rows: Vec<[Scales; 2]>,
     /// b: a row of a layout of 16 lanes.
     bias: Aligned<f32>,
 }
@@ -119,11 +119,13 @@ impl Int8Weights {
     /// number of rows; nothing is written then.
     pub fn step(&self, state: StepState<'_, f32>, scratch: &mut Int8Scratch) -> Result<()> {
         const OP: &str = "Int8Weights::step";
-        state.check(OP, self.input, self.layout)?;
-        let rows = state.h.len() / self.layout.hidden.max(1);
+        let rows = scratch.scales.len();
+        state.check(OP, rows, self.input, self.layout)?;
         let fours = self.input.div_ceil(4) + self.layout.hidden.div_ceil(4);
-        Error::check(OP, "rows of the scratch", rows, scratch.scales.len())?;
-        Error::check(OP, "length of the scratch", rows * fours, scratch.inputs.len())?;
+        if scratch.inputs.len() != rows * fours {
+            let (expected, got) = (rows * fours, scratch.inputs.len());
+            return Err(Error::mismatch(OP, "length of the scratch", expected, got));
+        }
         let StepState { x, h_before, z, c, h, backwards } = state;
         let Int8Scratch { inputs, scales } = scratch;
         self.set.run_bytes(Products { weights: self, x, h_before, inputs, scales, z, backwards });
@@ -133,8 +135,8 @@ impl Int8Weights {
 }
 
 /// Quantises W, `[4H, cols]`, for the units of a panel, and appends the bytes.
-fn pack(w: &[f32], cols: usize, layout: GateLayout, panel: usize, to: &mut Vec<Columns>) -> Rows {
-    let mut rows = Rows { scale: [[0.0; UNITS]; 4], offset: [[0; UNITS]; 4] };
+fn pack(w: &[f32], cols: usize, layout: GateLayout, panel: usize, to: &mut Vec<Columns>) -> Scales {
+    let mut rows = Scales { scale: [[0.0; UNITS]; 4], offset: [[0; UNITS]; 4] };
     let first = to.len();
     to.resize(first + cols.div_ceil(4), Columns([[[0; 4]; UNITS]; 4]));
     for k in 0..layout.width() {
@@ -209,7 +211,7 @@ impl BytesKernel for Products<'_> {
                 let (n_x, n_h) = (dot.sums(u, x), dot.sums(v, h));
                 for gate in 0..4 {
                     let values: [f32; UNITS] = std::array::from_fn(|unit| {
-                        let term = |rows: &Rows, s: f32, n: &Sums| {
+                        let term = |rows: &Scales, s: f32, n: &Sums| {
                             let n = n[gate][unit].wrapping_sub(rows.offset[gate][unit]);
                             (rows.scale[gate][unit] * s) * n as f32
                         };
