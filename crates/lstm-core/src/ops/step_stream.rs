@@ -90,38 +90,41 @@ pub struct StepState<'a, E> {
 }
 
 impl<E> StepState<'_, E> {
-    /// Refuses slices that do not agree with each other or with a layer's sizes; gives the number of rows.
+    /// Refuses slices that are not those of `rows` rows.
     #[inline(always)]
-    fn check(&self, op: &'static str, rows: usize, input: usize, layout: GateLayout) -> Result<()> {
-        let state = rows * layout.hidden;
-        let fits = self.x.len() == rows * input
+    fn check(&self, op: &'static str, rows: usize, sizes: Sizes) -> Result<()> {
+        let state = rows * sizes.hidden;
+        let fits = self.x.len() == rows * sizes.input
             && self.h_before.len() == state
-            && self.z.len() == rows * layout.row()
+            && self.z.len() == rows * sizes.row
             && self.c.len() == state
             && self.h.len() == state;
-        if fits { Ok(()) } else { self.refuse(op, rows, input, layout) }
+        if fits { Ok(()) } else { self.refuse(op, rows, sizes) }
     }
 
     /// Names what does not fit.
     #[cold]
-    fn refuse(
-        &self,
-        op: &'static str,
-        rows: usize,
-        input: usize,
-        layout: GateLayout,
-    ) -> Result<()> {
+    fn refuse(&self, op: &'static str, rows: usize, sizes: Sizes) -> Result<()> {
         for (what, size, got) in [
-            ("length of x", input, self.x.len()),
-            ("length of h_before", layout.hidden, self.h_before.len()),
-            ("length of z", layout.row(), self.z.len()),
-            ("length of c", layout.hidden, self.c.len()),
-            ("length of h", layout.hidden, self.h.len()),
+            ("length of x", sizes.input, self.x.len()),
+            ("length of h_before", sizes.hidden, self.h_before.len()),
+            ("length of z", sizes.row, self.z.len()),
+            ("length of c", sizes.hidden, self.c.len()),
+            ("length of h", sizes.hidden, self.h.len()),
         ] {
             Error::check(op, what, rows * size, got)?;
         }
         Ok(())
     }
+}
+
+/// The sizes of a layer.
+#[derive(Debug, Clone, Copy)]
+struct Sizes {
+    input: usize,
+    hidden: usize,
+    /// Numbers of z in a row.
+    row: usize,
 }
 
 impl<E: Element, F: Format<E>> StepWeights<E, F> {
@@ -160,7 +163,7 @@ impl<E: Element, F: Format<E>> StepWeights<E, F> {
 
     /// Numbers of z in a row: 4·H, H rounded up to a vector.
     pub fn row(&self) -> usize {
-        self.layout.row()
+        self.bias.len()
     }
 
     /// The bytes that a step reads.
@@ -179,7 +182,8 @@ impl<E: Element, F: Format<E>> StepWeights<E, F> {
             true => 1,
             false => state.h.len() / self.layout.hidden.max(1),
         };
-        state.check("StepWeights::step", rows, self.input, self.layout)?;
+        let (input, hidden, row) = (self.input, self.layout.hidden, self.row());
+        state.check("StepWeights::step", rows, Sizes { input, hidden, row })?;
         match rows {
             1 => E::run(self.set, OneRow { weights: self, state }),
             _ => E::run(self.set, Rows { rows, weights: self, state }),

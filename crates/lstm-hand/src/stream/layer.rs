@@ -16,8 +16,7 @@ pub(super) struct Layer<E> {
     sequences: usize,
     /// h after one step and after the next, `[2, sequences, H]`; steps write them in turns.
     h: Aligned<E>,
-    /// Which of them the last step wrote.
-    last: usize,
+    last_is_second: bool,
     /// `[sequences, H]`.
     c: Aligned<E>,
     /// Room for z.
@@ -55,7 +54,7 @@ impl<E: Element> Layer<E> {
         let (input, hidden) = (weights.config().input_size, weights.config().hidden_size);
         let row = packed.row();
         let [h, c, z] = [2 * hidden, hidden, row].map(zeros);
-        Self { weights: packed, input, hidden, sequences: 1, h, last: 0, c, z }
+        Self { weights: packed, input, hidden, sequences: 1, h, last_is_second: false, c, z }
     }
 
     /// Room for other sequences, at the zero state; `None` where there cannot be so much.
@@ -77,27 +76,29 @@ impl<E: Element> Layer<E> {
     /// One step of all sequences; `x` is `[sequences, I]`, what it returns `[sequences, H]`.
     #[inline]
     pub(super) fn step(&mut self, x: &[E]) -> Result<&[E]> {
-        let (first, second) = self.h.split_at_mut(self.c.len());
-        let backwards = self.last == 1;
+        let halves = self.h.split_at_mut_checked(self.c.len());
+        let (first, second) = halves.unwrap_or_default();
+        let backwards = self.last_is_second;
         let (h_before, h) = if backwards { (second, first) } else { (first, second) };
         let state = StepState { x, h_before, z: &mut self.z, c: &mut self.c, h, backwards };
         match &mut self.weights {
             Packed::Plain(weights) => weights.step(state)?,
             Packed::Reduced(weights) => weights.step(state)?,
         }
-        self.last = 1 - self.last;
+        self.last_is_second = !backwards;
         Ok(self.h())
     }
 
     /// h after the last step.
     fn h(&self) -> &[E] {
-        let (first, second) = self.h.split_at(self.c.len());
-        if self.last == 1 { second } else { first }
+        let (first, second) = self.h.split_at_checked(self.c.len()).unwrap_or_default();
+        if self.last_is_second { second } else { first }
     }
 
     fn h_mut(&mut self) -> &mut [E] {
-        let (first, second) = self.h.split_at_mut(self.c.len());
-        if self.last == 1 { second } else { first }
+        let halves = self.h.split_at_mut_checked(self.c.len());
+        let (first, second) = halves.unwrap_or_default();
+        if self.last_is_second { second } else { first }
     }
 
     pub(super) fn input(&self) -> usize {

@@ -14,8 +14,8 @@ fn tensor(file: &SafeTensors<'_>, name: &str) -> (Vec<usize>, Vec<f32>) {
     (view.shape().to_vec(), numbers.collect())
 }
 
-/// The largest distance of a format's output from the expected one.
-fn error(file: &SafeTensors<'_>, n_layers: usize, format: WeightFormat) -> f32 {
+/// The largest and the mean distance of a format's output from the expected one.
+fn errors(file: &SafeTensors<'_>, n_layers: usize, format: WeightFormat) -> (f32, f64) {
     let layer = |k: usize| {
         let place = LayerPlace::forward(k);
         let input = tensor(file, &format!("weight_ih_{}", place.suffix())).0[1];
@@ -34,14 +34,15 @@ fn error(file: &SafeTensors<'_>, n_layers: usize, format: WeightFormat) -> f32 {
         stream.set_state(k, LstmState { h, c }).unwrap();
     }
     let (_, expected) = tensor(file, "output");
-    let mut largest = 0.0_f32;
+    let (mut largest, mut sum) = (0.0_f32, 0.0);
     for t in 0..n_steps {
         let h = stream.step(&x[t * batch * input..][..batch * input]).unwrap();
         for (got, expected) in h.iter().zip(&expected[t * size..]) {
             largest = largest.max((got - expected).abs());
+            sum += f64::from((got - expected).abs());
         }
     }
-    largest
+    (largest, sum / expected.len() as f64)
 }
 
 #[test]
@@ -56,13 +57,13 @@ fn formats_stay_close_to_published_models() {
         };
         let file = SafeTensors::deserialize(&bytes).unwrap();
         for (format, bound) in FORMATS.into_iter().zip(bounds) {
-            let error = error(&file, n_layers, format);
-            println!("{name}, {format:?}: largest error {error:.1e}");
-            assert!(error <= bound, "{name}, {format:?}: {error:e} above {bound:e}");
+            let (largest, mean) = errors(&file, n_layers, format);
+            println!("{name}, {format:?}: largest error {largest:.1e}, mean {mean:.1e}");
+            assert!(largest <= bound, "{name}, {format:?}: {largest:e} above {bound:e}");
         }
     }
 }
 
 /// Largest errors of f32, bf16 and int8.
-const SILERO: [f32; 3] = [1e-5, 2e-2, 1e-1];
-const TEXTGENRNN: [f32; 3] = [1e-5, 1e-1, 5e-1];
+const SILERO: [f32; 3] = [1e-5, 3e-2, 1.3e-1];
+const TEXTGENRNN: [f32; 3] = [1e-5, 4e-2, 6e-1];

@@ -54,14 +54,15 @@ impl Format<f32> for Bf16 {
         let first = |w| simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(w), sixteen);
         let second = |w| simd.and_u32s(simd.transmute_u32s_f32s(w), high);
         let mut acc = *tile;
-        for k in 0..n_pairs {
+        'sum: for k in 0..n_pairs {
             for p in 0..P {
+                let Some(row) = panels[p].get(k) else { break 'sum };
                 for gate in 0..4 {
-                    let w = panels[p][k][gate];
-                    let (w0, w1) = (first(w), second(w));
+                    let (w0, w1) = (first(row[gate]), second(row[gate]));
                     let (w0, w1) = (simd.transmute_f32s_u32s(w0), simd.transmute_f32s_u32s(w1));
                     for r in 0..R {
-                        let [a0, a1] = pairs[r][k].map(|a| simd.splat_f32s(a));
+                        let Some(pair) = pairs[r].get(k) else { break 'sum };
+                        let [a0, a1] = pair.map(|a| simd.splat_f32s(a));
                         let sum = simd.mul_add_e_f32s(a0, w0, acc[p][r][gate]);
                         acc[p][r][gate] = simd.mul_add_e_f32s(a1, w1, sum);
                     }

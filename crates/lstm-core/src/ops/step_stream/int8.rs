@@ -15,7 +15,7 @@
 //! The processor multiplies unsigned by signed bytes, so x' is kept as x' + 128 and 128·Σ_k W'_rk is taken
 //! off again.
 
-use super::{Pointwise, StepState, bias};
+use super::{Pointwise, Sizes, StepState, bias};
 use crate::ops::aligned::Aligned;
 use crate::ops::panels::GateLayout;
 use crate::ops::simd::bytes::{BytesKernel, Columns, Dot, Sums, UNITS};
@@ -40,12 +40,27 @@ struct Scales {
     offset: Sums,
 }
 
+impl Scales {
+    /// z_r += (s_r s) · Σ_k W'_rk x'_k, from the sums with x' + 128.
+    #[inline(always)]
+    fn add(&self, z: &mut [[f32; UNITS]; 4], s: f32, sums: &Sums) {
+        let rows = self.scale.iter().zip(&self.offset);
+        for ((z, sums), (scale, offset)) in z.iter_mut().zip(sums).zip(rows) {
+            let rows = scale.iter().zip(offset);
+            for ((z, sum), (scale, offset)) in z.iter_mut().zip(sums).zip(rows) {
+                *z += (scale * s) * sum.wrapping_sub(*offset) as f32;
+            }
+        }
+    }
+}
+
 /// The weights of a layer as bytes, in the order in which a step reads them.
 #[derive(Debug, Clone)]
 pub struct Int8Weights {
     set: InstructionSet,
-    layout: GateLayout,
-    input: usize,
+    /// Of the gates' vectors.
+    lanes: usize,
+    sizes: Sizes,
     /// U' and V': `[panel][fours of columns of U, then of V]`.
     columns: Vec<Columns>,
     /// Of U and V: `[panel]`.
@@ -92,18 +107,19 @@ impl Int8Weights {
             rows.push([u, v]);
         }
         let layout = GateLayout::new::<f32>(set, hidden);
-        Ok(Self { set, layout, input, columns, rows, bias: bias(weights, panels) })
+        let (lanes, sizes) = (layout.lanes, Sizes { input, hidden, row: layout.row() });
+        Ok(Self { set, lanes, sizes, columns, rows, bias: bias(weights, panels) })
     }
 
     /// Room for the steps of `rows` sequences.
     pub fn scratch(&self, rows: usize) -> Int8Scratch {
-        let fours = self.input.div_ceil(4) + self.layout.hidden.div_ceil(4);
+        let fours = self.sizes.input.div_ceil(4) + self.sizes.hidden.div_ceil(4);
         Int8Scratch { inputs: vec![[0; 4]; rows * fours], scales: vec![[0.0; 2]; rows] }
     }
 
     /// Numbers of z in a row: 4·H, H rounded up to a vector.
     pub fn row(&self) -> usize {
-        self.layout.row()
+        self.sizes.row
     }
 
     /// The bytes that a step reads.
@@ -120,8 +136,8 @@ impl Int8Weights {
     pub fn step(&self, state: StepState<'_, f32>, scratch: &mut Int8Scratch) -> Result<()> {
         const OP: &str = "Int8Weights::step";
         let rows = scratch.scales.len();
-        state.check(OP, rows, self.input, self.layout)?;
-        let fours = self.input.div_ceil(4) + self.layout.hidden.div_ceil(4);
+        state.check(OP, rows, self.sizes)?;
+        let fours = self.sizes.input.div_ceil(4) + self.sizes.hidden.div_ceil(4);
         if scratch.inputs.len() != rows * fours {
             let (expected, got) = (rows * fours, scratch.inputs.len());
             return Err(Error::mismatch(OP, "length of the scratch", expected, got));
@@ -129,7 +145,7 @@ impl Int8Weights {
         let StepState { x, h_before, z, c, h, backwards } = state;
         let Int8Scratch { inputs, scales } = scratch;
         self.set.run_bytes(Products { weights: self, x, h_before, inputs, scales, z, backwards });
-        f32::run(self.set, Pointwise { z, c, h, hidden: self.layout.hidden });
+        f32::run(self.set, Pointwise { z, c, h, hidden: self.sizes.hidden });
         Ok(())
     }
 }
@@ -183,8 +199,9 @@ impl BytesKernel for Products<'_> {
     #[inline(always)]
     fn run<D: Dot>(self, dot: D) {
         let Self { weights, x, h_before, inputs, scales, z, backwards } = self;
-        let (input, GateLayout { hidden, lanes }) = (weights.input.max(1), weights.layout);
-        let (hidden, lanes) = (hidden.max(1), lanes.max(1));
+        let Sizes { input, hidden, row } = weights.sizes;
+        let (input, hidden, row) = (input.max(1), hidden.max(1), row.max(1));
+        let lanes = weights.lanes.max(1);
         let of_x = input.div_ceil(4);
         let fours = of_x + hidden.div_ceil(4);
         let states = x.chunks_exact(input).zip(h_before.chunks_exact(hidden));
@@ -205,24 +222,22 @@ impl BytesKernel for Products<'_> {
                 return;
             };
             let lines = inputs.chunks_exact(fours).zip(&*scales);
-            let row = weights.layout.row().max(1);
             for (z, (input, &[s_x, s_h])) in z.chunks_exact_mut(row).zip(lines) {
                 let Some((x, h)) = input.split_at_checked(of_x) else { return };
-                let (n_x, n_h) = (dot.sums(u, x), dot.sums(v, h));
-                for gate in 0..4 {
-                    let values: [f32; UNITS] = std::array::from_fn(|unit| {
-                        let term = |rows: &Scales, s: f32, n: &Sums| {
-                            let n = n[gate][unit].wrapping_sub(rows.offset[gate][unit]);
-                            (rows.scale[gate][unit] * s) * n as f32
-                        };
-                        (bias[gate][unit] + term(of_u, s_x, &n_x)) + term(of_v, s_h, &n_h)
-                    });
-                    // From 16 units a panel to the layout of the gates.
+                let mut values = *bias;
+                of_u.add(&mut values, s_x, &dot.sums(u, x));
+                of_v.add(&mut values, s_h, &dot.sums(v, h));
+                if lanes == UNITS {
+                    let panels = z.as_chunks_mut::<UNITS>().0.as_chunks_mut::<4>().0;
+                    panels.get_mut(panel).into_iter().for_each(|z| *z = values);
+                    continue;
+                }
+                // From 16 units a panel to the layout of the gates.
+                for (gate, values) in values.iter().enumerate() {
                     for (part, values) in values.chunks(lanes).enumerate() {
                         let at = (panel * UNITS + part * lanes) * 4 + gate * lanes;
-                        if let Some(z) = z.get_mut(at..at + values.len()) {
-                            z.copy_from_slice(values);
-                        }
+                        let z = z.get_mut(at..at + values.len()).unwrap_or_default();
+                        z.iter_mut().zip(values).for_each(|(z, &value)| *z = value);
                     }
                 }
             }

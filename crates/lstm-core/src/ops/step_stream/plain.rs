@@ -33,13 +33,14 @@ impl<E: Constants> Format<E> for Plain {
             return;
         }
         let mut acc = *tile;
-        for k in 0..depth {
+        'sum: for k in 0..depth {
             for r in 0..R {
-                let a = E::splat(simd, lhs[r][k]);
+                let Some(&a) = lhs[r].get(k) else { break 'sum };
+                let a = E::splat(simd, a);
                 for p in 0..P {
+                    let Some(b) = panels[p].get(k) else { break 'sum };
                     for gate in 0..4 {
-                        let b = panels[p][k][gate];
-                        acc[p][r][gate] = E::multiply_add(simd, a, b, acc[p][r][gate]);
+                        acc[p][r][gate] = E::multiply_add(simd, a, b[gate], acc[p][r][gate]);
                     }
                 }
             }
