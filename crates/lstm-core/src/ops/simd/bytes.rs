@@ -13,8 +13,11 @@ pub(crate) const UNITS: usize = 16;
 #[repr(C, align(64))]
 pub(crate) struct Columns(pub(crate) [[[i8; 4]; UNITS]; 4]);
 
+/// Numbers of a panel's four gates.
+pub(crate) const WIDTH: usize = 4 * UNITS;
+
 /// The sums of a panel: `[gate][unit]`.
-pub(crate) type Sums = [[i32; UNITS]; 4];
+pub(crate) type Sums = [i32; WIDTH];
 
 /// How sums of products of bytes are computed; all ways give the same integers.
 pub(crate) trait Dot: Copy {
@@ -61,16 +64,14 @@ struct Plain;
 impl Dot for Plain {
     #[inline(always)]
     fn sums(self, panel: &[Columns], lhs: &[[u8; 4]]) -> Sums {
-        let mut sums = [[0_i32; UNITS]; 4];
+        let mut sums = [0_i32; WIDTH];
         for (Columns(columns), a) in panel.iter().zip(lhs) {
             let a = a.map(i16::from);
-            for (sums, units) in sums.iter_mut().zip(columns) {
-                for (sum, w) in sums.iter_mut().zip(units) {
-                    let w = w.map(i16::from);
-                    let product = |k: usize| i32::from(a[k]) * i32::from(w[k]);
-                    let (even, odd) = (product(0) + product(1), product(2) + product(3));
-                    *sum = sum.wrapping_add(even).wrapping_add(odd);
-                }
+            for (sum, w) in sums.iter_mut().zip(columns.as_flattened()) {
+                let w = w.map(i16::from);
+                let product = |k: usize| i32::from(a[k]) * i32::from(w[k]);
+                let (even, odd) = (product(0) + product(1), product(2) + product(3));
+                *sum = sum.wrapping_add(even).wrapping_add(odd);
             }
         }
         sums
@@ -84,7 +85,7 @@ mod vnni {
         _mm512_setzero_si512, _mm512_storeu_si512,
     };
 
-    use super::{BytesKernel, Columns, Dot, Sums, UNITS};
+    use super::{BytesKernel, Columns, Dot, Sums, UNITS, WIDTH};
 
     /// Whether this processor has the instruction.
     #[inline(always)]
@@ -136,8 +137,9 @@ mod vnni {
                         *acc = _mm512_dpbusd_epi32(*acc, a, load(w));
                     }
                 }
-                let mut sums = [[0_i32; UNITS]; 4];
-                for (sums, (a, b)) in sums.iter_mut().zip(acc[0].iter().zip(&acc[1])) {
+                let mut sums = [0_i32; WIDTH];
+                let gates = sums.as_chunks_mut::<UNITS>().0.iter_mut();
+                for (sums, (a, b)) in gates.zip(acc[0].iter().zip(&acc[1])) {
                     let sum = _mm512_add_epi32(*a, *b);
                     _mm512_storeu_si512(sums.as_mut_ptr().cast::<__m512i>(), sum);
                 }
@@ -174,15 +176,15 @@ mod tests {
             };
             let panel: Vec<_> = (0..depth).map(columns).collect();
             let lhs: Vec<_> = (0..depth).map(|k| [k, k + 9, k + 7, 3 * k].map(byte)).collect();
-            let mut expected = [[0_i32; UNITS]; 4];
+            let mut expected = [0_i32; WIDTH];
             for (k, Columns(w)) in panel.iter().enumerate() {
                 for (q, u) in (0..4).flat_map(|q| (0..UNITS).map(move |u| (q, u))) {
-                    expected[q][u] +=
+                    expected[q * UNITS + u] +=
                         (0..4).map(|c| i32::from(w[q][u][c]) * i32::from(lhs[k][c])).sum::<i32>();
                 }
             }
             for set in InstructionSet::available() {
-                let mut sums = [[1; UNITS]; 4];
+                let mut sums = [1; WIDTH];
                 set.run_bytes(Collect(&panel, &lhs, &mut sums));
                 assert_eq!(sums, expected, "{set:?}, depth {depth}");
             }

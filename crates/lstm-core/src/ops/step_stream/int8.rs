@@ -18,7 +18,7 @@
 use super::{Pointwise, Sizes, StepState, bias};
 use crate::ops::aligned::Aligned;
 use crate::ops::panels::GateLayout;
-use crate::ops::simd::bytes::{BytesKernel, Columns, Dot, Sums, UNITS};
+use crate::ops::simd::bytes::{BytesKernel, Columns, Dot, Sums, UNITS, WIDTH};
 use crate::ops::simd::instruction_set::InstructionSet;
 use crate::{Element, Error, LstmWeights, Parameter, Result};
 
@@ -35,7 +35,7 @@ const ROUND: f32 = 12_582_912.0;
 #[derive(Debug, Clone, Copy)]
 struct Scales {
     /// s_r: `[gate][unit]`.
-    scale: [[f32; UNITS]; 4],
+    scale: [f32; WIDTH],
     /// 128·Σ_k W'_rk.
     offset: Sums,
 }
@@ -43,13 +43,9 @@ struct Scales {
 impl Scales {
     /// z_r += (s_r s) · Σ_k W'_rk x'_k, from the sums with x' + 128.
     #[inline(always)]
-    fn add(&self, z: &mut [[f32; UNITS]; 4], s: f32, sums: &Sums) {
-        let rows = self.scale.iter().zip(&self.offset);
-        for ((z, sums), (scale, offset)) in z.iter_mut().zip(sums).zip(rows) {
-            let rows = scale.iter().zip(offset);
-            for ((z, sum), (scale, offset)) in z.iter_mut().zip(sums).zip(rows) {
-                *z += (scale * s) * sum.wrapping_sub(*offset) as f32;
-            }
+    fn add(&self, z: &mut [f32; WIDTH], s: f32, sums: &Sums) {
+        for k in 0..WIDTH {
+            z[k] += (self.scale[k] * s) * sums[k].wrapping_sub(self.offset[k]) as f32;
         }
     }
 }
@@ -152,20 +148,19 @@ impl Int8Weights {
 
 /// Quantises W, `[4H, cols]`, for the units of a panel, and appends the bytes.
 fn pack(w: &[f32], cols: usize, layout: GateLayout, panel: usize, to: &mut Vec<Columns>) -> Scales {
-    let mut rows = Scales { scale: [[0.0; UNITS]; 4], offset: [[0; UNITS]; 4] };
+    let mut rows = Scales { scale: [0.0; WIDTH], offset: [0; WIDTH] };
     let first = to.len();
     to.resize(first + cols.div_ceil(4), Columns([[[0; 4]; UNITS]; 4]));
     for k in 0..layout.width() {
-        let (gate, unit) = (k / UNITS, k % UNITS);
         let Some(row) = layout.source(panel * layout.width() + k) else { continue };
         let row = &w[row * cols..(row + 1) * cols];
         let largest = row.iter().fold(0.0_f32, |largest, w| largest.max(w.abs()));
         let scale = largest / MOST;
-        rows.scale[gate][unit] = scale;
-        for (k, &w) in row.iter().enumerate().filter(|_| scale > 0.0) {
+        rows.scale[k] = scale;
+        for (column, &w) in row.iter().enumerate().filter(|_| scale > 0.0) {
             let quantized = (w / scale).round_ties_even().clamp(-MOST, MOST) as i8;
-            to[first + k / 4].0[gate][unit][k % 4] = quantized;
-            rows.offset[gate][unit] += 128 * i32::from(quantized);
+            to[first + column / 4].0[k / UNITS][k % UNITS][column % 4] = quantized;
+            rows.offset[k] += 128 * i32::from(quantized);
         }
     }
     rows
@@ -211,7 +206,7 @@ impl BytesKernel for Products<'_> {
             *scale = [quantize(x, to_x), quantize(h, to_h)];
         }
         let panels = weights.rows.len();
-        let bias = weights.bias.as_chunks::<UNITS>().0.as_chunks::<4>().0;
+        let bias = weights.bias.as_chunks::<WIDTH>().0;
         for k in 0..panels {
             let panel = if backwards { panels - 1 - k } else { k };
             let columns = weights.columns.get(panel * fours..).unwrap_or_default();
@@ -228,12 +223,14 @@ impl BytesKernel for Products<'_> {
                 of_u.add(&mut values, s_x, &dot.sums(u, x));
                 of_v.add(&mut values, s_h, &dot.sums(v, h));
                 if lanes == UNITS {
-                    let panels = z.as_chunks_mut::<UNITS>().0.as_chunks_mut::<4>().0;
-                    panels.get_mut(panel).into_iter().for_each(|z| *z = values);
+                    let panels = z.as_chunks_mut::<WIDTH>().0;
+                    if let Some(z) = panels.get_mut(panel) {
+                        *z = values;
+                    }
                     continue;
                 }
                 // From 16 units a panel to the layout of the gates.
-                for (gate, values) in values.iter().enumerate() {
+                for (gate, values) in values.chunks(UNITS).enumerate() {
                     for (part, values) in values.chunks(lanes).enumerate() {
                         let at = (panel * UNITS + part * lanes) * 4 + gate * lanes;
                         let z = z.get_mut(at..at + values.len()).unwrap_or_default();
