@@ -5,6 +5,7 @@
 //! - [`input_product`]: the input's share of the gates' arguments for any run of steps;
 //! - [`step_forward`]: a step of the units of a panel, eq. (1) to (6);
 //! - [`step_backward`]: the same against time, eq. (7) to (12);
+//! - [`step_stream`]: a step of a whole layer for streaming, with f32, bf16 or int8 weights;
 //! - [`gate_products`]: the products over all steps that give dx and the weight gradients.
 //!
 //! Around it:
@@ -34,6 +35,7 @@ pub mod rows;
 pub(crate) mod simd;
 pub mod step_backward;
 pub mod step_forward;
+pub mod step_stream;
 mod tile;
 
 pub use simd::dispatch::vectorized;

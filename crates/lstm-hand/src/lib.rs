@@ -50,7 +50,7 @@ pub use backward::{BackwardScratch, Gradients, OutputGradients, backward};
 pub use forward::{Outputs, forward, infer};
 pub use packed::PackedWeights;
 pub use sequence::{Sequence, WeightSlices};
-pub use stream::Stream;
+pub use stream::{Stream, WeightFormat};
 pub use tape::Tape;
 
 #[cfg(feature = "candle")]

@@ -1,110 +1,183 @@
 //! One step at a time, for real-time use: no allocation, no lock, no framework.
 
-use lstm_core::ops::aligned::Aligned;
-use lstm_core::ops::block_rows::BlockRows;
-use lstm_core::ops::input_product::InputProduct;
-use lstm_core::ops::step_forward::{ForwardStep, UnitsMut};
+mod layer;
+mod reduced;
+
+pub use reduced::WeightFormat;
+
 use lstm_core::{Element, Error, LstmState, LstmWeights, Result};
 
-use crate::PackedWeights;
+use layer::Layer;
 
-/// One layer that runs a single sequence step by step and keeps the state.
+/// A layer or a stack of them that runs one or several sequences step by step and keeps their states.
 ///
-/// All memory is allocated by [`Stream::new`]; [`Stream::step`] allocates nothing.
+/// Weights are packed and all memory is allocated when a stream is made; [`Stream::step`] does neither,
+/// takes no lock and starts no thread. A clone shares the weights and goes on from the same states.
+///
+/// Layers are those of forward direction: the other one needs the end of a sequence first.
 #[derive(Debug, Clone)]
 pub struct Stream<E> {
-    weights: LstmWeights<E>,
-    packed: PackedWeights<E>,
-    state: LstmState<Vec<E>>,
-    h_before: Vec<E>,
-    z: Aligned<E>,
-    c: Aligned<E>,
+    /// From the input on; at least one.
+    layers: Vec<Layer<E>>,
+    sequences: usize,
 }
 
 impl<E: Element> Stream<E> {
-    /// A stream at the zero state.
+    /// One layer and one sequence, at the zero state.
+    ///
+    /// # Errors
+    ///
+    /// None for weights that [`LstmWeights`] accepts.
     pub fn new(weights: LstmWeights<E>) -> Result<Self> {
-        let hidden = weights.config().hidden_size;
-        let zeros = vec![E::ZERO; hidden];
-        let packed = PackedWeights::new(&weights)?;
-        let (mut z, mut c) = (Aligned::new(), Aligned::new());
-        z.resize(packed.layout.row());
-        c.resize(packed.layout.row() / 4);
-        let state = LstmState { h: zeros.clone(), c: zeros.clone() };
-        Ok(Self { weights, packed, state, h_before: zeros, z, c })
+        Self::stacked(vec![weights])
     }
 
-    /// One step, eq. (1) to (6): `x` is `[I]`; returns h, `[H]`.
+    /// Layers from the input on, each reading the h of the one before; one sequence, at the zero state.
     ///
     /// # Errors
     ///
-    /// [`Error::Mismatch`] where `x` has another length; the state stays.
+    /// [`Error::Mismatch`] where there is no layer, or an input size is not the hidden size of the layer
+    /// before.
+    pub fn stacked(weights: Vec<LstmWeights<E>>) -> Result<Self> {
+        Self::build("Stream::stacked", &weights, |weights| Ok(Layer::plain(weights)))
+    }
+
+    fn build(
+        op: &'static str,
+        weights: &[LstmWeights<E>],
+        layer: impl FnMut(&LstmWeights<E>) -> Result<Layer<E>>,
+    ) -> Result<Self> {
+        if weights.is_empty() {
+            return Err(Error::mismatch(op, "number of layers", "at least 1", 0));
+        }
+        for (k, pair) in weights.windows(2).enumerate() {
+            let (below, above) = (pair[0].config().hidden_size, pair[1].config().input_size);
+            Error::check(op, &format!("input_size of layer {}", k + 1), below, above)?;
+        }
+        let layers = weights.iter().map(layer).collect::<Result<_>>()?;
+        Ok(Self { layers, sequences: 1 })
+    }
+
+    /// The same layers for `sequences` sequences that step together, all at the zero state.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Mismatch`] where `sequences` is zero or the states would not fit the address space.
+    pub fn with_sequences(mut self, sequences: usize) -> Result<Self> {
+        const OP: &str = "Stream::with_sequences";
+        if sequences == 0 {
+            return Err(Error::mismatch(OP, "sequences", "at least 1", 0));
+        }
+        for layer in &mut self.layers {
+            layer.resize(sequences).ok_or_else(|| {
+                Error::mismatch(OP, "sequences", "states that fit the address space", sequences)
+            })?;
+        }
+        self.sequences = sequences;
+        Ok(self)
+    }
+
+    /// One step of every sequence through all layers, eq. (1) to (6).
+    ///
+    /// `x`: `[sequences, I]`; returns h of the last layer, `[sequences, H]`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Mismatch`] where `x` has another length; the states stay.
+    #[inline]
     pub fn step(&mut self, x: &[E]) -> Result<&[E]> {
-        let config = *self.weights.config();
-        if x.len() != config.input_size {
-            return Err(Error::mismatch("Stream::step", "length of x", config.input_size, x.len()));
+        let input = self.layers.first().map_or(0, Layer::input);
+        if x.len() != self.sequences * input {
+            let expected = self.sequences * input;
+            return Err(Error::mismatch("Stream::step", "length of x", expected, x.len()));
         }
-        let PackedWeights { set, layout, u, v, bias, .. } = &self.packed;
-        std::mem::swap(&mut self.state.h, &mut self.h_before);
-        let block = BlockRows { batch: 1, first: 0, rows: 1 };
-        let product = InputProduct { layout: *layout, u, bias, x, block };
-        for panel in 0..layout.panels() {
-            let z = &mut self.z[panel * layout.width()..][..layout.width()];
-            product.run(*set, panel, 0..1, z)?;
-            ForwardStep {
-                layout: *layout,
-                panel,
-                v: Some(v.panel(panel)),
-                h_before: &self.h_before,
-                z,
-                keep: false,
-                c: &mut self.c[panel * layout.lanes..][..layout.lanes],
-                cells: &mut [],
-                h: UnitsMut {
-                    data: &mut self.state.h,
-                    stride: config.hidden_size,
-                    first: layout.units(panel).start,
-                },
-                y: None,
-                valid: &[],
-            }
-            .run(*set)?;
+        let mut below: Option<&[E]> = None;
+        for layer in &mut self.layers {
+            below = Some(layer.step(below.unwrap_or(x))?);
         }
-        let hidden = config.hidden_size;
-        self.state.c.copy_from_slice(&self.c[..hidden]);
-        Ok(&self.state.h)
+        Ok(below.unwrap_or_default())
     }
 
-    /// The state after the last step.
-    pub fn state(&self) -> &LstmState<Vec<E>> {
-        &self.state
-    }
-
-    /// Goes on from `state`, `[H]` each.
+    /// The state of a layer after the last step, `[sequences, H]` each; layer 0 reads the input.
     ///
     /// # Errors
     ///
-    /// [`Error::Mismatch`] where a length is not H; the state stays.
-    pub fn set_state(&mut self, state: LstmState<&[E]>) -> Result<()> {
-        let hidden = self.weights.config().hidden_size;
-        for (what, values) in [("length of h", state.h), ("length of c", state.c)] {
-            Error::check("Stream::set_state", what, hidden, values.len())?;
+    /// [`Error::Mismatch`] where there is no such layer.
+    pub fn state(&self, layer: usize) -> Result<LstmState<&[E]>> {
+        let n = self.layers.len();
+        let found = self.layers.get(layer).map(Layer::state);
+        found.ok_or_else(|| no_such("Stream::state", "layer", n, layer))
+    }
+
+    /// Goes on from `state` in a layer, `[sequences, H]` each.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Mismatch`] where there is no such layer or a length differs; the state stays.
+    pub fn set_state(&mut self, layer: usize, state: LstmState<&[E]>) -> Result<()> {
+        const OP: &str = "Stream::set_state";
+        let n = self.layers.len();
+        let layer = self.layers.get_mut(layer).ok_or_else(|| no_such(OP, "layer", n, layer))?;
+        layer.set_state(OP, state)
+    }
+
+    /// Brings every sequence back to the zero state.
+    pub fn reset(&mut self) {
+        self.layers.iter_mut().for_each(Layer::reset);
+    }
+
+    /// Brings one sequence back to the zero state, in all layers.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Mismatch`] where there is no such sequence.
+    pub fn reset_sequence(&mut self, sequence: usize) -> Result<()> {
+        if sequence >= self.sequences {
+            let op = "Stream::reset_sequence";
+            return Err(no_such(op, "sequence", self.sequences, sequence));
         }
-        self.state.h.copy_from_slice(state.h);
-        self.state.c.copy_from_slice(state.c);
-        self.c[..hidden].copy_from_slice(state.c);
+        self.layers.iter_mut().for_each(|layer| layer.reset_row(sequence));
         Ok(())
     }
 
-    /// Goes back to the zero state.
-    pub fn reset(&mut self) {
-        self.state.h.fill(E::ZERO);
-        self.state.c.fill(E::ZERO);
-        self.c.fill(E::ZERO);
+    /// The sequences that step together.
+    pub fn sequences(&self) -> usize {
+        self.sequences
     }
 
-    /// The weights.
-    pub fn weights(&self) -> &LstmWeights<E> {
-        &self.weights
+    /// The number of layers.
+    pub fn n_layers(&self) -> usize {
+        self.layers.len()
     }
+
+    /// I of the first layer.
+    pub fn input_size(&self) -> usize {
+        self.layers.first().map_or(0, Layer::input)
+    }
+
+    /// H of the last layer.
+    pub fn hidden_size(&self) -> usize {
+        self.layers.last().map_or(0, Layer::hidden)
+    }
+
+    /// The bytes of packed weights that a step reads.
+    pub fn weight_bytes(&self) -> usize {
+        self.layers.iter().map(Layer::bytes).sum()
+    }
+}
+
+impl Stream<f32> {
+    /// As [`Stream::stacked`], with the weights kept in `format`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stream::stacked`]; and [`Error::Mismatch`] for [`WeightFormat::Int8`] where a weight is not
+    /// finite or a layer has an I or H above 65 536.
+    pub fn with_format(weights: Vec<LstmWeights<f32>>, format: WeightFormat) -> Result<Self> {
+        Self::build("Stream::with_format", &weights, |weights| reduced::layer(weights, format))
+    }
+}
+
+fn no_such(op: &'static str, what: &str, n: usize, got: usize) -> Error {
+    Error::mismatch(op, format!("number of the {what}"), format!("below {n}"), got)
 }

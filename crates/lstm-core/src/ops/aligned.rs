@@ -38,13 +38,16 @@ impl<E: Element> Aligned<E> {
 
 impl<E> Deref for Aligned<E> {
     type Target = [E];
+    #[inline(always)]
     fn deref(&self) -> &[E] {
-        &self.data[self.start..self.start + self.len]
+        // `resize` made room for it; spelt so that no panic is compiled into a step.
+        self.data.get(self.start..self.start + self.len).unwrap_or_default()
     }
 }
 
 impl<E> DerefMut for Aligned<E> {
+    #[inline(always)]
     fn deref_mut(&mut self) -> &mut [E] {
-        &mut self.data[self.start..self.start + self.len]
+        self.data.get_mut(self.start..self.start + self.len).unwrap_or_default()
     }
 }

@@ -4,6 +4,7 @@
     reason = "the gemm crate takes raw pointers; its one caller checks every extent"
 )]
 
+pub(crate) mod bytes;
 pub(super) mod dispatch;
 pub(super) mod gemm;
 pub(crate) mod instruction_set;

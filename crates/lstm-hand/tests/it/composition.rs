@@ -50,7 +50,7 @@ fn stream_equals_sequence<E: Element>(case: &Case, tolerance: f64) {
     let mut stream = Stream::<E>::new(alone.weights.cast()).unwrap();
     if let Some(state) = &alone.initial {
         let (h, c) = (cast::<E>(&state.h), cast::<E>(&state.c));
-        stream.set_state(LstmState { h: &h[..], c: &c[..] }).unwrap();
+        stream.set_state(0, LstmState { h: &h[..], c: &c[..] }).unwrap();
     }
     let hidden = alone.dims.hidden;
     for t in 0..n_valid {

@@ -35,6 +35,6 @@ impl Stepper for Streaming {
     }
 
     fn output(&self) -> Result<Vec<f32>> {
-        Ok(self.stream.state().h.to_vec())
+        Ok(self.stream.state(0)?.h.to_vec())
     }
 }

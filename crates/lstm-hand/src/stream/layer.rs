@@ -1,0 +1,154 @@
+//! One layer of a stream: its packed weights and the states of all sequences.
+
+use std::sync::Arc;
+
+use lstm_core::ops::aligned::Aligned;
+use lstm_core::ops::step_stream::{StepState, StepWeights};
+use lstm_core::{Element, Error, LstmState, LstmWeights, Result};
+
+use super::reduced::Reduced;
+
+#[derive(Debug, Clone)]
+pub(super) struct Layer<E> {
+    weights: Packed<E>,
+    input: usize,
+    hidden: usize,
+    sequences: usize,
+    /// h after one step and after the next, `[2, sequences, H]`; steps write them in turns.
+    h: Aligned<E>,
+    last_is_second: bool,
+    /// `[sequences, H]`.
+    c: Aligned<E>,
+    /// Room for z.
+    z: Aligned<E>,
+}
+
+/// The weights, shared between clones.
+#[derive(Debug, Clone)]
+enum Packed<E> {
+    Plain(Arc<StepWeights<E>>),
+    Reduced(Box<dyn Reduced<E>>),
+}
+
+impl<E: Element> Packed<E> {
+    fn row(&self) -> usize {
+        match self {
+            Self::Plain(weights) => weights.row(),
+            Self::Reduced(weights) => weights.row(),
+        }
+    }
+}
+
+impl<E: Element> Layer<E> {
+    /// One sequence, weights as they are.
+    pub(super) fn plain(weights: &LstmWeights<E>) -> Self {
+        Self::new(weights, Packed::Plain(Arc::new(StepWeights::new(weights))))
+    }
+
+    /// One sequence, weights in another format.
+    pub(super) fn reduced(weights: &LstmWeights<E>, reduced: Box<dyn Reduced<E>>) -> Self {
+        Self::new(weights, Packed::Reduced(reduced))
+    }
+
+    fn new(weights: &LstmWeights<E>, packed: Packed<E>) -> Self {
+        let (input, hidden) = (weights.config().input_size, weights.config().hidden_size);
+        let row = packed.row();
+        let [h, c, z] = [2 * hidden, hidden, row].map(zeros);
+        Self { weights: packed, input, hidden, sequences: 1, h, last_is_second: false, c, z }
+    }
+
+    /// Room for other sequences, at the zero state; `None` where there cannot be so much.
+    pub(super) fn resize(&mut self, sequences: usize) -> Option<()> {
+        let sizes = [2 * self.hidden, self.hidden, self.weights.row(), self.input];
+        let most = isize::MAX as usize / 2 / size_of::<E>();
+        for size in sizes {
+            size.checked_mul(sequences).filter(|&n| n < most)?;
+        }
+        let [h, c, z, _] = sizes.map(|size| zeros(size * sequences));
+        (self.h, self.c, self.z) = (h, c, z);
+        self.sequences = sequences;
+        if let Packed::Reduced(weights) = &mut self.weights {
+            weights.resize(sequences);
+        }
+        Some(())
+    }
+
+    /// One step of all sequences; `x` is `[sequences, I]`, what it returns `[sequences, H]`.
+    #[inline]
+    pub(super) fn step(&mut self, x: &[E]) -> Result<&[E]> {
+        let halves = self.h.split_at_mut_checked(self.c.len());
+        let (first, second) = halves.unwrap_or_default();
+        let backwards = self.last_is_second;
+        let (h_before, h) = if backwards { (second, first) } else { (first, second) };
+        let state = StepState { x, h_before, z: &mut self.z, c: &mut self.c, h, backwards };
+        match &mut self.weights {
+            Packed::Plain(weights) => weights.step(state)?,
+            Packed::Reduced(weights) => weights.step(state)?,
+        }
+        self.last_is_second = !backwards;
+        Ok(self.h())
+    }
+
+    /// h after the last step.
+    fn h(&self) -> &[E] {
+        let (first, second) = self.h.split_at_checked(self.c.len()).unwrap_or_default();
+        if self.last_is_second { second } else { first }
+    }
+
+    fn h_mut(&mut self) -> &mut [E] {
+        let halves = self.h.split_at_mut_checked(self.c.len());
+        let (first, second) = halves.unwrap_or_default();
+        if self.last_is_second { second } else { first }
+    }
+
+    pub(super) fn input(&self) -> usize {
+        self.input
+    }
+
+    pub(super) fn hidden(&self) -> usize {
+        self.hidden
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        match &self.weights {
+            Packed::Plain(weights) => weights.bytes(),
+            Packed::Reduced(weights) => weights.bytes(),
+        }
+    }
+
+    pub(super) fn state(&self) -> LstmState<&[E]> {
+        LstmState { h: self.h(), c: &self.c }
+    }
+
+    pub(super) fn set_state(&mut self, op: &'static str, state: LstmState<&[E]>) -> Result<()> {
+        for (what, values) in [("length of h", state.h), ("length of c", state.c)] {
+            Error::check(op, what, self.sequences * self.hidden, values.len())?;
+        }
+        self.h_mut().copy_from_slice(state.h);
+        self.c.copy_from_slice(state.c);
+        Ok(())
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.h_mut().fill(E::ZERO);
+        self.c.fill(E::ZERO);
+    }
+
+    /// Brings one sequence, below `sequences`, to the zero state.
+    pub(super) fn reset_row(&mut self, row: usize) {
+        let units = row * self.hidden..(row + 1) * self.hidden;
+        if let Some(h) = self.h_mut().get_mut(units.clone()) {
+            h.fill(E::ZERO);
+        }
+        if let Some(c) = self.c.get_mut(units) {
+            c.fill(E::ZERO);
+        }
+    }
+}
+
+fn zeros<E: Element>(len: usize) -> Aligned<E> {
+    let mut zeros = Aligned::new();
+    zeros.resize(len);
+    zeros.fill(E::ZERO);
+    zeros
+}
