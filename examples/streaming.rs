@@ -33,7 +33,7 @@ fn main() -> Result<()> {
     stream.reset();
     assert!(stream.state(0)?.h.iter().all(|&h| h == 0.0));
     stream.set_state(0, LstmState { h: &h, c: &c })?;
-    assert_eq!(stream.state(0)?, LstmState { h: &h, c: &c });
+    assert_eq!(stream.state(0)?, LstmState { h: &h[..], c: &c[..] });
     println!("1000 steps, largest difference from the equations {largest:.1e}");
     Ok(())
 }
