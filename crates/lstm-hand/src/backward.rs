@@ -53,7 +53,8 @@ pub struct Gradients<'a, E> {
 
 /// Memory that the backward pass works in; make it once and reuse it for runs of any size.
 ///
-/// It holds 4·T·B·H numbers for dz, a copy of x and y where weight gradients are wanted, and U and V.
+/// It holds 4·T·B·H numbers for dz, up to T·B·max(I, H) (2048 rows or a
+/// block of the batch at a time) where weight gradients are wanted, and 4·H·max(I, H).
 #[derive(Debug, Clone, Default)]
 pub struct BackwardScratch<E> {
     /// dz of every step, zero for padding: for each block `[panels, T · rows, 4, lanes]`.
@@ -65,11 +66,10 @@ pub struct BackwardScratch<E> {
     /// The gradient of the current h and c: for each block `[panels of V, rows, vectors, lanes]`.
     dh: Aligned<E>,
     dc: Aligned<E>,
-    /// V and U by columns, and x and h of the step before by columns.
-    v: Panels<E>,
-    pub(crate) u: Panels<E>,
-    pub(crate) x: Panels<E>,
-    pub(crate) h: Panels<E>,
+    /// V, then U, by columns.
+    pub(crate) weights: Panels<E>,
+    /// What dz is multiplied with for the weight gradients: h of the step before, then x, by columns.
+    pub(crate) factor: Panels<E>,
 }
 
 impl<E: Element> BackwardScratch<E> {
@@ -81,10 +81,8 @@ impl<E: Element> BackwardScratch<E> {
             dz_parts: Aligned::new(),
             dh: Aligned::new(),
             dc: Aligned::new(),
-            v: Panels::new(),
-            u: Panels::new(),
-            x: Panels::new(),
-            h: Panels::new(),
+            weights: Panels::new(),
+            factor: Panels::new(),
         }
     }
 }
@@ -108,13 +106,15 @@ pub fn backward<E: Element>(
     check(sequence, output, tape, of_outputs, &gradients)?;
     let (layout, hidden) = (tape.packed.layout, sequence.dims.hidden);
     let w_hh = sequence.weights.w_hh;
-    scratch.v.pack_columns(tape.packed.set, layout.row(), hidden, || layout.rows(w_hh, hidden));
+    scratch
+        .weights
+        .pack_columns(tape.packed.set, layout.row(), hidden, || layout.rows(w_hh, hidden));
     let one_block = tape.blocks.len() == 1;
     let shares = if one_block { blocks::shares(sequence.dims.batch, layout) } else { 1 };
-    let shares = shares.min(scratch.v.len());
+    let shares = shares.min(scratch.weights.len());
     let plan = Plan { sequence, tape, of_outputs, to_start: gradients.h0.is_some(), shares };
     plan.scan(scratch)?;
-    let BackwardScratch { dh, dc, v, .. } = scratch;
+    let BackwardScratch { dh, dc, weights: v, .. } = scratch;
     for (packed, to) in [(dh, &mut gradients.h0), (dc, &mut gradients.c0)] {
         if let Some(to) = to {
             unpack_state(&tape.blocks, packed, v, layout, to);
@@ -188,7 +188,8 @@ impl<E: Element> Plan<'_, E> {
         let SeqDims { n_steps, batch, .. } = self.sequence.dims;
         let layout = self.tape.packed.layout;
         let (row, padded) = (layout.row(), layout.panels() * layout.lanes);
-        let BackwardScratch { dz, dz_now: [after, now], dz_parts, dh, dc, v, .. } = scratch;
+        let BackwardScratch { dz, dz_now: [after, now], dz_parts, dh, dc, weights: v, .. } =
+            scratch;
         dz.resize(n_steps * batch * row);
         after.resize(batch * row);
         now.resize(batch * row);

@@ -2,16 +2,18 @@
 
 use std::ops::Range;
 
-use lstm_core::ops::InstructionSet;
 use lstm_core::ops::block_rows::BlockRows;
 use lstm_core::ops::gate_products::GateGradients;
-use lstm_core::ops::panels::Panels;
+use lstm_core::ops::panels::GateLayout;
 use lstm_core::{Element, Result, SeqDims, parallel};
 
-use crate::{BackwardScratch, Gradients, Sequence, Tape};
+use crate::{BackwardScratch, Gradients, Sequence, Tape, blocks};
 
 /// The fewest cells of a part of dx: fewer would read U too often.
 const FEWEST_CELLS: usize = 48;
+
+/// The cells whose x or h is packed together: memory, where more would not make it faster.
+const CELLS_AT_ONCE: usize = 1 << 11;
 
 /// Fills the gradients that are wanted from the dz that the scan left.
 pub(crate) fn products<E: Element>(
@@ -22,55 +24,66 @@ pub(crate) fn products<E: Element>(
     scratch: &mut BackwardScratch<E>,
 ) -> Result<()> {
     let SeqDims { n_steps, input, hidden, .. } = sequence.dims;
-    let Gradients { x: dx, w_ih, w_hh, bias, .. } = gradients;
+    let Gradients { x: dx, mut w_ih, mut w_hh, bias, .. } = gradients;
     let (set, layout) = (tape.packed.set, tape.packed.layout);
-    let BackwardScratch { dz, u, x, h, .. } = scratch;
-    if dx.is_some() {
-        let w_ih = sequence.weights.w_ih;
-        u.pack_columns(set, layout.row(), input, || layout.rows(w_ih, input));
-    }
-    let order = Order { sequence, tape };
-    if w_ih.is_some() {
-        x.pack_columns(set, sequence.dims.n_cells(), input, || order.cells().map(|at| order.x(at)));
-    }
-    if w_hh.is_some() {
-        h.pack_columns(set, sequence.dims.n_cells(), hidden, || {
-            order.cells().map(|at| order.h_before(at, output))
-        });
-    }
+    let BackwardScratch { dz, weights: u, factor, .. } = scratch;
     let dz = GateGradients { layout, steps: n_steps, blocks: &tape.blocks, dz };
-    let sizes = Sizes { input, hidden, lanes: layout.lanes };
-    let parts = sizes.parts(w_ih, w_hh, bias).into_iter().enumerate();
-    let mut tasks: Vec<Task<'_, E>> = input_parts(sequence, dx);
-    tasks.extend(parts.map(|(panel, part)| Task::Weights { panel, part }));
-    parallel::for_each(tasks, |task| match task {
-        Task::Input { steps, dx } => dz.input(set, u, input, steps, dx),
-        Task::Weights { panel, part } => part.run(&dz, set, panel, [x, h], sizes),
-    })
+    let order = Order { sequence, tape };
+    for part in parts(&tape.blocks, n_steps) {
+        let cells = n_steps * blocks::rows(&tape.blocks[part.clone()]);
+        let cell = |at| order.h_before(at, output);
+        if let Some(w_hh) = w_hh.as_deref_mut() {
+            factor.pack_columns(set, cells, hidden, || order.cells(part.clone()).map(cell));
+            parallel::for_each(panel_rows(layout, w_hh, hidden), |(panel, dw)| {
+                dz.weights(set, factor, hidden, panel, part.clone(), dw)
+            })?;
+        }
+        if let Some(w_ih) = w_ih.as_deref_mut() {
+            let x = |at| order.x(at);
+            factor.pack_columns(set, cells, input, || order.cells(part.clone()).map(x));
+            parallel::for_each(panel_rows(layout, w_ih, input), |(panel, dw)| {
+                dz.weights(set, factor, input, panel, part.clone(), dw)
+            })?;
+        }
+    }
+    if let Some(bias) = bias {
+        parallel::for_each(panel_rows(layout, bias, 1), |(panel, db)| dz.bias(set, panel, db))?;
+    }
+    let Some(dx) = dx else { return Ok(()) };
+    let w_ih = sequence.weights.w_ih;
+    u.pack_columns(set, layout.row(), input, || layout.rows(w_ih, input));
+    parallel::for_each(input_parts(sequence, dx), |(steps, dx)| dz.input(set, u, input, steps, dx))
 }
 
-/// A part of the products that one thread computes.
-enum Task<'a, E> {
-    /// dx of some steps.
-    Input { steps: Range<usize>, dx: &'a mut [E] },
-    /// The rows of the weight gradients of one panel.
-    Weights { panel: usize, part: Part<'a, E> },
+/// Cuts the blocks into runs of neighbours of about [`CELLS_AT_ONCE`] cells.
+fn parts(blocks: &[BlockRows], n_steps: usize) -> impl Iterator<Item = Range<usize>> {
+    let n = (blocks::rows(blocks) * n_steps).div_ceil(CELLS_AT_ONCE).min(blocks.len());
+    let edge = move |k: usize, len: usize| k * len / n;
+    let len = blocks.len();
+    (0..n).map(move |k| edge(k, len)..edge(k + 1, len))
+}
+
+/// The rows of a matrix `[4H, cols]` that belong to each panel's units, by gate.
+fn panel_rows<E>(layout: GateLayout, matrix: &mut [E], cols: usize) -> Vec<(usize, [&mut [E]; 4])> {
+    let mut panels: Vec<(usize, [&mut [E]; 4])> =
+        (0..layout.panels()).map(|panel| (panel, Default::default())).collect();
+    for (gate, rows) in matrix.chunks_mut(layout.hidden * cols).enumerate() {
+        let rows = rows.chunks_mut(layout.lanes * cols);
+        panels.iter_mut().zip(rows).for_each(|((_, by_gate), rows)| by_gate[gate] = rows);
+    }
+    panels
 }
 
 /// Cuts dx into parts of a few steps.
 fn input_parts<'a, E: Element>(
     sequence: &Sequence<'_, E>,
-    dx: Option<&'a mut [E]>,
-) -> Vec<Task<'a, E>> {
+    dx: &'a mut [E],
+) -> Vec<(Range<usize>, &'a mut [E])> {
     let SeqDims { n_steps, batch, input, .. } = sequence.dims;
     let even = n_steps.div_ceil(4 * parallel::threads());
     let steps = even.max(FEWEST_CELLS.div_ceil(batch)).min(n_steps);
-    let parts = dx.into_iter().flat_map(|dx| dx.chunks_mut(steps * batch * input)).enumerate();
-    let part = |(k, dx): (usize, &'a mut [E])| Task::Input {
-        steps: k * steps..(k * steps + steps).min(n_steps),
-        dx,
-    };
-    parts.map(part).collect()
+    let parts = dx.chunks_mut(steps * batch * input).enumerate();
+    parts.map(|(k, dx)| (k * steps..(k * steps + steps).min(n_steps), dx)).collect()
 }
 
 /// The cells in the order of the tape: blocks, steps, rows.
@@ -80,14 +93,14 @@ struct Order<'a, E> {
 }
 
 impl<'a, E: Element> Order<'a, E> {
-    /// Step and row of every cell.
-    fn cells(&self) -> impl Iterator<Item = (usize, usize)> {
+    /// Step and row of every cell of some blocks.
+    fn cells(&self, part: Range<usize>) -> impl Iterator<Item = (usize, usize)> {
         let n_steps = self.sequence.dims.n_steps;
         let of_block = move |block: &BlockRows| {
             let rows = block.range();
             (0..n_steps).flat_map(move |step_idx| rows.clone().map(move |row| (step_idx, row)))
         };
-        self.tape.blocks.iter().flat_map(of_block)
+        self.tape.blocks[part].iter().flat_map(of_block)
     }
 
     /// x of a cell; nothing for padding, which may hold anything.
@@ -108,67 +121,5 @@ impl<'a, E: Element> Order<'a, E> {
         }
         let before = self.sequence.step_before(step_idx);
         Some(&output[(before * batch + row) * hidden..][..hidden])
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Sizes {
-    input: usize,
-    hidden: usize,
-    lanes: usize,
-}
-
-/// The rows of the gradients that belong to the units of one panel, by gate; empty where not wanted.
-#[derive(Default)]
-struct Part<'a, E> {
-    w_ih: [&'a mut [E]; 4],
-    w_hh: [&'a mut [E]; 4],
-    bias: [&'a mut [E]; 4],
-}
-
-impl Sizes {
-    /// Cuts the gradients into parts.
-    fn parts<'a, E: Element>(
-        &self,
-        w_ih: Option<&'a mut [E]>,
-        w_hh: Option<&'a mut [E]>,
-        bias: Option<&'a mut [E]>,
-    ) -> Vec<Part<'a, E>> {
-        let mut parts = Vec::new();
-        parts.resize_with(self.hidden.div_ceil(self.lanes), Part::default);
-        let mut cut =
-            |matrix: Option<&'a mut [E]>,
-             cols: usize,
-             place: for<'b> fn(&'b mut Part<'a, E>) -> &'b mut [&'a mut [E]; 4]| {
-                let gates = matrix.into_iter().flat_map(|m| m.chunks_mut(self.hidden * cols));
-                for (gate, rows) in gates.enumerate() {
-                    for (part, rows) in parts.iter_mut().zip(rows.chunks_mut(self.lanes * cols)) {
-                        place(part)[gate] = rows;
-                    }
-                }
-            };
-        cut(w_ih, self.input, |part| &mut part.w_ih);
-        cut(w_hh, self.hidden, |part| &mut part.w_hh);
-        cut(bias, 1, |part| &mut part.bias);
-        parts
-    }
-}
-
-impl<E: Element> Part<'_, E> {
-    fn run(
-        self,
-        dz: &GateGradients<'_, E>,
-        set: InstructionSet,
-        panel: usize,
-        [x, h]: [&Panels<E>; 2],
-        sizes: Sizes,
-    ) -> Result<()> {
-        if !self.w_ih[0].is_empty() {
-            dz.weights(set, x, sizes.input, panel, self.w_ih)?;
-        }
-        if !self.w_hh[0].is_empty() {
-            dz.weights(set, h, sizes.hidden, panel, self.w_hh)?;
-        }
-        if self.bias[0].is_empty() { Ok(()) } else { dz.bias(set, panel, self.bias) }
     }
 }

@@ -60,10 +60,11 @@ impl<E: Element> GateGradients<'_, E> {
         Ok(())
     }
 
-    /// The rows of dW of one panel: for each gate those of the panel's units, `[units, cols]`.
+    /// The rows of dW of one panel: for each gate those of the panel's units, `[units, cols]`; the terms of
+    /// the blocks `part`, added to what is there unless they are the first ones.
     ///
-    /// `w` is what W was multiplied with (x or h of the step before), packed by columns in the order of
-    /// blocks and their cells.
+    /// `w` is what W was multiplied with in these blocks (x or h of the step before), packed by columns in
+    /// the order of blocks and their cells. Parts have to come in order.
     ///
     /// # Errors
     ///
@@ -74,17 +75,22 @@ impl<E: Element> GateGradients<'_, E> {
         w: &Panels<E>,
         cols: usize,
         panel: usize,
+        part: Range<usize>,
         dw: [&mut [E]; 4],
     ) -> Result<()> {
         const OP: &str = "GateGradients::weights";
         self.check(OP, set)?;
-        let batch: usize = self.blocks.iter().map(|block| block.rows).sum();
+        let Some(blocks) = self.blocks.get(part.clone()) else {
+            let got = format!("{part:?}");
+            return Err(Error::mismatch(OP, "blocks", format!("0..{}", self.blocks.len()), got));
+        };
+        let batch: usize = blocks.iter().map(|block| block.rows).sum();
         let rows = self.layout.units(panel).len();
         Error::check(OP, "depth of w", batch * self.steps, w.depth())?;
         for dw in &dw {
             Error::check(OP, "length of dw", rows * cols, dw.len())?;
         }
-        E::run(set, WeightGradient { dz: *self, w, cols, panel, dw });
+        E::run(set, WeightGradient { dz: *self, blocks, w, cols, panel, dw });
         Ok(())
     }
 
@@ -190,6 +196,7 @@ impl<E: Constants> InputGradient<'_, E> {
 
 struct WeightGradient<'a, E> {
     dz: GateGradients<'a, E>,
+    blocks: &'a [BlockRows],
     w: &'a Panels<E>,
     cols: usize,
     panel: usize,
@@ -205,7 +212,7 @@ impl<E: Constants> Kernel<E> for WeightGradient<'_, E> {
         E: Lanes<S>,
     {
         for panel in 0..self.w.len() {
-            for block in self.dz.blocks {
+            for block in self.blocks {
                 let cells = self.dz.steps * block.rows;
                 for first in (0..cells).step_by(DEPTH_BLOCK) {
                     let depth = first..(first + DEPTH_BLOCK).min(cells);
@@ -234,7 +241,7 @@ impl<E: Constants> WeightGradient<'_, E> {
         let dz = &self.dz.part(block, self.panel)[depth.start * width..depth.end * width];
         let first_cell = block.first * self.dz.steps + depth.start;
         let w = E::vectors(self.w.panel(panel)).as_chunks::<W>().0;
-        let w = &w[first_cell..][..depth.len()];
+        let w = &w[first_cell - self.blocks[0].first * self.dz.steps..][..depth.len()];
         let first_col = self.w.span(panel).start * lanes;
         let n_cols = (W * lanes).min(self.cols - first_col);
         for (gate, dw) in self.dw.iter_mut().enumerate() {
