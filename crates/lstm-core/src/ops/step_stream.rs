@@ -52,6 +52,10 @@ pub trait Format<E: Constants>: Send + Sync + 'static {
     #[doc(hidden)]
     const COLUMNS: usize;
 
+    /// Whether reading weights from the second cache takes longer than using them.
+    #[doc(hidden)]
+    const READS_SLOWLY: bool;
+
     /// Up to `COLUMNS` weights as one number; missing ones are zero.
     #[doc(hidden)]
     fn pack(weights: &[E]) -> E;
@@ -163,7 +167,7 @@ impl<E: Element, F: Format<E>> StepWeights<E, F> {
         }
         let bias = bias(weights, layout);
         let bytes = size_of_val(&data[..]);
-        let turning = (IN_FIRST_CACHE..BEYOND_FIRST_CACHE).contains(&bytes);
+        let turning = F::READS_SLOWLY && (IN_FIRST_CACHE..BEYOND_FIRST_CACHE).contains(&bytes);
         Self { set, layout, input, data, bias, turning, format: PhantomData }
     }
 
