@@ -1,7 +1,7 @@
 //! The only door to `unsafe` and to the processor's features; everything here has a safe signature.
 #![expect(
     unsafe_code,
-    reason = "the gemm crate takes raw pointers; its one caller checks every extent"
+    reason = "the gemm crate takes raw pointers, sums of bytes an instruction of few processors"
 )]
 
 pub(crate) mod bytes;

@@ -11,12 +11,13 @@
 //!
 //! 1. One row leaves too few independent sums to keep the multipliers busy, so two panels go side by side.
 //! 2. Successive steps may visit the panels in opposite orders ([`StepState::backwards`]): what the last
-//!    step read last is still in a cache and is read first. The sum of an element stays the same chain of
+//!    step read last is still in a cache and is read first, the halves of a panel too where that pays. The sum of an element stays the same chain of
 //!    multiply-adds in the same order, so that neither changes a bit.
 //! 3. The gates have a loop of their own: their constants would push the sums out of their registers.
 
 mod bf16;
 mod int8;
+mod kernels;
 mod plain;
 
 pub use bf16::Bf16;
@@ -28,13 +29,20 @@ use std::marker::PhantomData;
 use pulp::Simd;
 
 use super::aligned::Aligned;
-use super::gates;
 use super::panels::GateLayout;
-use super::simd::instruction_set::{InstructionSet, Kernel};
+use super::simd::instruction_set::InstructionSet;
 use super::simd::lanes::Lanes;
-use super::tile::{Tile, for_rows, tile_rows};
+use super::tile::Tile;
 use crate::element::Constants;
 use crate::{Element, Error, LstmWeights, Parameter, Result};
+
+use kernels::{OneRow, OneRowTurning, Rows};
+
+/// Bytes of weights up to which a step reads them from the first cache, or nearly.
+const IN_FIRST_CACHE: usize = 40 << 10;
+
+/// Bytes of weights from which on what the first cache holds of them does not matter.
+const BEYOND_FIRST_CACHE: usize = 384 << 10;
 
 /// How the weights of a step are written; only the formats of this module are.
 ///
@@ -43,6 +51,10 @@ pub trait Format<E: Constants>: Send + Sync + 'static {
     /// Columns of the matrix in a number.
     #[doc(hidden)]
     const COLUMNS: usize;
+
+    /// Whether reading weights from the second cache takes longer than using them.
+    #[doc(hidden)]
+    const READS_SLOWLY: bool;
 
     /// Up to `COLUMNS` weights as one number; missing ones are zero.
     #[doc(hidden)]
@@ -69,6 +81,8 @@ pub struct StepWeights<E, F = Plain> {
     data: Aligned<E>,
     /// b, the sum of both biases, as a row of `layout`.
     bias: Aligned<E>,
+    /// Whether the size of `data` asks for `OneRowTurning`.
+    turning: bool,
     format: PhantomData<F>,
 }
 
@@ -152,7 +166,9 @@ impl<E: Element, F: Format<E>> StepWeights<E, F> {
             to.zip(both).for_each(|(to, value)| *to = value);
         }
         let bias = bias(weights, layout);
-        Self { set, layout, input, data, bias, format: PhantomData }
+        let bytes = size_of_val(&data[..]);
+        let turning = F::READS_SLOWLY && (IN_FIRST_CACHE..BEYOND_FIRST_CACHE).contains(&bytes);
+        Self { set, layout, input, data, bias, turning, format: PhantomData }
     }
 
     /// The rows of vectors that `depth` columns take.
@@ -185,6 +201,7 @@ impl<E: Element, F: Format<E>> StepWeights<E, F> {
         let (input, hidden, row) = (self.input, self.layout.hidden, self.row());
         state.check("StepWeights::step", rows, Sizes { input, hidden, row })?;
         match rows {
+            1 if self.turning => E::run(self.set, OneRowTurning { weights: self, state }),
             1 => E::run(self.set, OneRow { weights: self, state }),
             _ => E::run(self.set, Rows { rows, weights: self, state }),
         }
@@ -204,194 +221,4 @@ fn bias<E: Element>(weights: &LstmWeights<E>, layout: GateLayout) -> Aligned<E> 
         *sum = part(Parameter::BiasIh) + part(Parameter::BiasHh);
     }
     bias
-}
-
-/// A whole step of one row. A kernel of its own, because little work is left for a long prologue to hide in.
-struct OneRow<'a, E, F> {
-    weights: &'a StepWeights<E, F>,
-    state: StepState<'a, E>,
-}
-
-impl<E: Constants, F: Format<E>> Kernel<E> for OneRow<'_, E, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S)
-    where
-        E: Lanes<S>,
-    {
-        let Self { weights, state } = self;
-        let product = Product::<E, S>::new(weights, state.x, state.h_before);
-        let z = E::vectors_mut(state.z).as_chunks_mut::<4>().0;
-        let panels = product.bias.len();
-        // The odd panel is the last one.
-        let pairs = panels.div_ceil(2);
-        for k in 0..pairs {
-            let panel = 2 * if state.backwards { pairs - 1 - k } else { k };
-            match panel + 1 < panels {
-                true => product.tile::<F, 1, 2>(simd, z, 0, panel),
-                false => product.tile::<F, 1, 1>(simd, z, 0, panel),
-            }
-        }
-        pointwise::<S, E>(simd, z, state.c, state.h);
-    }
-}
-
-/// A whole step of several rows.
-struct Rows<'a, E, F> {
-    rows: usize,
-    weights: &'a StepWeights<E, F>,
-    state: StepState<'a, E>,
-}
-
-impl<E: Constants, F: Format<E>> Kernel<E> for Rows<'_, E, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S)
-    where
-        E: Lanes<S>,
-    {
-        let Self { rows, weights, state } = self;
-        let product = Product::<E, S>::new(weights, state.x, state.h_before);
-        let z = E::vectors_mut(state.z).as_chunks_mut::<4>().0;
-        let panels = product.bias.len();
-        let most = tile_rows::<S>(rows);
-        for k in 0..panels {
-            let panel = if state.backwards { panels - 1 - k } else { k };
-            let mut first = 0;
-            while first < rows {
-                let part = most.min(rows - first);
-                for_rows!(part, R => product.tile::<F, R, 1>(simd, z, first, panel));
-                first += part;
-            }
-        }
-        all_pointwise::<S, E>(simd, z, state.c, state.h, product.hidden);
-    }
-}
-
-/// z = (b + x Uᵀ) + h_{t-1} Vᵀ.
-struct Product<'a, E: Lanes<S>, S: Simd> {
-    /// `[panel][rows]`, the first `u_rows` of each panel for U.
-    data: &'a [[E::Vector; 4]],
-    bias: &'a [[E::Vector; 4]],
-    u_rows: usize,
-    rows: usize,
-    x: &'a [E],
-    input: usize,
-    h: &'a [E],
-    hidden: usize,
-}
-
-impl<'a, E: Lanes<S>, S: Simd> Product<'a, E, S> {
-    #[inline(always)]
-    fn new<F: Format<E>>(weights: &'a StepWeights<E, F>, x: &'a [E], h: &'a [E]) -> Self {
-        let (input, hidden) = (weights.input, weights.layout.hidden);
-        let (u_rows, v_rows) = (input.div_ceil(F::COLUMNS), hidden.div_ceil(F::COLUMNS));
-        Self {
-            data: E::vectors(&weights.data).as_chunks::<4>().0,
-            bias: E::vectors(&weights.bias).as_chunks::<4>().0,
-            u_rows,
-            rows: u_rows + v_rows,
-            x,
-            input,
-            h,
-            hidden,
-        }
-    }
-
-    /// Writes z of `R` rows from `first` on and `P` panels from `panel` on.
-    #[inline(always)]
-    fn tile<F: Format<E>, const R: usize, const P: usize>(
-        &self,
-        simd: S,
-        z: &mut [[E::Vector; 4]],
-        first: usize,
-        panel: usize,
-    ) {
-        let panels: [_; P] = std::array::from_fn(|p| {
-            let data = self.data.get((panel + p) * self.rows..).unwrap_or_default();
-            data.get(..self.rows).unwrap_or_default()
-        });
-        let zero = E::splat(simd, E::ZERO);
-        // Two short sums round less than a long one.
-        let (mut of_x, mut of_h) = ([[[zero; 4]; R]; P], [[[zero; 4]; R]; P]);
-        let u = panels.map(|data| data.get(..self.u_rows).unwrap_or_default());
-        F::add::<S, R, P>(simd, &mut of_x, lhs(self.x, self.input, first), u);
-        let v = panels.map(|data| data.get(self.u_rows..).unwrap_or_default());
-        F::add::<S, R, P>(simd, &mut of_h, lhs(self.h, self.hidden, first), v);
-        for p in 0..P {
-            let Some(bias) = self.bias.get(panel + p) else { return };
-            for r in 0..R {
-                if let Some(z) = z.get_mut((first + r) * self.bias.len() + panel + p) {
-                    *z = std::array::from_fn(|gate| {
-                        let sum = E::add(simd, bias[gate], of_x[p][r][gate]);
-                        E::add(simd, sum, of_h[p][r][gate])
-                    });
-                }
-            }
-        }
-    }
-}
-
-/// R rows of a matrix.
-#[inline(always)]
-fn lhs<E, const R: usize>(matrix: &[E], cols: usize, first: usize) -> [&[E]; R] {
-    std::array::from_fn(|r| {
-        let rest = matrix.get((first + r) * cols..).unwrap_or_default();
-        rest.get(..cols).unwrap_or_default()
-    })
-}
-
-/// Everything after the products, one row: `z` is `[panel]`, `c` and `h` are `[H]`.
-#[inline(always)]
-fn pointwise<S: Simd, E: Lanes<S>>(simd: S, z: &[[E::Vector; 4]], c: &mut [E], h: &mut [E]) {
-    let states = E::vectors_mut(c).iter_mut().zip(E::vectors_mut(h));
-    for (z, (c, h)) in z.iter().zip(states) {
-        (_, *c, *h) = gates::forward::<S, E>(simd, *z, *c);
-    }
-    let whole = E::vectors(c).len();
-    let rest = whole * E::COUNT;
-    if let (Some(z), Some(c), Some(h)) = (z.get(whole), c.get_mut(rest..), h.get_mut(rest..)) {
-        let (_, c_now, h_now) = gates::forward::<S, E>(simd, *z, E::load(simd, c));
-        E::store(simd, c, c_now);
-        E::store(simd, h, h_now);
-    }
-}
-
-/// The same for several rows.
-#[inline(always)]
-fn all_pointwise<S: Simd, E: Lanes<S>>(
-    simd: S,
-    z: &[[E::Vector; 4]],
-    c: &mut [E],
-    h: &mut [E],
-    hidden: usize,
-) {
-    let hidden = hidden.max(1);
-    let states = c.chunks_exact_mut(hidden).zip(h.chunks_exact_mut(hidden));
-    for (z, (c, h)) in z.chunks_exact(hidden.div_ceil(E::COUNT).max(1)).zip(states) {
-        pointwise::<S, E>(simd, z, c, h);
-    }
-}
-
-/// The pointwise half as a kernel of its own, for formats whose products are not made of vectors of `E`.
-struct Pointwise<'a, E> {
-    z: &'a [E],
-    c: &'a mut [E],
-    h: &'a mut [E],
-    hidden: usize,
-}
-
-impl<E: Constants> Kernel<E> for Pointwise<'_, E> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S)
-    where
-        E: Lanes<S>,
-    {
-        let z = E::vectors(self.z).as_chunks::<4>().0;
-        all_pointwise::<S, E>(simd, z, self.c, self.h, self.hidden);
-    }
 }

@@ -26,6 +26,7 @@ fn round(weight: f32) -> u32 {
 
 impl Format<f32> for Bf16 {
     const COLUMNS: usize = 2;
+    const READS_SLOWLY: bool = false;
 
     /// The first weight in the low half of the bits, the second in the high half.
     fn pack(weights: &[f32]) -> f32 {

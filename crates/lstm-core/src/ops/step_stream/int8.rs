@@ -15,7 +15,8 @@
 //! The processor multiplies unsigned by signed bytes, so x' is kept as x' + 128 and 128·Σ_k W'_rk is taken
 //! off again.
 
-use super::{Pointwise, Sizes, StepState, bias};
+use super::kernels::Pointwise;
+use super::{Sizes, StepState, bias};
 use crate::ops::aligned::Aligned;
 use crate::ops::panels::GateLayout;
 use crate::ops::simd::bytes::{BytesKernel, Columns, Dot, Sums, UNITS, WIDTH};

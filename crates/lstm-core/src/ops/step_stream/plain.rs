@@ -13,6 +13,7 @@ pub enum Plain {}
 
 impl<E: Constants> Format<E> for Plain {
     const COLUMNS: usize = 1;
+    const READS_SLOWLY: bool = true;
 
     fn pack(weights: &[E]) -> E {
         weights.first().copied().unwrap_or(E::ZERO)
