@@ -187,6 +187,60 @@ fn results_do_not_depend_on_the_thread_count() {
     }
 }
 
+/// Batches of several blocks, and small ones whose units are shared, beside the small cases of `accuracy`.
+fn large_cases() -> impl Iterator<Item = Case> {
+    let shapes = [
+        (5, 16, 3, 17),
+        (4, 20, 5, 33),
+        (3, 37, 7, 9),
+        (6, 128, 2, 5),
+        (4, 9, 11, 129),
+        (3, 1, 2, 260),
+    ];
+    (0..).zip(shapes).map(|(seed, (n_steps, batch, input, hidden))| {
+        let mut case = Case::random(SeqDims { n_steps, batch, input, hidden }, seed);
+        if seed % 2 == 0 {
+            case.direction = Direction::Reverse;
+        }
+        if seed % 3 != 2 {
+            let lengths = (0..batch).map(|row| (row * 7 + 3) % (n_steps + 1)).collect::<Vec<_>>();
+            case.lengths = Some(Lengths::new(lengths));
+        }
+        case
+    })
+}
+
+#[test]
+fn blocks_of_rows_and_shared_units_equal_the_equations() {
+    for case in large_cases() {
+        let expected = case.reference();
+        for n_threads in [1, 3] {
+            let got = parallel::with_threads(n_threads, || case.hand::<f64>());
+            assert_close(&got, &expected, 1e-12);
+        }
+    }
+}
+
+#[test]
+fn a_row_has_the_same_bits_alone_and_in_a_batch() {
+    for case in large_cases() {
+        let SeqDims { batch, input, hidden, .. } = case.dims;
+        let all = case.hand::<f32>();
+        for row in [0, batch / 2, batch - 1] {
+            let alone = only(&case, row).hand::<f32>();
+            let column = |data: &[f64], size: usize| -> Vec<f64> {
+                let rows = data.chunks(batch * size);
+                rows.flat_map(|step| step[row * size..][..size].to_vec()).collect()
+            };
+            assert_eq!(column(&all.output, hidden), alone.output, "{:?}, row {row}", case.dims);
+            assert_eq!(column(&all.dx, input), alone.dx, "{:?}, row {row}", case.dims);
+            assert_eq!(column(&all.last.c, hidden), alone.last.c, "{:?}, row {row}", case.dims);
+            let (all, alone) = (&all.d_initial.h, &alone.d_initial.h);
+            assert_eq!(&column(all, hidden), alone, "{:?}, row {row}", case.dims);
+        }
+    }
+}
+
 #[test]
 fn twenty_thousand_steps_need_no_deep_stack() {
     let case = Case::random(SeqDims { n_steps: 20_000, batch: 1, input: 2, hidden: 3 }, 5);
