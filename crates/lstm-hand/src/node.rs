@@ -114,8 +114,7 @@ pub(crate) struct Setting<'a> {
 
 /// Runs the forward pass; enters its outputs into the graph where anything that it reads is tracked.
 pub(crate) fn run<E: Number>(reads: Reads<Tensor>, setting: &Setting<'_>) -> Result<SeqOutput> {
-    let mut tracked = false;
-    reads.map(|tensor| Ok(tracked |= tensor.track_op()))?;
+    let tracked = reads.map(|tensor| Ok(tensor.track_op()))?.in_order().any(|tracked| tracked);
     if tracked { record::<E>(reads, setting) } else { constant::<E>(reads, setting) }
 }
 
