@@ -17,6 +17,10 @@ use crate::node::{Reads, Setting, run};
 /// outputs carry gradients to the input, the initial state and every parameter. Gradients of gradients
 /// are not supported: the backward pass leaves no graph behind.
 ///
+/// Where nothing that a run reads is tracked (weights from a file, say), nothing is kept for a backward
+/// pass, and the weights are packed at the first such run of a layer and its clones. A tensor of weights
+/// that is overwritten in place after that would not be noticed; variables are.
+///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
 /// use candle_nn::{VarBuilder, VarMap};
