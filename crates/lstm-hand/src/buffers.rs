@@ -1,11 +1,11 @@
 //! Memory that a layer uses again: a training step in its steady state allocates no tape and no scratch.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::WithDType;
-use lstm_core::Element;
+use lstm_core::{Element, Result, SeqDims};
 
-use crate::{BackwardScratch, PackedWeights, Tape};
+use crate::{BackwardScratch, PackedWeights, Tape, WeightSlices};
 
 /// The most buffers of a kind that are kept; a layer rarely has more runs under way.
 const KEPT: usize = 2;
@@ -39,13 +39,43 @@ impl<T: Default> Pool<T> {
 pub(crate) struct Pools<E> {
     pub(crate) tapes: Pool<Tape<E>>,
     pub(crate) scratch: Pool<BackwardScratch<E>>,
-    /// The weights of a layer whose parameters are constants, packed at its first run.
-    pub(crate) constant: OnceLock<PackedWeights<E>>,
+    /// The weights of a layer whose parameters are constants, as they were last packed.
+    constant: Mutex<Option<Arc<Constant<E>>>>,
+}
+
+/// Packed weights and what they were packed from.
+#[derive(Debug)]
+struct Constant<E> {
+    source: [Vec<E>; 4],
+    packed: PackedWeights<E>,
+}
+
+impl<E: Element> Pools<E> {
+    /// Calls `run` with the weights packed, which is done again only where their numbers have changed: a
+    /// tensor without gradient may share the memory of a variable.
+    pub(crate) fn with_packed(
+        &self,
+        weights: &WeightSlices<'_, E>,
+        dims: SeqDims,
+        run: impl FnOnce(&PackedWeights<E>) -> Result<()>,
+    ) -> Result<()> {
+        let source = [weights.w_ih, weights.w_hh, weights.b_ih, weights.b_hh];
+        let kept = self.constant.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(kept) = kept.filter(|kept| kept.source.iter().zip(source).all(|(a, b)| a == b))
+        {
+            return run(&kept.packed);
+        }
+        let mut packed = PackedWeights::default();
+        packed.pack(weights, dims.input, dims.hidden)?;
+        let fresh = Arc::new(Constant { source: source.map(<[E]>::to_vec), packed });
+        *self.constant.lock().unwrap_or_else(PoisonError::into_inner) = Some(fresh.clone());
+        run(&fresh.packed)
+    }
 }
 
 impl<E: Element> Default for Pools<E> {
     fn default() -> Self {
-        Self { tapes: Pool::default(), scratch: Pool::default(), constant: OnceLock::new() }
+        Self { tapes: Pool::default(), scratch: Pool::default(), constant: Mutex::new(None) }
     }
 }
 

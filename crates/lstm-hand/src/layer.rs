@@ -18,8 +18,7 @@ use crate::node::{Reads, Setting, run};
 /// are not supported: the backward pass leaves no graph behind.
 ///
 /// Where nothing that a run reads is tracked (weights from a file, say), nothing is kept for a backward
-/// pass, and the weights are packed at the first such run of a layer and its clones. A tensor of weights
-/// that is overwritten in place after that would not be noticed; variables are.
+/// pass, and the weights are packed only where they differ from those of the last such run.
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};

@@ -9,8 +9,7 @@ use lstm_core::{Direction, Element, Error, Lengths, LstmState, Result, SeqDims, 
 
 use crate::buffers::{Buffers, Number, Pools};
 use crate::{
-    Gradients, OutputGradients, Outputs, PackedWeights, Sequence, Tape, WeightSlices, backward,
-    forward, infer,
+    Gradients, OutputGradients, Outputs, Sequence, Tape, WeightSlices, backward, forward, infer,
 };
 
 /// Everything a run reads that may need a gradient; `T` is a tensor or its numbers.
@@ -118,7 +117,7 @@ pub(crate) fn run<E: Number>(reads: Reads<Tensor>, setting: &Setting<'_>) -> Res
     if tracked { record::<E>(reads, setting) } else { constant::<E>(reads, setting) }
 }
 
-/// The forward pass over constants: nothing is kept, and the weights are packed once a layer.
+/// The forward pass over constants: nothing is kept, and the weights are packed once while they stay.
 fn constant<E: Number>(reads: Reads<Tensor>, setting: &Setting<'_>) -> Result<SeqOutput> {
     let (n_steps, batch, input) = reads.x.dims3()?;
     let hidden = setting.hidden;
@@ -128,17 +127,11 @@ fn constant<E: Number>(reads: Reads<Tensor>, setting: &Setting<'_>) -> Result<Se
     let pools = E::pools(setting.buffers);
     let numbers = reads.numbers()?;
     let sequence = numbers.sequence(dims, setting.direction, setting.lengths);
-    let packed = match pools.constant.get() {
-        Some(packed) => packed,
-        None => {
-            let mut packed = PackedWeights::default();
-            packed.pack(&sequence.weights, input, hidden)?;
-            pools.constant.get_or_init(|| packed)
-        }
-    };
     let last = LstmState { h: &mut h[..], c: &mut c[..] };
     let mut scratch = pools.tapes.take();
-    infer(&sequence, packed, Outputs { output: &mut y, last }, &mut scratch)?;
+    pools.with_packed(&sequence.weights, dims, |packed| {
+        infer(&sequence, packed, Outputs { output: &mut y, last }, &mut scratch)
+    })?;
     pools.tapes.put(scratch);
     let state = (1, batch, hidden);
     let output = Tensor::from_vec(y, (n_steps, batch, hidden), &Device::Cpu)?;
