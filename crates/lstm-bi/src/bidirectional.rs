@@ -46,8 +46,9 @@ impl<L: Lstm> Bidirectional<L> {
     /// [`Error::Mismatch`] where their sizes, state rows or dtypes differ.
     pub fn from_parts(forward: L, reverse: L, merge: Merge) -> Result<Self> {
         const OP: &str = "Bidirectional::from_parts";
-        let sizes = |l: &L| [l.input_size(), l.hidden_size(), l.output_size(), l.state_rows()];
-        let what = "[input size, hidden size, output size, state rows] of the reverse part";
+        let sizes =
+            |l: &L| [l.input_size(), l.hidden_size(), l.h_size(), l.output_size(), l.state_rows()];
+        let what = "[input size, hidden size, h size, output size, state rows] of the reverse part";
         Error::check(OP, what, sizes(&forward), sizes(&reverse))?;
         Error::check(OP, "dtype of the reverse part", forward.dtype(), reverse.dtype())?;
         Ok(Self { forward, reverse, merge })
@@ -70,6 +71,9 @@ impl<L: Lstm> Lstm for Bidirectional<L> {
     }
     fn hidden_size(&self) -> usize {
         self.forward.hidden_size()
+    }
+    fn h_size(&self) -> usize {
+        self.forward.h_size()
     }
     fn output_size(&self) -> usize {
         self.merge.output_size(self.forward.output_size())

@@ -53,8 +53,8 @@ impl StackedConfig {
     /// The features of a step of the output: D·H where directions are concatenated.
     pub fn output_size(&self) -> usize {
         match self.directions {
-            Directions::Forward => self.layer.hidden_size,
-            Directions::Both(merge) => merge.output_size(self.layer.hidden_size),
+            Directions::Forward => self.layer.output_size(),
+            Directions::Both(merge) => merge.output_size(self.layer.output_size()),
         }
     }
 

@@ -91,6 +91,9 @@ impl<L: Lstm> Lstm for Stacked<L> {
     fn hidden_size(&self) -> usize {
         self.lowest().hidden_size()
     }
+    fn h_size(&self) -> usize {
+        self.lowest().h_size()
+    }
     fn output_size(&self) -> usize {
         self.layers.last().map_or(0, Lstm::output_size)
     }

@@ -43,8 +43,11 @@ impl Lstm for CandleLstm {
     fn hidden_size(&self) -> usize {
         self.config.hidden_size
     }
+    fn h_size(&self) -> usize {
+        self.config.output_size()
+    }
     fn output_size(&self) -> usize {
-        self.config.hidden_size
+        self.config.output_size()
     }
     fn state_rows(&self) -> usize {
         1

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::rnn::{LSTM, LSTMConfig, LSTMState, RNN};
 use candle_nn::{Init, VarBuilder};
-use lstm_core::{Error, LayerPlace, Lengths, LstmConfig, LstmState, Result};
+use lstm_core::{Biases, Error, LayerPlace, Lengths, LstmConfig, LstmState, Result};
 
 /// `candle_nn`'s LSTM and the tensors that it computes with.
 #[derive(Debug, Clone)]
@@ -22,12 +22,12 @@ impl Cell {
         let Some(first) = parameters.first() else {
             return Err(Error::mismatch("Cell::new", "number of parameters", "at least 2", 0));
         };
-        let names = config.parameters().iter().map(|parameter| parameter.name(place));
+        let names = config.parameters().into_iter().map(|parameter| parameter.name(place));
         let (dtype, device) = (first.dtype(), first.device().clone());
         let named: HashMap<String, Tensor> = names.zip(parameters.iter().cloned()).collect();
         let vb = VarBuilder::from_tensors(named, dtype, &device);
         // The initialisers only say whether there are biases: every tensor is there already.
-        let bias = config.bias.then_some(Init::Const(0.0));
+        let bias = (config.biases == Biases::Two).then_some(Init::Const(0.0));
         let lstm_config = LSTMConfig { b_ih_init: bias, b_hh_init: bias, ..LSTMConfig::default() };
         let lstm = candle_nn::lstm(config.input_size, config.hidden_size, lstm_config, vb)?;
         Ok(Self { config: *config, lstm, parameters })

@@ -170,7 +170,7 @@ impl<'a> Solver<'a> {
                 dx.resize(back.x.len(), 0.0);
                 dx.iter_mut().zip(&back.x).for_each(|(sum, d)| *sum += d);
                 (dh0[row], dc0[row]) = (back.initial.h, back.initial.c);
-                for &parameter in part.config.parameters() {
+                for parameter in part.config.parameters() {
                     let name = format!("grad.{}", parameter.name(part.place));
                     let shape = Parameter::shape(parameter, &part.config);
                     let gradient = back.parameters.stacked(parameter);

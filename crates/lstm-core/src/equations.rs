@@ -148,6 +148,7 @@ impl Parameters {
                 Parameter::WeightIh => gate.u.iter().for_each(|row| stacked.extend(row)),
                 Parameter::WeightHh => gate.v.iter().for_each(|row| stacked.extend(row)),
                 Parameter::BiasIh | Parameter::BiasHh => stacked.extend(&gate.b),
+                _ => {}
             }
         }
         stacked

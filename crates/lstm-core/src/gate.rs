@@ -60,9 +60,46 @@ impl GateOrder {
     }
 }
 
+/// The order in which the three peepholes are stacked in a `[3H]` tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeepholeOrder([Gate; 3]);
+
+impl PeepholeOrder {
+    /// i, f, o: oneDNN, and this project everywhere inside.
+    pub const IFO: Self = Self([Gate::Input, Gate::Forget, Gate::Output]);
+    /// i, o, f: ONNX.
+    pub const IOF: Self = Self([Gate::Input, Gate::Output, Gate::Forget]);
+
+    /// The index (0 to 2) of `gate`'s block; the candidate has none.
+    pub fn block(self, gate: Gate) -> Option<usize> {
+        self.0.iter().position(|&g| g == gate)
+    }
+
+    /// Copies the three equal blocks of `data` from the order `self` into the order `target`.
+    ///
+    /// A `data` whose length is no multiple of three comes back unchanged.
+    pub fn reorder_to<T: Clone>(self, target: Self, data: &[T]) -> Vec<T> {
+        let block_len = data.len() / 3;
+        if block_len * 3 != data.len() {
+            return data.to_vec();
+        }
+        let blocks = target.0.iter().filter_map(|&gate| self.block(gate));
+        blocks.flat_map(|block| data[block * block_len..][..block_len].to_vec()).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Gate, GateOrder};
+    use super::{Gate, GateOrder, PeepholeOrder};
+
+    #[test]
+    fn peepholes_go_there_and_back() {
+        let (ifo, iof) = (PeepholeOrder::IFO, PeepholeOrder::IOF);
+        let onnx = ifo.reorder_to(iof, &["i", "i", "f", "f", "o", "o"]);
+        assert_eq!(onnx, ["i", "i", "o", "o", "f", "f"]);
+        assert_eq!(iof.reorder_to(ifo, &onnx), ["i", "i", "f", "f", "o", "o"]);
+        assert_eq!(ifo.reorder_to(iof, &[1, 2]), [1, 2]);
+    }
 
     const ORDERS: [GateOrder; 3] = [GateOrder::IFGO, GateOrder::IOFG, GateOrder::IGFO];
 

@@ -1,7 +1,9 @@
 //! Initial weights, drawn from counter-based streams.
 
 use crate::random::RandomStream;
-use crate::{Element, Gate, GateOrder, LstmConfig, LstmWeights, Parameter, Result};
+use crate::{
+    Biases, Element, Gate, GateOrder, LstmConfig, LstmWeights, Parameter, ParameterStart, Result,
+};
 
 /// How the two weight matrices start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,7 +41,7 @@ impl LstmInit {
         stream: RandomStream,
     ) -> Result<LstmWeights<E>> {
         let hidden = config.hidden_size;
-        if self.forget_bias.is_some() && !config.bias {
+        if self.forget_bias.is_some() && config.biases == Biases::None {
             return Err(crate::Error::mismatch(
                 "LstmInit::weights",
                 "forget_bias",
@@ -50,12 +52,18 @@ impl LstmInit {
         let mut weights = LstmWeights::new(config, |parameter| {
             let stream = stream.named(&format!("{parameter:?}"));
             let n: usize = parameter.shape(&config).iter().product();
-            Ok(match (self.weights, parameter) {
-                (WeightInit::Orthogonal, Parameter::WeightHh) => (0..4)
-                    .flat_map(|gate| orthogonal(hidden, stream.child(gate)))
-                    .map(E::from_f64)
-                    .collect(),
-                _ => uniform(n, 1.0 / (hidden as f64).sqrt(), stream).map(E::from_f64).collect(),
+            let orthogonal = |columns| {
+                let gate = move |gate| orthogonal_columns(hidden, columns, stream.child(gate));
+                (0..4).flat_map(gate).map(E::from_f64).collect()
+            };
+            Ok(match (self.weights, parameter, parameter.start()) {
+                (WeightInit::Orthogonal, Parameter::WeightHh, _) => {
+                    orthogonal(config.output_size())
+                }
+                (_, _, ParameterStart::Constant(value)) => vec![E::from_f64(value); n],
+                (_, _, ParameterStart::Uniform) => {
+                    uniform(n, 1.0 / (hidden as f64).sqrt(), stream).map(E::from_f64).collect()
+                }
             })
         })?;
         if let Some(bias) = self.forget_bias {
@@ -90,6 +98,12 @@ pub fn orthogonal(n: usize, stream: RandomStream) -> Vec<f64> {
         row.iter_mut().for_each(|a| *a /= norm);
     }
     matrix
+}
+
+/// The first `columns` of an orthogonal matrix of `n` rows: orthonormal columns where h is projected.
+fn orthogonal_columns(n: usize, columns: usize, stream: RandomStream) -> Vec<f64> {
+    let whole = orthogonal(n, stream);
+    whole.chunks(n).flat_map(|row| row[..columns].to_vec()).collect()
 }
 
 #[cfg(test)]

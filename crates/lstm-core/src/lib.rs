@@ -35,7 +35,11 @@ mod config;
 mod error;
 mod gate;
 mod lengths;
+mod masks;
+mod mode;
+mod parameter;
 mod place;
+mod resets;
 mod state;
 
 pub mod init;
@@ -57,14 +61,18 @@ pub mod tensors;
 pub mod variables;
 
 pub use atomic_file::write_atomic;
-pub use config::{LstmConfig, Parameter, SeqDims};
+pub use config::{Activation, Activations, Biases, LayerNorm, LstmConfig, NormPlacement, SeqDims};
 pub use element::Element;
 pub use error::{Error, Result};
-pub use gate::{Gate, GateOrder};
+pub use gate::{Gate, GateOrder, PeepholeOrder};
 pub use lengths::Lengths;
+pub use masks::{Keep, Masks};
+pub use mode::Mode;
+pub use parameter::{Parameter, ParameterStart};
 pub use place::{Direction, LayerPlace};
+pub use resets::Resets;
 pub use state::LstmState;
 pub use weights::LstmWeights;
 
 #[cfg(feature = "candle")]
-pub use lstm::{Lstm, LstmLayer, LstmStep, Mode, SeqOptions, SeqOutput};
+pub use lstm::{Lstm, LstmLayer, LstmStep, SeqOptions, SeqOutput};

@@ -3,30 +3,17 @@
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 
-use crate::{LayerPlace, Lengths, LstmConfig, LstmState, Result};
-
-/// Whether a run trains or evaluates; only random masks (dropout) look at it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Mode {
-    /// No masks.
-    #[default]
-    Eval,
-    /// Masks drawn from `seed` and `step`; the same pair gives the same masks, whoever computes them.
-    Train {
-        /// The run's seed.
-        seed: u64,
-        /// The number of the training step.
-        step: u64,
-    },
-}
+use crate::{LayerPlace, Lengths, LstmConfig, LstmState, Mode, Resets, Result};
 
 /// What a run over a sequence may be given beside its input.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SeqOptions<'a> {
-    /// The state before the first step; zero where absent.
+    /// The state before the first step; where absent, the layer's own ([`LstmConfig::learned_state`]) or zero.
     pub initial: Option<&'a LstmState<Tensor>>,
     /// The number of valid steps of each row; all of them where absent.
     pub lengths: Option<&'a Lengths>,
+    /// The steps at which rows begin anew; none where absent.
+    pub resets: Option<&'a Resets>,
     /// Training or evaluation.
     pub mode: Mode,
 }
@@ -43,7 +30,8 @@ pub struct SeqOutput {
 /// A layer or wrapper that maps a sequence to a sequence and carries an LSTM's state.
 ///
 /// Time is the first dimension; a batch-first caller transposes at the edge. State
-/// is in PyTorch's order everywhere: row layer·D + direction of `[L·D, B, H]`.
+/// is in PyTorch's order everywhere: row layer·D + direction of h, `[L·D, B, P]`, and c, `[L·D, B, H]`;
+/// P is H where h is not projected.
 ///
 /// Gradients flow to the input, the initial state and every parameter from the output and the final
 /// state alike.
@@ -51,10 +39,13 @@ pub trait Lstm: Send + Sync {
     /// I, the features that a step of the input must have.
     fn input_size(&self) -> usize;
 
-    /// H, the hidden units of one layer and direction.
+    /// H, the hidden units of one layer and direction: the last dimension of the state's c.
     fn hidden_size(&self) -> usize;
 
-    /// The features of a step of the output: D·H where directions are concatenated.
+    /// P, the features of h of one layer and direction: the last dimension of the state's h.
+    fn h_size(&self) -> usize;
+
+    /// The features of a step of the output: D·P where directions are concatenated.
     fn output_size(&self) -> usize;
 
     /// L·D, the number of layers and directions, the first dimension of the state.
@@ -74,7 +65,7 @@ pub trait Lstm: Send + Sync {
     /// B = 0, and for lengths of a wrong count or beyond T; [`crate::Error::Candle`] where candle fails.
     fn seq(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<SeqOutput>;
 
-    /// The output of [`Lstm::seq`] from the zero state, in evaluation mode.
+    /// The output of [`Lstm::seq`] without options: in evaluation mode.
     ///
     /// # Errors
     ///
@@ -83,21 +74,21 @@ pub trait Lstm: Send + Sync {
         Ok(self.seq(input, &SeqOptions::default())?.output)
     }
 
-    /// The state of zeros for `batch` rows, `[L·D, B, H]` each.
+    /// The state of zeros for `batch` rows: h `[L·D, B, P]`, c `[L·D, B, H]`.
     ///
     /// # Errors
     ///
     /// [`crate::Error::Candle`] where the tensors cannot be made.
     fn zero_state(&self, batch: usize) -> Result<LstmState<Tensor>> {
-        let shape = (self.state_rows(), batch, self.hidden_size());
-        let zeros = Tensor::zeros(shape, self.dtype(), self.device())?;
-        Ok(LstmState { h: zeros.clone(), c: zeros })
+        let zeros =
+            |size| Tensor::zeros((self.state_rows(), batch, size), self.dtype(), self.device());
+        Ok(LstmState { h: zeros(self.h_size())?, c: zeros(self.hidden_size())? })
     }
 }
 
 /// Single steps, for layers and stacks without a backward direction.
 pub trait LstmStep: Lstm {
-    /// One step: `input` is `[B, I]`, the state `[L·D, B, H]`; returns `[B, output_size]` and the new state.
+    /// One step: `input` is `[B, I]`, the state as in [`Lstm::seq`]; returns `[B, output_size]` and the new state.
     ///
     /// Steps in a row equal [`Lstm::seq`] over the same inputs in evaluation mode.
     ///
@@ -128,6 +119,9 @@ impl<L: Lstm + ?Sized> Lstm for Box<L> {
     }
     fn hidden_size(&self) -> usize {
         (**self).hidden_size()
+    }
+    fn h_size(&self) -> usize {
+        (**self).h_size()
     }
     fn output_size(&self) -> usize {
         (**self).output_size()

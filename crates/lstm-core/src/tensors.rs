@@ -8,7 +8,7 @@ use candle_nn::{Init, VarBuilder};
 
 use crate::{
     Direction, Element, Error, LayerPlace, Lstm, LstmConfig, LstmState, LstmWeights, Parameter,
-    Result, SeqOptions,
+    ParameterStart, Result, SeqOptions,
 };
 
 /// Checks all that [`Lstm::seq`] promises to refuse; returns (T, B).
@@ -39,6 +39,9 @@ pub fn check_seq<L: Lstm + ?Sized>(
     }
     if let Some(lengths) = options.lengths {
         lengths.check(op, n_steps, batch)?;
+    }
+    if let Some(resets) = options.resets {
+        resets.check(op, n_steps, batch)?;
     }
     Ok((n_steps, batch))
 }
@@ -75,8 +78,9 @@ fn check_state<L: Lstm + ?Sized>(
     state: &LstmState<Tensor>,
     batch: usize,
 ) -> Result<()> {
-    let shape = [lstm.state_rows(), batch, lstm.hidden_size()];
-    for (name, tensor) in [("state h", &state.h), ("state c", &state.c)] {
+    let parts = [("state h", &state.h, lstm.h_size()), ("state c", &state.c, lstm.hidden_size())];
+    for (name, tensor, size) in parts {
+        let shape = [lstm.state_rows(), batch, size];
         Error::check(op, &format!("shape of {name}"), &shape[..], tensor.dims())?;
         check_kind(op, name, tensor, lstm.dtype(), lstm.device())?;
     }
@@ -133,7 +137,7 @@ pub fn check_dtype(op: &'static str, dtype: DType) -> Result<()> {
 
 /// Makes or reads the tensors of one layer, in the order of [`LstmConfig::parameters`].
 ///
-/// Where `vb` creates variables they start uniform in ±1/√H, PyTorch's default.
+/// Where `vb` creates variables they start as [`Parameter::start`] says.
 ///
 /// # Errors
 ///
@@ -148,9 +152,14 @@ pub fn layer_parameters(
     config.check()?;
     check_dtype(op, vb.dtype())?;
     let bound = 1.0 / (config.hidden_size as f64).sqrt();
-    let init = Init::Uniform { lo: -bound, up: bound };
-    let tensor = |p: &Parameter| vb.get_with_hints(p.shape(config), &p.name(place), init);
-    Ok(config.parameters().iter().map(tensor).collect::<candle_core::Result<_>>()?)
+    let tensor = |parameter: Parameter| {
+        let init = match parameter.start() {
+            ParameterStart::Uniform => Init::Uniform { lo: -bound, up: bound },
+            ParameterStart::Constant(value) => Init::Const(value),
+        };
+        vb.get_with_hints(parameter.shape(config), &parameter.name(place), init)
+    };
+    Ok(config.parameters().into_iter().map(tensor).collect::<candle_core::Result<_>>()?)
 }
 
 /// The numbers of a contiguous CPU tensor, borrowed without copying.
@@ -237,8 +246,8 @@ pub fn from_weights<E: Element + WithDType>(
     device: &Device,
 ) -> Result<Vec<(String, Tensor)>> {
     let config = weights.config();
-    let named = config.parameters().iter().map(|p| {
-        let data = weights.get(*p).to_vec();
+    let named = config.parameters().into_iter().map(|p| {
+        let data = weights.get(p).to_vec();
         Ok((p.name(place), Tensor::from_vec(data, p.shape(config), device)?))
     });
     named.collect()

@@ -26,7 +26,7 @@ impl<E: Element> LstmWeights<E> {
     ) -> Result<Self> {
         config.check()?;
         let mut tensors = Vec::new();
-        for &parameter in config.parameters() {
+        for parameter in config.parameters() {
             let data = tensor(parameter)?;
             let shape = parameter.shape(&config);
             if data.len() != shape.iter().product::<usize>() {

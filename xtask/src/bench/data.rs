@@ -22,22 +22,17 @@ impl Data {
         for (index, (place, config)) in shape.config().layers().into_iter().enumerate() {
             let direction = index % shape.directions();
             let layer = LstmWeights::new(config, |parameter| {
-                let key = format!("{case}/{}_l{}_d{direction}", stem(parameter), place.layer);
+                let key = format!(
+                    "{case}/{}_l{}_d{direction}",
+                    parameter.stem().replace("weight", "w").replace("bias", "b"),
+                    place.layer
+                );
                 Ok(hashed(&key, parameter.shape(&config).iter().product(), scale))
             })?;
             weights.push((place, layer));
         }
         let x = hashed(&format!("{case}/x"), shape.n_steps * shape.batch * shape.input, 1.0);
         Ok(Self { shape, weights, x })
-    }
-}
-
-fn stem(parameter: Parameter) -> &'static str {
-    match parameter {
-        Parameter::WeightIh => "w_ih",
-        Parameter::WeightHh => "w_hh",
-        Parameter::BiasIh => "b_ih",
-        Parameter::BiasHh => "b_hh",
     }
 }
 

@@ -30,7 +30,7 @@ fn both(case: &Case) -> [Box<dyn Lstm>; 2] {
 
 fn run(lstm: &dyn Lstm, case: &Case) -> SeqOutput {
     let (initial, lengths) = (case.initial.as_ref(), case.lengths.as_ref());
-    lstm.seq(&case.x, &SeqOptions { initial, lengths, mode: Mode::Eval }).unwrap()
+    lstm.seq(&case.x, &SeqOptions { initial, lengths, ..SeqOptions::default() }).unwrap()
 }
 
 #[track_caller]

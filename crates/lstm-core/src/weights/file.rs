@@ -117,7 +117,7 @@ pub fn to_bytes<E: Element>(
     let format = |source| Error::Format { op: "weights::to_bytes", path: "(bytes)".into(), source };
     let mut tensors = Vec::new();
     for (place, weights) in layers {
-        for &parameter in weights.config().parameters() {
+        for parameter in weights.config().parameters() {
             let mut bytes = Vec::new();
             weights.get(parameter).iter().for_each(|number| number.write_le(&mut bytes));
             let name = format!("{prefix}{}", parameter.name(*place));

@@ -46,7 +46,7 @@ proptest! {
                 case.initial.as_mut().unwrap().c[k] += shift;
             });
         }
-        for &parameter in case.weights.config().parameters() {
+        for parameter in case.weights.config().parameters() {
             let gradient = match parameter {
                 Parameter::WeightIh => &answer.dw_ih,
                 Parameter::WeightHh => &answer.dw_hh,

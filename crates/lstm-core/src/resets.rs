@@ -1,0 +1,82 @@
+//! Steps at which a row of a batch begins anew: several sequences in one row.
+
+use crate::{Direction, Error, Lengths, Result};
+
+/// The steps at which the rows of a batch begin anew, inside the batch.
+///
+/// Where step t of a row is marked, a new sequence begins with it. The state before it is the layer's own
+/// initial state (learned, or zero), whatever state the run was given, and no gradient crosses the border. A
+/// reverse layer, which comes from the other side, goes back to its initial state after step t, before step
+/// t - 1. Marks on padding mean nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resets {
+    n_steps: usize,
+    batch: usize,
+    marks: Vec<bool>,
+}
+
+impl Resets {
+    /// `marks`: `[T, B]`, row-major, true where a sequence begins.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Mismatch`] where the number of marks is not T·B.
+    pub fn new(n_steps: usize, batch: usize, marks: impl Into<Vec<bool>>) -> Result<Self> {
+        let marks = marks.into();
+        if n_steps.checked_mul(batch) != Some(marks.len()) {
+            let expected = format!("{n_steps}·{batch}");
+            return Err(Error::mismatch("Resets::new", "number of marks", expected, marks.len()));
+        }
+        Ok(Self { n_steps, batch, marks })
+    }
+
+    /// The marks, `[T, B]`.
+    pub fn marks(&self) -> &[bool] {
+        &self.marks
+    }
+
+    /// Refuses marks of another size than the run's.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Mismatch`].
+    pub fn check(&self, op: &'static str, n_steps: usize, batch: usize) -> Result<()> {
+        Error::check(op, "[T, B] of resets", [n_steps, batch], [self.n_steps, self.batch])
+    }
+
+    /// The steps before which a layer of `direction` goes back to its initial state: `[T, B]`.
+    pub fn starts(&self, direction: Direction, lengths: Option<&Lengths>) -> Vec<bool> {
+        let len = |row: usize| {
+            let rows = lengths.map(Lengths::rows);
+            rows.and_then(|rows| rows.get(row)).map_or(self.n_steps, |&len| len)
+        };
+        let mark = |step: usize, row: usize| step < len(row) && self.marks[step * self.batch + row];
+        let cells = (0..self.n_steps).flat_map(|step| (0..self.batch).map(move |row| (step, row)));
+        let start = |(step, row)| match direction {
+            Direction::Forward => mark(step, row),
+            Direction::Reverse => mark(step + 1, row),
+        };
+        cells.map(start).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Resets;
+    use crate::{Direction, Lengths};
+
+    #[test]
+    fn a_reverse_layer_starts_one_step_below_the_mark() {
+        // Row 0: marks at 0 and 2; row 1: at 3, which is padding there.
+        let marks = [true, false, false, false, true, false, false, true];
+        let resets = Resets::new(4, 2, marks).unwrap();
+        let lengths = Lengths::new(vec![4, 3]);
+        let forward = resets.starts(Direction::Forward, Some(&lengths));
+        assert_eq!(forward, [true, false, false, false, true, false, false, false]);
+        let reverse = resets.starts(Direction::Reverse, Some(&lengths));
+        assert_eq!(reverse, [false, false, true, false, false, false, false, false]);
+        assert_eq!(resets.starts(Direction::Reverse, None)[5], true);
+        assert!(Resets::new(4, 3, marks).is_err());
+        assert!(resets.check("test", 2, 4).is_err());
+    }
+}
