@@ -1,6 +1,6 @@
 //! Weights and inputs that every worker makes for itself, the same bits in every language.
 
-use lstm_core::{LayerPlace, LstmWeights, Parameter};
+use lstm_core::{LayerPlace, LstmWeights};
 
 use super::shape::Shape;
 
