@@ -86,9 +86,11 @@ impl<M: Lstm> TorchLstm<M> {
         };
         let time_major = match (batched, self.batch_first) {
             (false, _) => input.unsqueeze(1)?,
-            (true, true) => input.transpose(0, 1)?.contiguous()?,
+            (true, true) => input.transpose(0, 1)?,
             (true, false) => input.clone(),
         };
+        // Not every operation of candle's takes a view.
+        let time_major = time_major.contiguous()?;
         if let Some(state) = options.initial {
             self.check_initial(OP, state, batched.then(|| time_major.dims()[1]))?;
         }
