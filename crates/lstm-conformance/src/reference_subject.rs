@@ -2,9 +2,9 @@
 
 use candle_core::{DType, Device, Tensor};
 use lstm_bi::{Directions, Merge};
-use lstm_core::equations::{Parameters, batch};
+use lstm_core::equations::batch;
 use lstm_core::{
-    Error, LayerPlace, LstmConfig, LstmState, LstmWeights, Parameter, Result, SeqDims, tensors,
+    Error, LayerPlace, LstmConfig, LstmState, LstmWeights, Masks, Mode, Parameter, Result, tensors,
 };
 
 use crate::{Answer, Case, Subject};
@@ -17,21 +17,23 @@ pub struct ReferenceSubject;
 struct Part {
     place: LayerPlace,
     config: LstmConfig,
-    parameters: Parameters,
+    weights: LstmWeights<f64>,
+    masks: Masks<f64>,
     x: Vec<f64>,
-    initial: LstmState<Vec<f64>>,
+    initial: Option<LstmState<Vec<f64>>>,
     run: Option<batch::Run>,
 }
 
 impl Part {
-    fn batch<'a>(&'a self, case: &'a Case, (n_steps, n_rows): (usize, usize)) -> batch::Batch<'a> {
-        let (input, hidden) = (self.config.input_size, self.config.hidden_size);
+    fn batch<'a>(&'a self, case: &'a Case, size: (usize, usize)) -> batch::Batch<'a> {
         batch::Batch {
-            dims: SeqDims { n_steps, batch: n_rows, input, hidden },
+            size,
             direction: self.place.direction,
             lengths: case.lengths.as_ref(),
+            resets: None,
             x: &self.x,
-            initial: LstmState { h: &self.initial.h, c: &self.initial.c },
+            initial: self.initial.as_ref().map(|state| LstmState { h: &state.h[..], c: &state.c }),
+            masks: &self.masks,
         }
     }
 }
@@ -83,7 +85,6 @@ struct Solver<'a> {
     case: &'a Case,
     n_directions: usize,
     size: (usize, usize),
-    hidden: usize,
     parts: Vec<Part>,
     output: Vec<f64>,
 }
@@ -91,7 +92,6 @@ struct Solver<'a> {
 impl<'a> Solver<'a> {
     fn new(case: &'a Case, n_directions: usize) -> Result<Self> {
         let (n_steps, n_rows, _) = case.x.dims3()?;
-        let hidden = case.config.layer.hidden_size;
         let mut parts = Vec::new();
         for (row, (place, config)) in case.config.layers().into_iter().enumerate() {
             let weights = LstmWeights::<f64>::new(config, |parameter| {
@@ -102,27 +102,32 @@ impl<'a> Solver<'a> {
                 }
             })?;
             let initial = match &case.initial {
-                Some(s) => LstmState { h: f64s(&s.h.get(row)?)?, c: f64s(&s.c.get(row)?)? },
-                None => LstmState { h: vec![0.0; n_rows * hidden], c: vec![0.0; n_rows * hidden] },
+                Some(s) => Some(LstmState { h: f64s(&s.h.get(row)?)?, c: f64s(&s.c.get(row)?)? }),
+                None => None,
             };
-            let parameters = Parameters::from_weights(&weights);
-            parts.push(Part { place, config, parameters, x: Vec::new(), initial, run: None });
+            let masks = Masks::draw(&config, ("", place), Mode::Eval, n_steps, n_rows);
+            parts.push(Part { place, config, weights, masks, x: Vec::new(), initial, run: None });
         }
         let output = f64s(&case.x)?;
-        Ok(Self { case, n_directions, size: (n_steps, n_rows), hidden, parts, output })
+        Ok(Self { case, n_directions, size: (n_steps, n_rows), parts, output })
+    }
+
+    /// P.
+    fn features(&self) -> usize {
+        self.case.config.layer.output_size()
     }
 
     fn forward(&mut self) {
+        let features = self.features();
         for layer in self.parts.chunks_exact_mut(self.n_directions) {
             for part in &mut *layer {
                 part.x = self.output.clone();
-                part.run =
-                    Some(batch::forward(&part.parameters, &part.batch(self.case, self.size)));
+                part.run = Some(batch::forward(&part.weights, &part.batch(self.case, self.size)));
             }
             let outputs: Vec<&[f64]> =
                 layer.iter().filter_map(|part| Some(&part.run.as_ref()?.output[..])).collect();
             self.output = match outputs[..] {
-                [forward, reverse] => beside(forward, reverse, self.hidden),
+                [forward, reverse] => beside(forward, reverse, features),
                 _ => outputs.concat(),
             };
         }
@@ -137,12 +142,12 @@ impl<'a> Solver<'a> {
         let runs = || self.parts.iter().filter_map(|part| part.run.as_ref());
         let h = runs().flat_map(|run| run.last.h.clone()).collect();
         let c = runs().flat_map(|run| run.last.c.clone()).collect();
-        let state = [self.parts.len(), n_rows, self.hidden];
-        let output = [n_steps, n_rows, self.n_directions * self.hidden];
+        let state = |size| [self.parts.len(), n_rows, size];
+        let output = [n_steps, n_rows, self.n_directions * self.features()];
         Ok(Answer::from([
             ("output".to_owned(), self.tensor(self.output.clone(), &output)?),
-            ("h_n".to_owned(), self.tensor(h, &state)?),
-            ("c_n".to_owned(), self.tensor(c, &state)?),
+            ("h_n".to_owned(), self.tensor(h, &state(self.features()))?),
+            ("c_n".to_owned(), self.tensor(c, &state(self.case.config.layer.hidden_size))?),
         ]))
     }
 
@@ -161,19 +166,19 @@ impl<'a> Solver<'a> {
                 let Some(run) = &part.run else { continue };
                 let own = match self.n_directions {
                     1 => d_output.clone(),
-                    _ => half(&d_output, self.hidden, direction),
+                    _ => half(&d_output, self.features(), direction),
                 };
                 let (dh, dc) = (f64s(&loss.state.h.get(row)?)?, f64s(&loss.state.c.get(row)?)?);
                 let d_last = LstmState { h: &dh[..], c: &dc[..] };
                 let batch = part.batch(self.case, self.size);
-                let back = batch::backward(&part.parameters, &batch, run, &own, d_last);
+                let back = batch::backward(&part.weights, &batch, run, &own, d_last)?;
                 dx.resize(back.x.len(), 0.0);
                 dx.iter_mut().zip(&back.x).for_each(|(sum, d)| *sum += d);
                 (dh0[row], dc0[row]) = (back.initial.h, back.initial.c);
                 for parameter in part.config.parameters() {
                     let name = format!("grad.{}", parameter.name(part.place));
                     let shape = Parameter::shape(parameter, &part.config);
-                    let gradient = back.parameters.stacked(parameter);
+                    let gradient = back.parameters.get(parameter).to_vec();
                     answer.insert(name, self.tensor(gradient, &shape)?);
                 }
             }
@@ -182,9 +187,11 @@ impl<'a> Solver<'a> {
         let input = self.case.config.layer.input_size;
         answer.insert("grad.x".to_owned(), self.tensor(d_output, &[n_steps, n_rows, input])?);
         if self.case.initial.is_some() {
-            let state = [self.parts.len(), n_rows, self.hidden];
-            answer.insert("grad.h0".to_owned(), self.tensor(dh0.concat(), &state)?);
-            answer.insert("grad.c0".to_owned(), self.tensor(dc0.concat(), &state)?);
+            let state = |size| [self.parts.len(), n_rows, size];
+            let dh0 = self.tensor(dh0.concat(), &state(self.features()))?;
+            let dc0 = self.tensor(dc0.concat(), &state(self.case.config.layer.hidden_size))?;
+            answer.insert("grad.h0".to_owned(), dh0);
+            answer.insert("grad.c0".to_owned(), dc0);
         }
         Ok(answer)
     }
