@@ -1,5 +1,9 @@
 //! An implementation of one layer, stacked by `lstm-bi`, solving cases through candle's autograd.
 
+mod onnx;
+mod torch;
+mod tracked;
+
 use std::collections::HashMap;
 use std::marker::PhantomData;
 
@@ -7,7 +11,7 @@ use candle_core::{Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use lstm_core::{LstmLayer, LstmState, Result, SeqOptions};
 
-use crate::{Answer, Case, Subject};
+use crate::{Answer, Case, OnnxCase, Subject, TorchCase};
 
 /// Solves cases with layers of the implementation `L`.
 #[derive(Debug)]
@@ -26,6 +30,14 @@ impl<L: LstmLayer + 'static> LayerSubject<L> {
 impl<L: LstmLayer + 'static> Subject for LayerSubject<L> {
     fn name(&self) -> &'static str {
         self.name
+    }
+
+    fn solve_torch(&self, case: &TorchCase) -> Result<Answer> {
+        torch::solve::<L>(case)
+    }
+
+    fn solve_onnx(&self, case: &OnnxCase) -> Result<Answer> {
+        onnx::solve::<L>(case)
     }
 
     fn solve(&self, case: &Case) -> Result<Answer> {
