@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Tensor};
 use lstm_bi::{Directions, OnnxParameters, StackedConfig};
 use lstm_core::onnx::{EmptyRows, OnnxAttributes, OnnxDialect, OnnxLayout, OnnxTensors};
 use lstm_core::{
-    Direction, LayerPlace, Lengths, LstmConfig, LstmState, LstmWeights, Result, tensors,
+    Direction, LayerPlace, Lengths, LstmConfig, LstmState, LstmWeights, Mode, Result, tensors,
 };
 
 use crate::{Answer, Case};
@@ -61,6 +61,8 @@ impl OnnxCase {
                 x: x.clone(),
                 initial: Some(self.initial(index, x.dim(1)?, config)?),
                 lengths: lengths.clone(),
+                resets: None,
+                mode: Mode::Eval,
                 loss: None,
             })?;
             for (part, name) in parts.iter_mut().zip(["output", "h_n", "c_n"]) {

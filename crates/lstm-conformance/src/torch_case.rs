@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Tensor};
 use lstm_bi::TorchLstmConfig;
-use lstm_core::{Lengths, LstmState, Result};
+use lstm_core::{Lengths, LstmState, Mode, Result};
 
 use crate::{Answer, Case, LossGradients};
 
@@ -76,6 +76,8 @@ impl TorchCase {
             x: layout.sequence_in(&self.x)?,
             initial: self.initial.as_ref().map(|state| layout.state_in(state)).transpose()?,
             lengths: self.lengths.clone(),
+            resets: None,
+            mode: Mode::Eval,
             loss: Some(LossGradients {
                 output: layout.sequence_in(&self.loss.output)?,
                 state: layout.state_in(&self.loss.state)?,

@@ -22,7 +22,7 @@ pub(super) fn solve<L: LstmLayer + 'static>(case: &TorchCase) -> Result<Answer> 
     let initial = case.initial.as_ref().map(|state| tracked.add_state(state)).transpose()?;
     let Some(lengths) = &case.lengths else {
         let out = lstm.forward(&x, initial.as_ref())?;
-        return tracked.answer(&out.output, &out.state, &case.loss);
+        return tracked.answer(&out.output, &out.state, Some(&case.loss));
     };
     let batch_first = case.config.batch_first;
     let options = PackOptions { batch_first, enforce_sorted: false };
@@ -31,5 +31,5 @@ pub(super) fn solve<L: LstmLayer + 'static>(case: &TorchCase) -> Result<Answer> 
     let total_length = Some(case.x.dim(usize::from(batch_first))?);
     let options = PadOptions { batch_first, total_length, ..PadOptions::default() };
     let (output, _) = pad_packed_sequence(&out.output, options)?;
-    tracked.answer(&output, &out.state, &case.loss)
+    tracked.answer(&output, &out.state, Some(&case.loss))
 }

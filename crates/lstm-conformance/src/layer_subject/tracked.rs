@@ -25,24 +25,25 @@ impl Tracked {
         Ok(LstmState { h: self.add("h0", &state.h)?, c: self.add("c0", &state.c)? })
     }
 
-    /// `output`, `h_n`, `c_n`, and `grad.NAME` of every variable.
+    /// `output`, `h_n`, `c_n`, and `grad.NAME` of every variable where there is a loss.
     pub(super) fn answer(
         &self,
         output: &Tensor,
         state: &LstmState<Tensor>,
-        loss: &LossGradients,
+        loss: Option<&LossGradients>,
     ) -> Result<Answer> {
+        let mut answer = Answer::from([
+            ("output".to_owned(), output.detach()),
+            ("h_n".to_owned(), state.h.detach()),
+            ("c_n".to_owned(), state.c.detach()),
+        ]);
+        let Some(loss) = loss else { return Ok(answer) };
         let terms = [
             output.mul(&loss.output)?.sum_all()?,
             state.h.mul(&loss.state.h)?.sum_all()?,
             state.c.mul(&loss.state.c)?.sum_all()?,
         ];
         let gradients = Tensor::stack(&terms, 0)?.sum_all()?.backward()?;
-        let mut answer = Answer::from([
-            ("output".to_owned(), output.detach()),
-            ("h_n".to_owned(), state.h.detach()),
-            ("c_n".to_owned(), state.c.detach()),
-        ]);
         for (name, variable) in &self.variables {
             let gradient = match gradients.get(variable) {
                 Some(gradient) => gradient.clone(),
