@@ -11,8 +11,6 @@ use crate::{Answer, Subject};
 pub struct GroupResult {
     /// The cases that were compared.
     pub n_run: usize,
-    /// The name of each case that was not run, with the reason.
-    pub skipped: Vec<(String, String)>,
     /// The name of each case that failed, with what differed.
     pub failed: Vec<(String, String)>,
     /// The largest error of all compared tensors (see [`largest_error`]).
@@ -31,27 +29,21 @@ pub fn tolerance(dtype: DType) -> f64 {
     }
 }
 
-/// Runs every case of `group` that is not skipped.
+/// Runs every case of `group`.
 pub fn check_group(group: &Group, subject: &dyn Subject) -> GroupResult {
     let mut result = GroupResult::default();
-    for entry in &group.entries {
-        let (case, expected) = match entry {
-            Entry::Skip { name, reason } => {
-                result.skipped.push((name.clone(), reason.clone()));
-                continue;
-            }
-            Entry::Run { case, expected } => (case, expected),
-        };
+    for Entry { problem, expected } in &group.entries {
         result.n_run += 1;
-        let outcome = subject.solve(case).and_then(|answer| largest_error(&answer, expected));
+        let name = problem.name().to_owned();
+        let outcome = problem.solve(subject).and_then(|answer| largest_error(&answer, expected));
         match outcome {
-            Err(error) => result.failed.push((case.name.clone(), error.to_string())),
+            Err(error) => result.failed.push((name, error.to_string())),
             Ok((error, worst)) => {
-                let allowed = tolerance(case.dtype);
+                let allowed = tolerance(problem.dtype());
                 if error.is_nan() || error > allowed {
                     let what =
                         format!("error of {worst}: expected at most {allowed:e}, got {error:e}");
-                    result.failed.push((case.name.clone(), what));
+                    result.failed.push((name, what));
                 }
                 result.largest_error = result.largest_error.max(error);
             }
