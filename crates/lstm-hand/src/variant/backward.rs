@@ -5,8 +5,7 @@ mod products;
 use lstm_core::ops::matmul::{MatrixMut, MatrixRef, matmul};
 use lstm_core::ops::pointwise::clip;
 use lstm_core::{
-    Activation, Element, Error, Gate, LstmConfig, LstmWeights, NormPlacement, Parameter,
-    PeepholeOrder, Result,
+    Activation, Element, Error, Gate, LstmConfig, NormPlacement, Parameter, PeepholeOrder, Result,
 };
 
 use super::forward::{of_gate, peephole};
@@ -81,8 +80,7 @@ pub fn backward<E: Element>(
         data.resize(n, E::ZERO);
         last.into_iter().for_each(|last| data.copy_from_slice(last));
     }
-    // The vectors among the parameters; the matrices wait for the products.
-    let small = LstmWeights::zeros(config)?;
+    let small = Vectors::new(&config);
     let mut scan = Scan { sequence, config, sizes, tape, scratch, small };
     let starts = sequence.starts();
     for nth in (0..sizes.n_steps).rev() {
@@ -136,13 +134,34 @@ fn check<E: Element>(
     )
 }
 
+/// The gradients of the vectors among the parameters; the matrices wait for the products.
+struct Vectors<E>([Vec<E>; Parameter::ALL.len()]);
+
+impl<E: Element> Vectors<E> {
+    fn new(config: &LstmConfig) -> Self {
+        let zeros = |parameter: Parameter| match parameter.shape(config)[..] {
+            [n] if parameter.is_in(config) => vec![E::ZERO; n],
+            _ => Vec::new(),
+        };
+        Self(Parameter::ALL.map(zeros))
+    }
+
+    fn get(&self, parameter: Parameter) -> &[E] {
+        &self.0[parameter as usize]
+    }
+
+    fn get_mut(&mut self, parameter: Parameter) -> &mut [E] {
+        &mut self.0[parameter as usize]
+    }
+}
+
 struct Scan<'a, 'b, E: Element> {
     sequence: &'a VariantSequence<'b, E>,
     config: LstmConfig,
     sizes: Sizes,
     tape: &'a VariantTape<E>,
     scratch: &'a mut VariantScratch<E>,
-    small: LstmWeights<E>,
+    small: Vectors<E>,
 }
 
 impl<E: Element> Scan<'_, '_, E> {
@@ -240,7 +259,7 @@ impl<E: Element> Scan<'_, '_, E> {
         }
         let placement = config.layer_norm.map(|norm| norm.placement);
         let gain = self.sequence.parameters.get(Parameter::NormC);
-        let norm = |d: &mut [E], small: &mut LstmWeights<E>| {
+        let norm = |d: &mut [E], small: &mut Vectors<E>| {
             add(small.get_mut(Parameter::NormCBias), d);
             let d_gain = small.get_mut(Parameter::NormC);
             normalise_backward(d, &tape.c_norm.0[units.clone()], tape.c_norm.1[cell], gain, d_gain);
@@ -305,7 +324,7 @@ struct CellBack<'a, E: Element> {
     z: &'a [E],
     gates: &'a [E],
     dz: &'a mut [E],
-    small: &'a mut LstmWeights<E>,
+    small: &'a mut Vectors<E>,
 }
 
 impl<E: Element> CellBack<'_, E> {

@@ -30,9 +30,8 @@ pub fn forward<E: Element>(
     check_len(OP, "last h", &[sizes.batch, sizes.output], outputs.last.h)?;
     check_len(OP, "last c", &[sizes.batch, sizes.hidden], outputs.last.c)?;
     let config = *sequence.parameters.config();
-    let ragged = sequence.lengths.is_some_and(|lengths| !lengths.is_full(sizes.n_steps));
-    tape.resize(&config, sizes, sequence.masks, ragged);
-    let mut scan = Scan { sequence, config, sizes, bias: bias(sequence), tape };
+    tape.make_room(sequence);
+    let mut scan = Scan { sequence, config, sizes, tape };
     scan.start();
     scan.input_product()?;
     let starts = sequence.starts();
@@ -48,14 +47,6 @@ pub fn forward<E: Element>(
     outputs.last.h.copy_from_slice(&tape.h);
     outputs.last.c.copy_from_slice(&tape.c);
     Ok(())
-}
-
-/// b, the sum of the biases: `[4H]`; empty where there is none.
-fn bias<E: Element>(sequence: &VariantSequence<'_, E>) -> Vec<E> {
-    let mut sum = sequence.parameters.get(Parameter::BiasIh).to_vec();
-    let other = sequence.parameters.get(Parameter::BiasHh);
-    sum.iter_mut().zip(other).for_each(|(sum, other)| *sum += *other);
-    sum
 }
 
 /// The numbers of `gate` in a `[4H]` row.
@@ -75,7 +66,6 @@ struct Scan<'a, 'b, E> {
     sequence: &'a VariantSequence<'b, E>,
     config: LstmConfig,
     sizes: Sizes,
-    bias: Vec<E>,
     tape: &'a mut VariantTape<E>,
 }
 
@@ -89,6 +79,9 @@ impl<E: Element> Scan<'_, '_, E> {
             }
             None => (0..self.sizes.batch).for_each(|row| self.to_own_state(row)),
         }
+        let bias = &mut self.tape.bias;
+        bias.copy_from_slice(self.sequence.parameters.get(Parameter::BiasIh));
+        add(bias, self.sequence.parameters.get(Parameter::BiasHh));
         let v = self.sequence.parameters.get(Parameter::WeightHh);
         let mask = self.sequence.masks.connect.as_deref().unwrap_or(&[]);
         for ((used, v), mask) in self.tape.v.iter_mut().zip(v).zip(mask) {
@@ -133,8 +126,8 @@ impl<E: Element> Scan<'_, '_, E> {
             let gain = self.sequence.parameters.get(Parameter::NormIh);
             normalise_rows(&mut z, gain, norm.epsilon, &mut self.tape.norms[0], 0);
         }
-        if !self.bias.is_empty() {
-            z.chunks_exact_mut(gates).for_each(|z| add(z, &self.bias));
+        if !self.tape.bias.is_empty() {
+            z.chunks_exact_mut(gates).for_each(|z| add(z, &self.tape.bias));
         }
         self.tape.z = z;
         Ok(())
@@ -154,7 +147,7 @@ impl<E: Element> Scan<'_, '_, E> {
         for row in 0..batch {
             self.cell(first + row, row);
         }
-        let mut h = vec![E::ZERO; batch * output];
+        let mut h = std::mem::take(&mut self.tape.h_new);
         self.project(t, &mut h)?;
         for row in 0..batch {
             let (of_h, of_c) = (row * output..(row + 1) * output, row * hidden..(row + 1) * hidden);
@@ -171,6 +164,7 @@ impl<E: Element> Scan<'_, '_, E> {
             keep(&mut self.tape.c[of_c], c, keep_c);
             y.copy_from_slice(&self.tape.h[of_h]);
         }
+        self.tape.h_new = h;
         Ok(())
     }
 

@@ -1,9 +1,9 @@
 //! The products over all steps, and the gradients to where they are wanted.
 
 use lstm_core::ops::matmul::{MatrixMut, MatrixRef, matmul};
-use lstm_core::{Element, LstmWeights, Parameter, Result};
+use lstm_core::{Element, Parameter, Result};
 
-use super::{VariantGradients, VariantScratch, VariantSequence, VariantTape};
+use super::{VariantGradients, VariantScratch, VariantSequence, VariantTape, Vectors};
 use crate::variant::Sizes;
 
 /// Writes every gradient that is wanted; `small` has those of the vectors.
@@ -11,7 +11,7 @@ pub(super) fn write<E: Element>(
     sequence: &VariantSequence<'_, E>,
     tape: &VariantTape<E>,
     scratch: &VariantScratch<E>,
-    small: &LstmWeights<E>,
+    small: &Vectors<E>,
     gradients: VariantGradients<'_, E>,
 ) -> Result<()> {
     let Sizes { input, hidden, output, .. } = sequence.sizes();
