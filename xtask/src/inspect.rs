@@ -85,9 +85,13 @@ fn summary(lstm: &Found) -> String {
     let n_layers = lstm.layers.iter().map(|(place, _)| place.layer + 1).max().unwrap_or(0);
     let directions = if lstm.layers.len() > n_layers { "both directions" } else { "forward" };
     let parameters: usize = lstm.layers.iter().map(|(_, config)| config.n_parameters()).sum();
-    let (prefix, dtype) = (&lstm.prefix, lstm.dtype.as_str());
+    let prefix = match lstm.prefix.as_str() {
+        "" => "no prefix".to_owned(),
+        prefix => format!("prefix `{prefix}`"),
+    };
+    let dtype = lstm.dtype.as_str();
     let layers = if n_layers == 1 { "layer" } else { "layers" };
-    format!("`{prefix}`: {n_layers} {layers}, {directions}, {dtype}, {parameters} parameters")
+    format!("{prefix}: {n_layers} {layers}, {directions}, {dtype}, {parameters} parameters")
 }
 
 /// The sizes and options of a layer.

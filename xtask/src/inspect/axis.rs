@@ -64,7 +64,18 @@ impl Axis {
 
     /// Room for what is written below the columns.
     pub fn height(&self) -> f64 {
-        if self.tokens.is_empty() { 36.0 } else { 96.0 }
+        if self.tokens.is_empty() {
+            36.0
+        } else if self.has_short_tokens() {
+            24.0
+        } else {
+            96.0
+        }
+    }
+
+    /// Whether tokens have room beside each other without a slant.
+    fn has_short_tokens(&self) -> bool {
+        self.tokens.iter().all(|token| token.chars().count() <= 1)
     }
 
     /// Writes the tokens, or the numbers of steps, below `y`.
@@ -83,6 +94,17 @@ impl Axis {
                 );
             }
             let _ = writeln!(svg, "<text x=\"{LEFT}\" y=\"{:.1}\">step</text>", y + 30.0);
+            return;
+        }
+        if self.has_short_tokens() {
+            for column in 0..columns {
+                let (x, token) = (self.x(column), shown(&self.tokens[column * self.group()]));
+                let y = y + 14.0;
+                let _ = writeln!(
+                    svg,
+                    "<text class=\"token\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\">{token}</text>"
+                );
+            }
             return;
         }
         for column in 0..columns {

@@ -45,6 +45,16 @@ impl Scale {
         Self { low: -high, high }
     }
 
+    /// Both sides of 0, as far as 98 of 100 values: a cell has no bound, and a few count steps for ever.
+    pub fn of_cells(values: &[f64]) -> Self {
+        let mut sizes: Vec<f64> =
+            values.iter().map(|value| value.abs()).filter(|size| size.is_finite()).collect();
+        sizes.sort_by(f64::total_cmp);
+        let high = sizes.get(sizes.len() * 98 / 100).copied().unwrap_or(1.0);
+        let high = if high > 0.0 { high } else { 1.0 };
+        Self { low: -high, high }
+    }
+
     fn level(self, value: f64) -> usize {
         let share = (value - self.low) / (self.high - self.low);
         (share * (LEVELS - 1) as f64).round().clamp(0.0, (LEVELS - 1) as f64) as usize

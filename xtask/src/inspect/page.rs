@@ -90,9 +90,13 @@ impl Page<'_> {
                 if is_candidate { Scale::of_state(values, 1.0) } else { Scale::of_gate(values) };
             maps.push(map(title, values, hidden, scale));
         }
-        // A cell has no bound: its scale is its own, down to one of quiet layers.
-        let (c, h) = (Scale::of_state(&panel.cells, 1e-3), Scale::of_state(&panel.h, 1.0));
-        maps.push(map("cell state c", &panel.cells, hidden, c));
+        let (c, h) = (Scale::of_cells(&panel.cells), Scale::of_state(&panel.h, 1.0));
+        maps.push(map(
+            "cell state c; the largest 2 % may lie beyond the scale",
+            &panel.cells,
+            hidden,
+            c,
+        ));
         maps.push(map("hidden state h", &panel.h, output, h));
         let mut svg = String::new();
         let mut y = GAP;
