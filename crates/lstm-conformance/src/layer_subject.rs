@@ -47,7 +47,8 @@ impl<L: LstmLayer + 'static> Subject for LayerSubject<L> {
             variables.extend([("h0".to_owned(), h), ("c0".to_owned(), c)]);
         }
         let lengths = case.lengths.as_ref();
-        let options = SeqOptions { initial: initial.as_ref(), lengths, ..SeqOptions::default() };
+        let resets = case.resets.as_ref();
+        let options = SeqOptions { initial: initial.as_ref(), lengths, resets, mode: case.mode };
         let out = stack.seq(&x, &options)?;
 
         let mut answer = Answer::new();

@@ -37,6 +37,8 @@ mod forward;
 mod backward;
 mod gradients;
 
+pub mod variant;
+
 mod stream;
 
 #[cfg(feature = "candle")]
