@@ -43,6 +43,8 @@ mod resets;
 mod state;
 
 pub mod init;
+pub mod interop;
+pub mod onnx;
 pub mod random;
 pub mod weights;
 

@@ -1,5 +1,6 @@
 //! The tensors of one layer and direction, owned, in PyTorch's layout.
 
+mod biases;
 mod file;
 
 pub use file::{from_bytes, load, save, to_bytes};
