@@ -21,7 +21,8 @@ use lstm_core::{Biases, LstmConfig, write_atomic};
 use axis::Axis;
 use input::InputArgs;
 use page::Page;
-use source::{Found, Source};
+use source::Found;
+pub use source::Source;
 
 /// List the LSTMs of a weight file; with an input, draw one at work.
 #[derive(Debug, clap::Args)]
@@ -45,8 +46,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let lstm = source.choose(args.prefix.as_deref())?;
-    let layers = source.weights(&lstm)?;
-    let features = lstm.layers.first().map_or(0, |(_, config)| config.input_size);
+    let layers = source.weights_in_f64(&lstm)?;
+    let features = lstm.lstm.layers.first().map_or(0, |(_, config)| config.input_size);
     let input = args.input.read(&source, features)?.context("no input")?;
     let panels = run::panels(&layers, &input.x, input.n_steps)?;
     let gradient = run::gradient_norms(&layers, &input.x, input.n_steps)?;
@@ -72,7 +73,7 @@ fn list(lstms: &[Found]) -> String {
     let mut text = String::new();
     for lstm in lstms {
         text += &format!("{}\n", summary(lstm));
-        for (place, config) in &lstm.layers {
+        for (place, config) in &lstm.lstm.layers {
             let (suffix, sizes) = (place.suffix(), sizes(config));
             text += &format!("  {suffix:<12} {sizes}, {} parameters\n", config.n_parameters());
         }
@@ -81,16 +82,20 @@ fn list(lstms: &[Found]) -> String {
 }
 
 /// An LSTM in a line.
-fn summary(lstm: &Found) -> String {
-    let n_layers = lstm.layers.iter().map(|(place, _)| place.layer + 1).max().unwrap_or(0);
-    let directions = if lstm.layers.len() > n_layers { "both directions" } else { "forward" };
+fn summary(found: &Found) -> String {
+    let lstm = &found.lstm;
+    let (n_layers, dtype) = (lstm.n_layers(), found.dtype.as_str());
+    let directions = if lstm.is_bidirectional() { "both directions" } else { "forward" };
     let parameters: usize = lstm.layers.iter().map(|(_, config)| config.n_parameters()).sum();
     let prefix = match lstm.prefix.as_str() {
         "" => "no prefix".to_owned(),
         prefix => format!("prefix `{prefix}`"),
     };
-    let dtype = lstm.dtype.as_str();
-    let layers = if n_layers == 1 { "layer" } else { "layers" };
+    let layers = match (lstm.is_cell, n_layers) {
+        (true, _) => "cell",
+        (false, 1) => "layer",
+        (false, _) => "layers",
+    };
     format!("{prefix}: {n_layers} {layers}, {directions}, {dtype}, {parameters} parameters")
 }
 
@@ -107,6 +112,9 @@ fn sizes(config: &LstmConfig) -> String {
     };
     if config.peepholes {
         text += ", peepholes";
+    }
+    if config.learned_state {
+        text += ", learned state";
     }
     text
 }

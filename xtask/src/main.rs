@@ -8,6 +8,8 @@ mod report;
 
 mod bench;
 mod conformance;
+
+mod convert;
 mod inspect;
 
 mod ci;
@@ -36,6 +38,8 @@ enum Command {
     Bench(bench::Args),
     /// List the LSTMs of a weight file; with an input, draw one at work.
     Inspect(inspect::Args),
+    /// Convert an LSTM's weights between frameworks.
+    Convert(convert::Args),
     /// Everything that continuous integration checks.
     Ci,
     /// What the compiler cannot check about the source tree.
@@ -50,6 +54,7 @@ fn main() -> ExitCode {
         Command::Conformance(args) => conformance::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Convert(args) => convert::run(&args),
         Command::Ci => ci::run(),
         Command::Tidy => tidy::run(),
     };
