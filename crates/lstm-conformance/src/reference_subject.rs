@@ -61,7 +61,7 @@ impl Subject for ReferenceSubject {
 
     fn solve(&self, case: &Case) -> Result<Answer> {
         let n_directions = match case.config.directions {
-            Directions::Forward => 1,
+            Directions::Forward | Directions::Reverse => 1,
             Directions::Both(Merge::Concat) => 2,
             Directions::Both(merge) => {
                 let what = format!("merge {merge:?}");
