@@ -1,9 +1,17 @@
 //! The tensors of one layer and direction, owned, in PyTorch's layout.
 
 mod biases;
+mod discover;
 mod file;
+mod found;
+#[cfg(feature = "candle")]
+mod pth;
 
+pub use discover::{FoundLstm, discover};
 pub use file::{from_bytes, load, save, to_bytes};
+pub use found::{discover_in_bytes, found_from_bytes};
+#[cfg(feature = "candle")]
+pub use pth::{discover_in_pth, found_from_pth};
 
 use crate::{Element, Error, LstmConfig, Parameter, Result};
 

@@ -107,9 +107,10 @@ impl<'a, E: Element> Arrays<'a, E> {
             return Err(Error::mismatch(self.op, what, 1, "more"));
         }
         Error::check(self.op, &format!("shape of `{full_name}`"), shape, &array.shape)?;
-        let len = shape.iter().try_fold(1_usize, |len, &axis| len.checked_mul(axis));
         let what = format!("number of elements of `{full_name}`");
-        Error::check(self.op, &what, len, Some(array.numbers.len()))?;
+        // A shape whose product overflows is that of no array.
+        let len = shape.iter().try_fold(1_usize, |len, &axis| len.checked_mul(axis));
+        Error::check(self.op, &what, len.unwrap_or(usize::MAX), array.numbers.len())?;
         self.known.push(name.to_owned());
         Ok(&array.numbers)
     }

@@ -80,7 +80,7 @@ fn read<E: Element>(
     }
 }
 
-fn numbers<E: Element>(
+pub(super) fn numbers<E: Element>(
     op: &'static str,
     name: &str,
     view: &TensorView<'_>,

@@ -57,3 +57,32 @@ fn an_onnx_model_has_the_weights_that_others_converted() {
     assert!(weights.get(Parameter::WeightCh).is_empty());
     same(&bytes, LayerPlace::forward(0), &weights);
 }
+
+/// The node tests of the onnx package, whose weights are inputs of the graph.
+#[cfg(feature = "onnx")]
+#[test]
+fn nodes_without_constant_weights_are_read_and_said_to_be_so() {
+    use lstm_core::onnx::{OnnxDirection, OnnxLayout, lstms_from_bytes, nodes_from_bytes};
+
+    let cases = [
+        ("batchwise", 7, OnnxDirection::Forward, OnnxLayout::BatchMajor),
+        ("bidirectional", 3, OnnxDirection::Bidirectional, OnnxLayout::TimeMajor),
+        ("defaults", 3, OnnxDirection::Forward, OnnxLayout::TimeMajor),
+        ("reverse", 3, OnnxDirection::Reverse, OnnxLayout::TimeMajor),
+        ("with_initial_bias", 4, OnnxDirection::Forward, OnnxLayout::TimeMajor),
+        ("with_peepholes", 3, OnnxDirection::Forward, OnnxLayout::TimeMajor),
+    ];
+    for (name, hidden, direction, layout) in cases {
+        let Some(bytes) = fixture(&format!("onnx_lstm/node_tests/test_lstm_{name}.onnx")) else {
+            return;
+        };
+        let node = nodes_from_bytes(&bytes).unwrap().remove(0);
+        let expected =
+            OnnxAttributes { hidden_size: Some(hidden), direction, layout, ..Default::default() };
+        assert_eq!(node.attributes, expected, "{name}");
+        assert_eq!(node.inputs[7].is_some(), name == "with_peepholes");
+        assert_eq!(node.outputs[1].as_deref(), Some("Y_h"));
+        let error = lstms_from_bytes::<f32>(&bytes, OnnxDialect::default()).unwrap_err();
+        assert!(error.to_string().contains("input of the graph"), "{error}");
+    }
+}

@@ -1,0 +1,57 @@
+//! PyTorch's `.pt` and `.pth` files, through candle's reader: those that `torch.save` writes as zip files.
+//!
+//! Of such a file no code is run: the pickle inside is read as data. It is candle's reader that decides what
+//! is a tensor; a damaged file is its error.
+
+use std::path::Path;
+
+use candle_core::WithDType;
+use candle_core::pickle::PthTensors;
+
+use super::{FoundLstm, discover};
+use crate::{Element, Error, LstmWeights, Result};
+
+/// Every LSTM of a state dict; with `key` of the one that stands under it in a saved dict, as `state_dict`
+/// or `model` in many checkpoints.
+///
+/// # Errors
+///
+/// [`Error::Candle`] where the file cannot be read or has no `key`, [`Error::Mismatch`] where it holds no
+/// tensor, and those of [`discover`].
+pub fn discover_in_pth(path: &Path, key: Option<&str>) -> Result<Vec<FoundLstm>> {
+    let file = open("weights::discover_in_pth", path, key)?;
+    let infos = file.tensor_infos();
+    discover(infos.iter().map(|(name, info)| (name.as_str(), info.layout.dims())))
+}
+
+/// The weights of an LSTM that [`discover_in_pth`] found, in the order of `found.layers`.
+///
+/// # Errors
+///
+/// As [`discover_in_pth`], and [`Error::MissingTensor`] or [`Error::Mismatch`] with the tensor's full name,
+/// where its dtype is not that of `E`, or the file is not the one in which it was found.
+pub fn found_from_pth<E: Element + WithDType>(
+    path: &Path,
+    key: Option<&str>,
+    found: &FoundLstm,
+) -> Result<Vec<LstmWeights<E>>> {
+    const OP: &str = "weights::found_from_pth";
+    let file = open(OP, path, key)?;
+    found.weights(|name, shape| {
+        let Some(tensor) = file.get(name)? else {
+            return Err(Error::MissingTensor { op: OP, name: name.into() });
+        };
+        Error::check(OP, &format!("shape of `{name}`"), shape, tensor.dims())?;
+        Error::check(OP, &format!("dtype of `{name}`"), <E as WithDType>::DTYPE, tensor.dtype())?;
+        Ok(tensor.flatten_all()?.to_vec1()?)
+    })
+}
+
+fn open(op: &'static str, path: &Path, key: Option<&str>) -> Result<PthTensors> {
+    let file = PthTensors::new(path, key)?;
+    if file.tensor_infos().is_empty() {
+        let what = format!("tensors of {} under the key {key:?}", path.display());
+        return Err(Error::mismatch(op, what, "a state dict, or the key of one", "none"));
+    }
+    Ok(file)
+}
