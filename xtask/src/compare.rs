@@ -116,15 +116,22 @@ fn start_again_where_needed(args: &Args) -> Result<()> {
 
 /// The text, and the perplexity that no model can beat where that is known.
 fn load(args: &Args) -> Result<(TextData, Option<f64>)> {
-    if let Some(folder) = &args.data {
-        return Ok((TextData::load(folder)?, None));
+    let text = text(args.data.as_deref(), args.sentences)?;
+    if args.data.is_some() {
+        return Ok((text, None));
     }
-    let language = Language::new();
-    let held_out = (args.sentences / 10).max(1);
-    let text = language.data(0, args.sentences, held_out, held_out)?;
     let window = args.settings.config(ModelName::Lstm, None).window;
-    let limit = language.best_perplexity(&text.vocabulary, &text.test, window)?;
+    let limit = Language::new().best_perplexity(&text.vocabulary, &text.test, window)?;
     Ok((text, Some(limit.perplexity)))
+}
+
+/// The text of a folder, or so many training sentences of the embedded language.
+pub fn text(folder: Option<&Path>, sentences: usize) -> Result<TextData> {
+    let Some(folder) = folder else {
+        let held_out = (sentences / 10).max(1);
+        return Ok(Language::new().data(0, sentences, held_out, held_out)?);
+    };
+    Ok(TextData::load(folder)?)
 }
 
 fn train(args: &Args, name: ModelName, text: &TextData) -> Result<(TrainConfig, Outcome)> {

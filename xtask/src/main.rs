@@ -9,6 +9,9 @@ mod report;
 mod bench;
 mod conformance;
 
+mod convert;
+mod inspect;
+
 mod ci;
 mod tidy;
 
@@ -33,6 +36,10 @@ enum Command {
     Conformance(conformance::Args),
     /// Time the hand-written layer against candle's, in one interleaved run.
     Bench(bench::Args),
+    /// List the LSTMs of a weight file; with an input, draw one at work.
+    Inspect(inspect::Args),
+    /// Convert an LSTM's weights between frameworks.
+    Convert(convert::Args),
     /// Everything that continuous integration checks.
     Ci,
     /// What the compiler cannot check about the source tree.
@@ -46,6 +53,8 @@ fn main() -> ExitCode {
         Command::Compare(args) => compare::run(&args),
         Command::Conformance(args) => conformance::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Convert(args) => convert::run(&args),
         Command::Ci => ci::run(),
         Command::Tidy => tidy::run(),
     };

@@ -25,6 +25,7 @@ use std::io;
 
 use plotters::drawing::DrawingAreaErrorKind;
 
+pub(crate) use page::{STYLE, escape};
 pub use table::{ModelRow, Table};
 
 /// How the losses of one model went down.

@@ -52,8 +52,10 @@ pub fn root() -> PathBuf {
 
 /// The names of the examples.
 pub fn examples() -> Result<Vec<String>> {
+    let folder = root().join("examples");
     let mut names = Vec::new();
-    for file in rust_files(&root().join("examples"))? {
+    // Not those in folders: they are what examples share.
+    for file in rust_files(&folder)?.into_iter().filter(|file| file.parent() == Some(&folder)) {
         names.extend(file.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
     }
     Ok(names)

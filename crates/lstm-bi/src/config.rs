@@ -1,21 +1,46 @@
-//! PyTorch's `nn.LSTM` as a value: layers, directions, dropout.
+//! A stack of equal layers as a value: layers, directions, dropout.
 
 use candle_nn::VarBuilder;
-use lstm_core::{Error, LayerPlace, Lstm, LstmConfig, LstmLayer, Result};
+use lstm_core::{LayerPlace, Lstm, LstmConfig, LstmLayer, Result};
 
-use crate::{Bidirectional, Merge, Stacked};
+use crate::dropout::check_alone;
+use crate::{LayerwiseConfig, Merge, StackLayer};
 
-/// Which directions of time every layer of a stack has.
+/// Which directions of time a layer of a stack has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Directions {
     /// Forward only.
     #[default]
     Forward,
+    /// Reverse only, from each row's last valid step.
+    Reverse,
     /// Forward and reverse, merged before the next layer.
     Both(Merge),
 }
 
-/// A stack of layers of one hidden size.
+impl Directions {
+    /// The features of a step of the output, where each direction returns `features`.
+    pub fn output_size(self, features: usize) -> usize {
+        match self {
+            Self::Forward | Self::Reverse => features,
+            Self::Both(merge) => merge.output_size(features),
+        }
+    }
+
+    /// The places of the directions of layer number `layer`, in PyTorch's order.
+    pub fn places(self, layer: usize) -> Vec<LayerPlace> {
+        let (forward, reverse) = (LayerPlace::forward(layer), LayerPlace::reverse(layer));
+        match self {
+            Self::Forward => vec![forward],
+            Self::Reverse => vec![reverse],
+            Self::Both(_) => vec![forward, reverse],
+        }
+    }
+}
+
+/// A stack of layers that differ in their input size alone.
+///
+/// [`LayerwiseConfig`] describes stacks of unequal layers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct StackedConfig {
@@ -50,30 +75,25 @@ impl StackedConfig {
         Self { dropout, ..self }
     }
 
-    /// The features of a step of the output: D·H where directions are concatenated.
+    /// The features of a step of the output: D·P where directions are concatenated.
     pub fn output_size(&self) -> usize {
-        match self.directions {
-            Directions::Forward => self.layer.output_size(),
-            Directions::Both(merge) => merge.output_size(self.layer.output_size()),
-        }
+        self.directions.output_size(self.layer.output_size())
+    }
+
+    /// The same stack, layer by layer.
+    pub fn layerwise(&self) -> LayerwiseConfig {
+        let above = self.layer.with_input_size(self.output_size());
+        let config = |layer| if layer == 0 { self.layer } else { above };
+        let directions = self.directions;
+        let layer = |layer| StackLayer { config: config(layer), directions };
+        let layers: Vec<_> = (0..self.num_layers).map(layer).collect();
+        LayerwiseConfig::new(layers).with_dropout(self.dropout)
     }
 
     /// Every layer and direction in PyTorch's order, with its own configuration: what
     /// [`lstm_core::weights::load`] asks for.
     pub fn layers(&self) -> Vec<(LayerPlace, LstmConfig)> {
-        let mut layers = Vec::new();
-        for layer in 0..self.num_layers {
-            let config = if layer == 0 {
-                self.layer
-            } else {
-                self.layer.with_input_size(self.output_size())
-            };
-            layers.push((LayerPlace::forward(layer), config));
-            if matches!(self.directions, Directions::Both(_)) {
-                layers.push((LayerPlace::reverse(layer), config));
-            }
-        }
-        layers
+        self.layerwise().layers()
     }
 
     /// Builds the stack from layers of the implementation `L`, under PyTorch's tensor names.
@@ -83,32 +103,10 @@ impl StackedConfig {
     ///
     /// # Errors
     ///
-    /// [`Error::Mismatch`] for zero layers or sizes, or a dropout outside [0, 1] or without a layer to
-    /// follow; as [`LstmLayer::build`] for tensors.
+    /// [`lstm_core::Error::Mismatch`] for zero layers or sizes, or a dropout outside [0, 1] or without a
+    /// layer to follow; as [`LstmLayer::build`] for tensors.
     pub fn build<L: LstmLayer + 'static>(&self, vb: VarBuilder<'_>) -> Result<Box<dyn Lstm>> {
-        if self.dropout > 0.0 && self.num_layers == 1 {
-            // PyTorch warns and ignores it; an ignored option is an error here.
-            let expected = "0 for a single layer (dropout is between layers)";
-            return Err(Error::mismatch("StackedConfig::build", "dropout", expected, self.dropout));
-        }
-        let name = vb.prefix();
-        let forward = self
-            .layers()
-            .into_iter()
-            .filter(|(place, _)| *place == LayerPlace::forward(place.layer));
-        match self.directions {
-            Directions::Forward => {
-                let layers = forward.map(|(place, config)| L::build(&config, place, vb.clone()));
-                let layers = layers.collect::<Result<Vec<_>>>()?;
-                Ok(Box::new(Stacked::from_layers(layers, self.dropout, name)?))
-            }
-            Directions::Both(merge) => {
-                let layers = forward.map(|(place, config)| {
-                    Bidirectional::<L>::new(&config, place.layer, merge, vb.clone())
-                });
-                let layers = layers.collect::<Result<Vec<_>>>()?;
-                Ok(Box::new(Stacked::from_layers(layers, self.dropout, name)?))
-            }
-        }
+        check_alone("StackedConfig::build", self.dropout, self.num_layers)?;
+        self.layerwise().build::<L>(vb)
     }
 }

@@ -36,3 +36,14 @@ pub(crate) fn check_probability(op: &'static str, p: f64) -> Result<()> {
     }
     Err(Error::mismatch(op, "dropout", "a number in [0, 1]", p))
 }
+
+/// Refuses what is no probability, and dropout in a stack of one layer, where there is no place between
+/// layers. PyTorch warns and ignores the latter; an ignored option is an error here.
+pub(crate) fn check_alone(op: &'static str, p: f64, n_layers: usize) -> Result<()> {
+    check_probability(op, p)?;
+    if p > 0.0 && n_layers == 1 {
+        let expected = "0 for a single layer (dropout is between layers)";
+        return Err(Error::mismatch(op, "dropout", expected, p));
+    }
+    Ok(())
+}

@@ -5,8 +5,10 @@
 //! - [`Bidirectional`] runs two layers over the same input, one in each direction of time, and merges
 //!   their outputs ([`Merge`]).
 //! - [`Stacked`] feeds each layer's output to the next, with dropout between layers in training.
-//! - [`StackedConfig`] describes PyTorch's `nn.LSTM` (layers, directions, dropout) and builds it from any
-//!   implementation of one layer.
+//! - [`StackedConfig`] describes a stack of equal layers (directions, dropout) and builds it from any
+//!   implementation of one layer; [`LayerwiseConfig`] does so layer by layer.
+//! - [`TorchLstm`] is called as PyTorch's `nn.LSTM`: batch-first, unbatched, [`PackedSequence`].
+//! - [`OnnxLstm`] is the LSTM operator of ONNX over any implementation of one layer.
 //!
 //! The wrappers own no cell mathematics: they are generic over the trait `lstm_core::Lstm` and implement
 //! it themselves, so they nest. PyTorch's stacking, where the next layer sees both directions, is
@@ -43,11 +45,26 @@ mod bidirectional;
 
 mod dropout;
 mod stacked;
+mod state_layout;
 
 mod config;
+mod layerwise;
+
+mod packed;
+mod torch;
+
+mod onnx;
 
 pub use bidirectional::Bidirectional;
 pub use config::{Directions, StackedConfig};
 pub use dropout::dropout;
+pub use layerwise::{LayerwiseConfig, StackLayer};
 pub use merge::Merge;
+pub use onnx::{OnnxInputs, OnnxLstm, OnnxOutputs, OnnxParameters};
+pub use packed::{
+    PackOptions, PackedSequence, PadOptions, pack_padded_sequence, pack_sequence,
+    pad_packed_sequence, pad_sequence, unpack_sequence, unpad_sequence,
+};
 pub use stacked::Stacked;
+pub use state_layout::{StateLayout, StatePart};
+pub use torch::{PackedOutput, TorchLstm, TorchLstmConfig};

@@ -5,13 +5,18 @@ use lstm_core::random::RandomStream;
 use lstm_core::{Error, Lstm, LstmState, LstmStep, Mode, Result, SeqOptions, SeqOutput, tensors};
 
 use crate::dropout::{check_probability, dropout};
+use crate::{StateLayout, StatePart};
 
 /// Layers where each reads the output of the one below, with dropout between them in training.
 ///
-/// The state has the rows of all layers, from the lowest up.
+/// The state holds those of all layers, from the lowest up. Where the layers have the same hidden size (and
+/// the same projection) it has all their rows: PyTorch's `[L·D, B, H]`. Where sizes differ it has one row,
+/// in which the layers' rows lie side by side, so that `hidden_size()` and `h_size()` are their sums: see
+/// [`StateLayout`], which [`Stacked::state_layout`] returns to cut such a state.
 #[derive(Debug, Clone)]
 pub struct Stacked<L> {
     layers: Vec<L>,
+    layout: StateLayout,
     dropout: f64,
     /// What sets this stack's masks apart from those of other stacks in the model.
     name: String,
@@ -25,8 +30,8 @@ impl<L: Lstm> Stacked<L> {
     ///
     /// # Errors
     ///
-    /// [`Error::Mismatch`] where there is no layer, `dropout` is not in [0, 1], a layer does not fit the
-    /// one below, or hidden sizes or dtypes differ.
+    /// [`Error::Mismatch`] where there is no layer, `dropout` is not in [0, 1], a layer does not read
+    /// what the one below returns, or dtypes differ.
     pub fn from_layers(layers: Vec<L>, dropout: f64, name: impl Into<String>) -> Result<Self> {
         const OP: &str = "Stacked::from_layers";
         check_probability(OP, dropout)?;
@@ -37,15 +42,20 @@ impl<L: Lstm> Stacked<L> {
             let what = |of: &str| format!("{of} of layer {}", below + 1);
             let (one, two) = (&pair[0], &pair[1]);
             Error::check(OP, &what("input size"), one.output_size(), two.input_size())?;
-            Error::check(OP, &what("hidden size"), one.hidden_size(), two.hidden_size())?;
             Error::check(OP, &what("dtype"), one.dtype(), two.dtype())?;
         }
-        Ok(Self { layers, dropout, name: name.into() })
+        let layout = StateLayout::new(layers.iter().map(StatePart::of).collect::<Vec<_>>());
+        Ok(Self { layers, layout, dropout, name: name.into() })
     }
 
     /// The layers, the lowest first.
     pub fn layers(&self) -> &[L] {
         &self.layers
+    }
+
+    /// Where each layer's state lies in the stack's.
+    pub fn state_layout(&self) -> &StateLayout {
+        &self.layout
     }
 
     fn lowest(&self) -> &L {
@@ -64,23 +74,16 @@ impl<L: Lstm> Stacked<L> {
             Option<&LstmState<Tensor>>,
         ) -> Result<(Tensor, LstmState<Tensor>)>,
     ) -> Result<(Tensor, LstmState<Tensor>)> {
+        let own = state.map(|state| self.layout.split(state)).transpose()?;
         let mut output = input.clone();
-        let (mut hs, mut cs) = (Vec::new(), Vec::new());
-        let mut first_row = 0;
-        for (layer_idx, layer) in self.layers.iter().enumerate() {
-            let rows = layer.state_rows();
-            let part = |t: &Tensor| t.narrow(0, first_row, rows);
-            let own = match state {
-                Some(state) => Some(LstmState { h: part(&state.h)?, c: part(&state.c)? }),
-                None => None,
-            };
-            let (above, last) = run(layer_idx, &output, own.as_ref())?;
+        let mut last = Vec::with_capacity(self.layers.len());
+        for layer_idx in 0..self.layers.len() {
+            let own = own.as_ref().and_then(|own| own.get(layer_idx));
+            let (above, state) = run(layer_idx, &output, own)?;
             output = above;
-            hs.push(last.h);
-            cs.push(last.c);
-            first_row += rows;
+            last.push(state);
         }
-        Ok((output, LstmState { h: Tensor::cat(&hs, 0)?, c: Tensor::cat(&cs, 0)? }))
+        Ok((output, self.layout.join(&last)?))
     }
 }
 
@@ -89,16 +92,16 @@ impl<L: Lstm> Lstm for Stacked<L> {
         self.lowest().input_size()
     }
     fn hidden_size(&self) -> usize {
-        self.lowest().hidden_size()
+        self.layout.hidden_size()
     }
     fn h_size(&self) -> usize {
-        self.lowest().h_size()
+        self.layout.h_size()
     }
     fn output_size(&self) -> usize {
         self.layers.last().map_or(0, Lstm::output_size)
     }
     fn state_rows(&self) -> usize {
-        self.layers.iter().map(Lstm::state_rows).sum()
+        self.layout.rows()
     }
     fn dtype(&self) -> DType {
         self.lowest().dtype()

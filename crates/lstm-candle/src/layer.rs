@@ -7,14 +7,18 @@ use lstm_core::{
     SeqOutput, tensors,
 };
 
-use crate::scan::{Cell, mask, zero_padding};
+use crate::cell::Cell;
+use crate::conditions::{Conditions, zero_padding};
 use crate::segment::scan_in_segments;
 
-/// An LSTM layer on `candle_nn::LSTM`, with lengths, a direction, and sequences of any length.
+/// An LSTM layer on `candle_nn::LSTM`, with lengths, a direction, and sequences of any length; with options
+/// that `candle_nn` does not have, on candle's operations.
 #[derive(Debug, Clone)]
 pub struct CandleLstm {
     config: LstmConfig,
     place: LayerPlace,
+    /// What sets this layer's random masks apart from those of its place in other stacks.
+    name: String,
     cell: Cell,
     dtype: DType,
     device: Device,
@@ -63,25 +67,22 @@ impl Lstm for CandleLstm {
         let (n_steps, batch) = tensors::check_seq("Lstm::seq", self, input, options)?;
         let state = match options.initial {
             Some(state) => LstmState { h: state.h.squeeze(0)?, c: state.c.squeeze(0)? },
-            None => {
-                let zeros = Tensor::zeros((batch, self.hidden_size()), self.dtype, &self.device)?;
-                LstmState { h: zeros.clone(), c: zeros }
-            }
+            None => self.cell.own_state(batch)?,
         };
-        let lengths = options.lengths.filter(|lengths| !lengths.is_full(n_steps));
-        let mask = lengths.map(|lengths| mask(lengths, n_steps, &self.device)).transpose()?;
-        let input = match &mask {
-            Some(mask) => zero_padding(input, mask)?,
-            None => input.clone(),
-        };
+        let name = (&self.name[..], self.place);
+        let conditions = Conditions::new(&self.config, name, options, (n_steps, batch), input)?;
         // A reverse layer is a forward one over flipped time. Masked steps carry the state, so every row
         // starts at its own last valid step.
         let flip = |t: &Tensor| match self.place.direction {
             Direction::Forward => Ok(t.clone()),
             Direction::Reverse => t.flip(&[0]),
         };
-        let mask = mask.map(|mask| flip(&mask)).transpose()?;
-        let (output, state) = scan_in_segments(&self.cell, &flip(&input)?, state, mask.as_ref())?;
+        let input = flip(input)?;
+        let input = match &conditions.valid {
+            Some(valid) => zero_padding(&input, valid)?,
+            None => input,
+        };
+        let (output, state) = scan_in_segments(&self.cell, &input, state, &conditions)?;
         let state = LstmState { h: state.h.unsqueeze(0)?, c: state.c.unsqueeze(0)? };
         Ok(SeqOutput { output: flip(&output)?, state })
     }
@@ -95,10 +96,9 @@ impl LstmStep for CandleLstm {
     ) -> Result<(Tensor, LstmState<Tensor>)> {
         tensors::check_steps_forward("LstmStep::step", self.place)?;
         tensors::check_step("LstmStep::step", self, input, state)?;
-        let state = LstmState { h: state.h.squeeze(0)?, c: state.c.squeeze(0)? };
-        let state = self.cell.step(&input.contiguous()?, &state)?;
-        let output = state.h.clone();
-        Ok((output, LstmState { h: state.h.unsqueeze(0)?, c: state.c.unsqueeze(0)? }))
+        let options = SeqOptions { initial: Some(state), ..SeqOptions::default() };
+        let SeqOutput { output, state } = self.seq(&input.unsqueeze(0)?, &options)?;
+        Ok((output.squeeze(0)?, state))
     }
 }
 
@@ -107,6 +107,7 @@ impl LstmLayer for CandleLstm {
         let parameters = tensors::layer_parameters("CandleLstm::build", config, place, &vb)?;
         let cell = Cell::new(config, parameters)?;
         let (dtype, device) = (vb.dtype(), vb.device().clone());
-        Ok(Self { config: *config, place, cell, dtype, device })
+        let name = vb.prefix();
+        Ok(Self { config: *config, place, name, cell, dtype, device })
     }
 }

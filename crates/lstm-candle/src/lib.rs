@@ -23,8 +23,11 @@
 
 mod layer;
 
+mod cell;
+mod conditions;
 mod scan;
 mod segment;
+mod variant;
 
 pub use layer::CandleLstm;
 pub use segment::MAX_GRAPH_STEPS;

@@ -10,9 +10,11 @@ use candle_core::{Tensor, Var};
 use lstm_core::graph::{self, Backward};
 use lstm_core::{Error, LstmState, Result, tensors};
 
-use crate::scan::{Cell, scan};
+use crate::cell::Cell;
+use crate::conditions::Conditions;
+use crate::scan::scan;
 
-/// The most steps that are recorded as one graph of candle's own.
+/// The most steps that are recorded as one graph of candle's own; a quarter of them where the cell has options.
 ///
 /// A backward pass over this many steps needs less than a quarter of a thread's default stack of 2 MiB
 /// (see the test `the_deepest_graph_leaves_most_of_a_small_stack`), so that layers can be stacked.
@@ -28,26 +30,27 @@ pub(crate) fn scan_in_segments(
     cell: &Cell,
     x: &Tensor,
     state: LstmState<Tensor>,
-    mask: Option<&Tensor>,
+    conditions: &Conditions,
 ) -> Result<(Tensor, LstmState<Tensor>)> {
     let n_steps = x.dim(0)?;
     let mut reads: Vec<&Tensor> = vec![x, &state.h, &state.c];
     reads.extend(cell.parameters());
-    if n_steps <= MAX_GRAPH_STEPS || !reads.iter().any(|tensor| tensor.track_op()) {
-        return scan(cell, x, state, mask);
+    let most = cell.max_graph_steps();
+    if n_steps <= most || !reads.iter().any(|tensor| tensor.track_op()) {
+        return scan(cell, x, state, conditions);
     }
     if !x.device().is_cpu() {
         return Err(Error::Unsupported {
             op: "Lstm::seq",
             what: format!("a recorded sequence of {n_steps} steps outside the CPU"),
-            reason: format!("candle's backward is recursive; at most {MAX_GRAPH_STEPS} steps"),
+            reason: format!("candle's backward is recursive; at most {most} steps"),
         });
     }
     let constants = cell.parameters().iter().map(Tensor::detach).collect();
     let mut segments = Segments {
         cell: cell.with_parameters(constants)?,
         x: x.detach(),
-        mask: mask.cloned(),
+        conditions: conditions.clone(),
         starts: Vec::new(),
     };
     let outputs = segments.forward(state.h.detach(), state.c.detach())?;
@@ -62,9 +65,8 @@ struct Segments {
     cell: Cell,
     /// `[T, B, I]`.
     x: Tensor,
-    /// `[T, B, 1]`.
-    mask: Option<Tensor>,
-    /// The state before each segment, `[B, H]` each.
+    conditions: Conditions,
+    /// The state before each segment.
     starts: Vec<LstmState<Tensor>>,
 }
 
@@ -76,11 +78,11 @@ impl Segments {
     fn forward(&mut self, h: Tensor, c: Tensor) -> Result<Vec<Storage>> {
         let mut state = LstmState { h, c };
         let mut outputs = Vec::new();
-        for segment_idx in 0..self.x.dim(0)?.div_ceil(MAX_GRAPH_STEPS) {
+        for segment_idx in 0..self.x.dim(0)?.div_ceil(self.cell.max_graph_steps()) {
             self.starts.push(state.clone());
             let x = self.part(&self.x, segment_idx)?;
-            let mask = self.mask.as_ref().map(|mask| self.part(mask, segment_idx)).transpose()?;
-            let (output, next) = scan(&self.cell, &x, state, mask.as_ref())?;
+            let conditions = self.conditions(segment_idx)?;
+            let (output, next) = scan(&self.cell, &x, state, &conditions)?;
             outputs.push(output);
             state = next;
         }
@@ -90,8 +92,20 @@ impl Segments {
 
     /// The steps of one segment of a `[T, ..]` tensor.
     fn part(&self, t: &Tensor, segment_idx: usize) -> candle_core::Result<Tensor> {
-        let start = segment_idx * MAX_GRAPH_STEPS;
-        t.narrow(0, start, MAX_GRAPH_STEPS.min(t.dim(0)? - start))
+        let (start, len) = self.range(segment_idx)?;
+        t.narrow(0, start, len)
+    }
+
+    fn conditions(&self, segment_idx: usize) -> Result<Conditions> {
+        let (start, len) = self.range(segment_idx)?;
+        self.conditions.part(start, len)
+    }
+
+    /// The first step of a segment and the number of its steps.
+    fn range(&self, segment_idx: usize) -> candle_core::Result<(usize, usize)> {
+        let most = self.cell.max_graph_steps();
+        let start = segment_idx * most;
+        Ok((start, most.min(self.x.dim(0)? - start)))
     }
 
     /// The gradients of x, h, c and the parameters of one segment, given those of what it returned.
@@ -107,8 +121,8 @@ impl Segments {
         let inner: Vec<Tensor> = variables.iter().map(|var| var.as_tensor().clone()).collect();
         let cell = self.cell.with_parameters(inner[3..].to_vec())?;
         let state = LstmState { h: inner[1].clone(), c: inner[2].clone() };
-        let mask = self.mask.as_ref().map(|mask| self.part(mask, segment_idx)).transpose()?;
-        let (output, state) = scan(&cell, &inner[0], state, mask.as_ref())?;
+        let conditions = self.conditions(segment_idx)?;
+        let (output, state) = scan(&cell, &inner[0], state, &conditions)?;
         // The gradient of Σ q ∘ dq by q is dq.
         let mut terms = Vec::new();
         for (q, dq) in [output, state.h, state.c].iter().zip(grads) {

@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use lstm_bi::StackedConfig;
 use lstm_core::init::LstmInit;
 use lstm_core::random::RandomStream;
-use lstm_core::{Lengths, LstmState, LstmWeights, Result, tensors};
+use lstm_core::{Lengths, LstmState, LstmWeights, Mode, Resets, Result, tensors};
 
 /// A stack and what to run it on; everything is time-major and batched.
 #[derive(Debug, Clone)]
@@ -25,6 +25,10 @@ pub struct Case {
     pub initial: Option<LstmState<Tensor>>,
     /// The valid steps of each row.
     pub lengths: Option<Lengths>,
+    /// The steps at which rows begin anew.
+    pub resets: Option<Resets>,
+    /// Training, with its masks, or evaluation.
+    pub mode: Mode,
     /// Where present, gradients are asked for too.
     pub loss: Option<LossGradients>,
 }
@@ -40,6 +44,12 @@ pub struct LossGradients {
 
 /// Named results: `output`, `h_n`, `c_n`, and `grad.NAME` of `x`, `h0`, `c0` and every parameter.
 pub type Answer = BTreeMap<String, Tensor>;
+
+/// Numbers uniform in ±0.3 in the shape of `tensor`.
+fn random_like(tensor: &Tensor, stream: RandomStream) -> Result<Tensor> {
+    let numbers = (0..tensor.elem_count() as u64).map(|k| 0.6 * stream.uniform(k) - 0.3);
+    Ok(Tensor::from_iter(numbers, &Device::Cpu)?.reshape(tensor.shape())?)
+}
 
 /// A case of random numbers, all depending on `seed` alone: `[T, B]` steps and rows.
 ///
@@ -64,16 +74,17 @@ pub fn random_case(
     for (place, layer) in &layers {
         let drawn: LstmWeights<f64> =
             LstmInit::default().weights(*layer, stream.named(&place.suffix()))?;
-        for (name, tensor) in tensors::from_weights(&drawn, *place, &Device::Cpu)? {
-            weights.push((name, tensor.to_dtype(dtype)?));
+        for (name, drawn) in tensors::from_weights(&drawn, *place, &Device::Cpu)? {
+            // Gains, shifts and initial states start at constants; no test is served by those.
+            let random = random_like(&drawn, stream.named(&name))?;
+            weights.push((name, ((drawn * 0.7)? + random)?.to_dtype(dtype)?));
         }
     }
-    let hidden = config.layer.hidden_size;
+    let (hidden, output) = (config.layer.hidden_size, config.layer.output_size());
     let state = |name: &str| -> Result<LstmState<Tensor>> {
-        let shape = [layers.len(), batch, hidden];
         Ok(LstmState {
-            h: tensor(&format!("{name} h"), shape)?,
-            c: tensor(&format!("{name} c"), shape)?,
+            h: tensor(&format!("{name} h"), [layers.len(), batch, output])?,
+            c: tensor(&format!("{name} c"), [layers.len(), batch, hidden])?,
         })
     };
     Ok(Case {
@@ -84,6 +95,8 @@ pub fn random_case(
         x: tensor("x", [n_steps, batch, config.layer.input_size])?,
         initial: Some(state("initial")?),
         lengths: None,
+        resets: None,
+        mode: Mode::Eval,
         loss: Some(LossGradients {
             output: tensor("loss output", [n_steps, batch, config.output_size()])?,
             state: state("loss")?,

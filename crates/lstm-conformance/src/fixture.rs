@@ -2,13 +2,13 @@
 //!
 //! Three formats are known, told apart by the JSON: `torch` (random `nn.LSTM` cases with gradients; see
 //! the `format` block of `vectors/torch_small.json`), `real` (a published model's weights, input and
-//! output) and `onnx` (single LSTM nodes). What is not supported yet becomes [`Entry::Skip`] with a reason.
+//! output) and `onnx` (single LSTM nodes).
 
 mod read;
 
 use std::path::{Path, PathBuf};
 
-use crate::{Answer, Case};
+use crate::{Answer, Problem};
 
 /// The cases of one pair of files.
 #[derive(Debug, Clone)]
@@ -19,23 +19,13 @@ pub struct Group {
     pub entries: Vec<Entry>,
 }
 
-/// A case, or why there is none.
+/// A problem and what is expected of its answer.
 #[derive(Debug, Clone)]
-pub enum Entry {
-    /// A case and what is expected of its answer.
-    Run {
-        /// The problem.
-        case: Case,
-        /// The tensors to compare.
-        expected: Answer,
-    },
-    /// A case that no implementation here supports yet.
-    Skip {
-        /// The case's name.
-        name: String,
-        /// What is missing.
-        reason: String,
-    },
+pub struct Entry {
+    /// The problem.
+    pub problem: Problem,
+    /// The tensors to compare.
+    pub expected: Answer,
 }
 
 /// Why fixtures could not be read.

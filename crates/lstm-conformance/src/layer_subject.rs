@@ -1,13 +1,18 @@
 //! An implementation of one layer, stacked by `lstm-bi`, solving cases through candle's autograd.
 
+mod onnx;
+mod torch;
+mod tracked;
+
 use std::collections::HashMap;
 use std::marker::PhantomData;
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{Device, Tensor};
 use candle_nn::VarBuilder;
-use lstm_core::{LstmLayer, LstmState, Result, SeqOptions};
+use lstm_core::{LstmLayer, Result, SeqOptions};
 
-use crate::{Answer, Case, Subject};
+use self::tracked::Tracked;
+use crate::{Answer, Case, OnnxCase, Subject, TorchCase};
 
 /// Solves cases with layers of the implementation `L`.
 #[derive(Debug)]
@@ -28,47 +33,27 @@ impl<L: LstmLayer + 'static> Subject for LayerSubject<L> {
         self.name
     }
 
+    fn solve_torch(&self, case: &TorchCase) -> Result<Answer> {
+        torch::solve::<L>(case)
+    }
+
+    fn solve_onnx(&self, case: &OnnxCase) -> Result<Answer> {
+        onnx::solve::<L>(case)
+    }
+
     fn solve(&self, case: &Case) -> Result<Answer> {
-        let mut variables: Vec<(String, Var)> = Vec::new();
+        let mut tracked = Tracked::default();
+        let mut named: HashMap<String, Tensor> = HashMap::new();
         for (name, tensor) in &case.weights {
-            variables.push((name.clone(), Var::from_tensor(tensor)?));
+            named.insert(name.clone(), tracked.add(name, tensor)?);
         }
-        let named: HashMap<String, Tensor> =
-            variables.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
         let stack =
             case.config.build::<L>(VarBuilder::from_tensors(named, case.dtype, &Device::Cpu))?;
-
-        let x = Var::from_tensor(&case.x)?;
-        variables.push(("x".to_owned(), x.clone()));
-        let mut initial = None;
-        if let Some(state) = &case.initial {
-            let (h, c) = (Var::from_tensor(&state.h)?, Var::from_tensor(&state.c)?);
-            initial = Some(LstmState { h: h.as_tensor().clone(), c: c.as_tensor().clone() });
-            variables.extend([("h0".to_owned(), h), ("c0".to_owned(), c)]);
-        }
-        let lengths = case.lengths.as_ref();
-        let options = SeqOptions { initial: initial.as_ref(), lengths, ..SeqOptions::default() };
+        let x = tracked.add("x", &case.x)?;
+        let initial = case.initial.as_ref().map(|state| tracked.add_state(state)).transpose()?;
+        let (lengths, resets) = (case.lengths.as_ref(), case.resets.as_ref());
+        let options = SeqOptions { initial: initial.as_ref(), lengths, resets, mode: case.mode };
         let out = stack.seq(&x, &options)?;
-
-        let mut answer = Answer::new();
-        if let Some(loss) = &case.loss {
-            let terms = [
-                out.output.mul(&loss.output)?.sum_all()?,
-                out.state.h.mul(&loss.state.h)?.sum_all()?,
-                out.state.c.mul(&loss.state.c)?.sum_all()?,
-            ];
-            let gradients = Tensor::stack(&terms, 0)?.sum_all()?.backward()?;
-            for (name, var) in &variables {
-                let gradient = match gradients.get(var) {
-                    Some(gradient) => gradient.clone(),
-                    None => var.zeros_like()?,
-                };
-                answer.insert(format!("grad.{name}"), gradient);
-            }
-        }
-        answer.insert("output".to_owned(), out.output.detach());
-        answer.insert("h_n".to_owned(), out.state.h.detach());
-        answer.insert("c_n".to_owned(), out.state.c.detach());
-        Ok(answer)
+        tracked.answer(&out.output, &out.state, case.loss.as_ref())
     }
 }

@@ -2,10 +2,8 @@
 
 use candle_core::{DType, Device, Tensor};
 use lstm_bi::{Directions, Merge};
-use lstm_core::equations::{Parameters, batch};
-use lstm_core::{
-    Error, LayerPlace, LstmConfig, LstmState, LstmWeights, Parameter, Result, SeqDims, tensors,
-};
+use lstm_core::equations::batch;
+use lstm_core::{Error, LayerPlace, LstmConfig, LstmState, LstmWeights, Masks, Result, tensors};
 
 use crate::{Answer, Case, Subject};
 
@@ -16,23 +14,28 @@ pub struct ReferenceSubject;
 /// One layer and direction of a case: what it read and computed.
 struct Part {
     place: LayerPlace,
-    config: LstmConfig,
-    parameters: Parameters,
+    weights: LstmWeights<f64>,
+    masks: Masks<f64>,
     x: Vec<f64>,
-    initial: LstmState<Vec<f64>>,
+    initial: Option<LstmState<Vec<f64>>>,
     run: Option<batch::Run>,
 }
 
 impl Part {
-    fn batch<'a>(&'a self, case: &'a Case, (n_steps, n_rows): (usize, usize)) -> batch::Batch<'a> {
-        let (input, hidden) = (self.config.input_size, self.config.hidden_size);
+    fn batch<'a>(&'a self, case: &'a Case, size: (usize, usize)) -> batch::Batch<'a> {
         batch::Batch {
-            dims: SeqDims { n_steps, batch: n_rows, input, hidden },
+            size,
             direction: self.place.direction,
             lengths: case.lengths.as_ref(),
+            resets: case.resets.as_ref(),
             x: &self.x,
-            initial: LstmState { h: &self.initial.h, c: &self.initial.c },
+            initial: self.initial.as_ref().map(|s| LstmState { h: &s.h[..], c: &s.c[..] }),
+            masks: &self.masks,
         }
+    }
+
+    fn config(&self) -> &LstmConfig {
+        self.weights.config()
     }
 }
 
@@ -40,16 +43,14 @@ fn f64s(tensor: &Tensor) -> Result<Vec<f64>> {
     tensors::to_vec(&tensor.to_dtype(DType::F64)?)
 }
 
-/// The half of every row of `data` (rows of `2·hidden`) that belongs to `direction`.
-fn half(data: &[f64], hidden: usize, direction: usize) -> Vec<f64> {
-    data.chunks_exact(2 * hidden)
-        .flat_map(|row| row[direction * hidden..][..hidden].to_vec())
-        .collect()
+/// The half of every row of `data` (rows of `2·size`) that belongs to `direction`.
+fn half(data: &[f64], size: usize, direction: usize) -> Vec<f64> {
+    data.chunks_exact(2 * size).flat_map(|row| row[direction * size..][..size].to_vec()).collect()
 }
 
 /// Rows of `a` and `b` side by side.
-fn beside(a: &[f64], b: &[f64], hidden: usize) -> Vec<f64> {
-    let rows = a.chunks_exact(hidden).zip(b.chunks_exact(hidden));
+fn beside(a: &[f64], b: &[f64], size: usize) -> Vec<f64> {
+    let rows = a.chunks_exact(size).zip(b.chunks_exact(size));
     rows.flat_map(|(a, b)| [a, b].concat()).collect()
 }
 
@@ -60,7 +61,7 @@ impl Subject for ReferenceSubject {
 
     fn solve(&self, case: &Case) -> Result<Answer> {
         let n_directions = match case.config.directions {
-            Directions::Forward => 1,
+            Directions::Forward | Directions::Reverse => 1,
             Directions::Both(Merge::Concat) => 2,
             Directions::Both(merge) => {
                 let what = format!("merge {merge:?}");
@@ -83,7 +84,9 @@ struct Solver<'a> {
     case: &'a Case,
     n_directions: usize,
     size: (usize, usize),
+    /// H and P.
     hidden: usize,
+    output_size: usize,
     parts: Vec<Part>,
     output: Vec<f64>,
 }
@@ -91,7 +94,6 @@ struct Solver<'a> {
 impl<'a> Solver<'a> {
     fn new(case: &'a Case, n_directions: usize) -> Result<Self> {
         let (n_steps, n_rows, _) = case.x.dims3()?;
-        let hidden = case.config.layer.hidden_size;
         let mut parts = Vec::new();
         for (row, (place, config)) in case.config.layers().into_iter().enumerate() {
             let weights = LstmWeights::<f64>::new(config, |parameter| {
@@ -102,27 +104,28 @@ impl<'a> Solver<'a> {
                 }
             })?;
             let initial = match &case.initial {
-                Some(s) => LstmState { h: f64s(&s.h.get(row)?)?, c: f64s(&s.c.get(row)?)? },
-                None => LstmState { h: vec![0.0; n_rows * hidden], c: vec![0.0; n_rows * hidden] },
+                Some(s) => Some(LstmState { h: f64s(&s.h.get(row)?)?, c: f64s(&s.c.get(row)?)? }),
+                None => None,
             };
-            let parameters = Parameters::from_weights(&weights);
-            parts.push(Part { place, config, parameters, x: Vec::new(), initial, run: None });
+            let masks = Masks::draw(&config, ("", place), case.mode, n_steps, n_rows);
+            parts.push(Part { place, weights, masks, x: Vec::new(), initial, run: None });
         }
-        let output = f64s(&case.x)?;
-        Ok(Self { case, n_directions, size: (n_steps, n_rows), hidden, parts, output })
+        let (hidden, output_size) =
+            (case.config.layer.hidden_size, case.config.layer.output_size());
+        let (size, output) = ((n_steps, n_rows), f64s(&case.x)?);
+        Ok(Self { case, n_directions, size, hidden, output_size, parts, output })
     }
 
     fn forward(&mut self) {
         for layer in self.parts.chunks_exact_mut(self.n_directions) {
             for part in &mut *layer {
                 part.x = self.output.clone();
-                part.run =
-                    Some(batch::forward(&part.parameters, &part.batch(self.case, self.size)));
+                part.run = Some(batch::forward(&part.weights, &part.batch(self.case, self.size)));
             }
             let outputs: Vec<&[f64]> =
                 layer.iter().filter_map(|part| Some(&part.run.as_ref()?.output[..])).collect();
             self.output = match outputs[..] {
-                [forward, reverse] => beside(forward, reverse, self.hidden),
+                [forward, reverse] => beside(forward, reverse, self.output_size),
                 _ => outputs.concat(),
             };
         }
@@ -132,18 +135,25 @@ impl<'a> Solver<'a> {
         Ok(Tensor::from_vec(data, shape, &Device::Cpu)?)
     }
 
+    /// h and c of every part, one below the other.
+    fn state(&self, parts: impl Iterator<Item = LstmState<Vec<f64>>>) -> Result<[Tensor; 2]> {
+        let (mut h, mut c) = (Vec::new(), Vec::new());
+        for state in parts {
+            h.extend(state.h);
+            c.extend(state.c);
+        }
+        let (rows, n_rows) = (self.parts.len(), self.size.1);
+        let h = self.tensor(h, &[rows, n_rows, self.output_size])?;
+        Ok([h, self.tensor(c, &[rows, n_rows, self.hidden])?])
+    }
+
     fn outputs(&self) -> Result<Answer> {
         let (n_steps, n_rows) = self.size;
-        let runs = || self.parts.iter().filter_map(|part| part.run.as_ref());
-        let h = runs().flat_map(|run| run.last.h.clone()).collect();
-        let c = runs().flat_map(|run| run.last.c.clone()).collect();
-        let state = [self.parts.len(), n_rows, self.hidden];
-        let output = [n_steps, n_rows, self.n_directions * self.hidden];
-        Ok(Answer::from([
-            ("output".to_owned(), self.tensor(self.output.clone(), &output)?),
-            ("h_n".to_owned(), self.tensor(h, &state)?),
-            ("c_n".to_owned(), self.tensor(c, &state)?),
-        ]))
+        let runs = self.parts.iter().filter_map(|part| part.run.as_ref());
+        let [h, c] = self.state(runs.map(|run| run.last.clone()))?;
+        let shape = [n_steps, n_rows, self.n_directions * self.output_size];
+        let output = self.tensor(self.output.clone(), &shape)?;
+        Ok(Answer::from([("output".into(), output), ("h_n".into(), h), ("c_n".into(), c)]))
     }
 
     fn backward(&self) -> Result<Answer> {
@@ -151,30 +161,28 @@ impl<'a> Solver<'a> {
         let Some(loss) = &self.case.loss else { return Ok(answer) };
         let (n_steps, n_rows) = self.size;
         let mut d_output = f64s(&loss.output)?;
-        let (mut dh0, mut dc0) =
-            (vec![Vec::new(); self.parts.len()], vec![Vec::new(); self.parts.len()]);
+        let mut d_initial = Vec::new();
         for first in (0..self.parts.len()).step_by(self.n_directions).rev() {
             let mut dx: Vec<f64> = Vec::new();
-            for direction in 0..self.n_directions {
+            for direction in (0..self.n_directions).rev() {
                 let row = first + direction;
                 let part = &self.parts[row];
                 let Some(run) = &part.run else { continue };
                 let own = match self.n_directions {
                     1 => d_output.clone(),
-                    _ => half(&d_output, self.hidden, direction),
+                    _ => half(&d_output, self.output_size, direction),
                 };
                 let (dh, dc) = (f64s(&loss.state.h.get(row)?)?, f64s(&loss.state.c.get(row)?)?);
                 let d_last = LstmState { h: &dh[..], c: &dc[..] };
                 let batch = part.batch(self.case, self.size);
-                let back = batch::backward(&part.parameters, &batch, run, &own, d_last);
+                let back = batch::backward(&part.weights, &batch, run, &own, d_last)?;
                 dx.resize(back.x.len(), 0.0);
-                dx.iter_mut().zip(&back.x).for_each(|(sum, d)| *sum += d);
-                (dh0[row], dc0[row]) = (back.initial.h, back.initial.c);
-                for parameter in part.config.parameters() {
+                dx.iter_mut().zip(&back.x).for_each(|(sum, d)| *sum += *d);
+                d_initial.push(back.initial);
+                for parameter in part.config().parameters() {
                     let name = format!("grad.{}", parameter.name(part.place));
-                    let shape = Parameter::shape(parameter, &part.config);
-                    let gradient = back.parameters.stacked(parameter);
-                    answer.insert(name, self.tensor(gradient, &shape)?);
+                    let gradient = back.parameters.get(parameter).to_vec();
+                    answer.insert(name, self.tensor(gradient, &parameter.shape(part.config()))?);
                 }
             }
             d_output = dx;
@@ -182,9 +190,8 @@ impl<'a> Solver<'a> {
         let input = self.case.config.layer.input_size;
         answer.insert("grad.x".to_owned(), self.tensor(d_output, &[n_steps, n_rows, input])?);
         if self.case.initial.is_some() {
-            let state = [self.parts.len(), n_rows, self.hidden];
-            answer.insert("grad.h0".to_owned(), self.tensor(dh0.concat(), &state)?);
-            answer.insert("grad.c0".to_owned(), self.tensor(dc0.concat(), &state)?);
+            let [h, c] = self.state(d_initial.into_iter().rev())?;
+            answer.extend([("grad.h0".to_owned(), h), ("grad.c0".to_owned(), c)]);
         }
         Ok(answer)
     }

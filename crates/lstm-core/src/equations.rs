@@ -28,11 +28,14 @@
 //! (13) dU_q += dz_q x_tᵀ,   dV_q += dz_q h_{t-1}ᵀ,   db_q += dz_q
 //! ```
 
+mod linear;
 mod sequence;
 
 pub mod batch;
 pub mod rnn;
+pub mod variant;
 
+pub use linear::Normed;
 pub use sequence::{SequenceGradients, Trace, backward, forward};
 
 use crate::{Element, Gate, GateOrder, LstmWeights, Parameter};
@@ -99,16 +102,6 @@ impl Parameters {
         }
     }
 
-    /// Adds other gradients to these, as batches do.
-    pub fn add(&mut self, other: &Self) {
-        let Self { i, f, g, o } = self;
-        for (gate, other) in [(i, &other.i), (f, &other.f), (g, &other.g), (o, &other.o)] {
-            let rows = gate.u.iter_mut().chain(&mut gate.v).zip(other.u.iter().chain(&other.v));
-            rows.for_each(|(row, other)| add_scaled(row, 1.0, other));
-            add_scaled(&mut gate.b, 1.0, &other.b);
-        }
-    }
-
     /// Reads PyTorch's layout; b is the sum of the two biases.
     pub fn from_weights<E: Element>(weights: &LstmWeights<E>) -> Self {
         let (input, hidden) = (weights.config().input_size, weights.config().hidden_size);
@@ -135,23 +128,6 @@ impl Parameters {
             g: read(Gate::Candidate),
             o: read(Gate::Output),
         }
-    }
-
-    /// The four gates' rows stacked in PyTorch's order: one tensor of [`LstmWeights`], row-major.
-    ///
-    /// Both biases get the whole of b, which is right for gradients (each bias has the gradient of b).
-    pub fn stacked(&self, parameter: Parameter) -> Vec<f64> {
-        let mut stacked = Vec::new();
-        for gate in GateOrder::IFGO.gates() {
-            let gate = self.gate(gate);
-            match parameter {
-                Parameter::WeightIh => gate.u.iter().for_each(|row| stacked.extend(row)),
-                Parameter::WeightHh => gate.v.iter().for_each(|row| stacked.extend(row)),
-                Parameter::BiasIh | Parameter::BiasHh => stacked.extend(&gate.b),
-                _ => {}
-            }
-        }
-        stacked
     }
 }
 

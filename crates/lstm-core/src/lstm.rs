@@ -31,7 +31,8 @@ pub struct SeqOutput {
 ///
 /// Time is the first dimension; a batch-first caller transposes at the edge. State
 /// is in PyTorch's order everywhere: row layer·D + direction of h, `[L·D, B, P]`, and c, `[L·D, B, H]`;
-/// P is H where h is not projected.
+/// P is H where h is not projected. Where the layers of a stack have several sizes, the same rows lie side
+/// by side in one: `[1, B, Σ]`.
 ///
 /// Gradients flow to the input, the initial state and every parameter from the output and the final
 /// state alike.
@@ -39,16 +40,19 @@ pub trait Lstm: Send + Sync {
     /// I, the features that a step of the input must have.
     fn input_size(&self) -> usize;
 
-    /// H, the hidden units of one layer and direction: the last dimension of the state's c.
+    /// H, the hidden units of one layer and direction (of all, where sizes differ): the last dimension of
+    /// the state's c.
     fn hidden_size(&self) -> usize;
 
-    /// P, the features of h of one layer and direction: the last dimension of the state's h.
+    /// P, the features of h of one layer and direction (of all, where sizes differ): the last dimension of
+    /// the state's h.
     fn h_size(&self) -> usize;
 
     /// The features of a step of the output: D·P where directions are concatenated.
     fn output_size(&self) -> usize;
 
-    /// L·D, the number of layers and directions, the first dimension of the state.
+    /// L·D, the number of layers and directions, the first dimension of the state; 1 where a stack's layers
+    /// have several sizes, and their rows lie side by side.
     fn state_rows(&self) -> usize;
 
     /// The type of every number: f32 or f64.

@@ -30,6 +30,7 @@ mod gates;
 pub mod input_product;
 pub mod matmul;
 pub mod panels;
+pub mod pointwise;
 pub mod read_out;
 pub mod rows;
 pub(crate) mod simd;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::WithDType;
 use lstm_core::{Element, Result, SeqDims};
 
+use crate::variant::{VariantScratch, VariantTape};
 use crate::{BackwardScratch, PackedWeights, Tape, WeightSlices};
 
 /// The most buffers of a kind that are kept; a layer rarely has more runs under way.
@@ -39,6 +40,8 @@ impl<T: Default> Pool<T> {
 pub(crate) struct Pools<E> {
     pub(crate) tapes: Pool<Tape<E>>,
     pub(crate) scratch: Pool<BackwardScratch<E>>,
+    pub(crate) variant_tapes: Pool<VariantTape<E>>,
+    pub(crate) variant_scratch: Pool<VariantScratch<E>>,
     /// The weights of a layer whose parameters are constants, as they were last packed.
     constant: Mutex<Option<Arc<Constant<E>>>>,
 }
@@ -75,7 +78,13 @@ impl<E: Element> Pools<E> {
 
 impl<E: Element> Default for Pools<E> {
     fn default() -> Self {
-        Self { tapes: Pool::default(), scratch: Pool::default(), constant: Mutex::new(None) }
+        Self {
+            tapes: Pool::default(),
+            scratch: Pool::default(),
+            variant_tapes: Pool::default(),
+            variant_scratch: Pool::default(),
+            constant: Mutex::new(None),
+        }
     }
 }
 

@@ -4,12 +4,12 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use lstm_core::tensors;
 use lstm_core::{
-    Error, LayerPlace, Lstm, LstmConfig, LstmLayer, LstmState, LstmStep, Result, SeqOptions,
-    SeqOutput,
+    Element, Error, LayerPlace, Lstm, LstmConfig, LstmLayer, LstmState, LstmStep, Masks, Result,
+    SeqOptions, SeqOutput,
 };
 
 use crate::buffers::Buffers;
-use crate::node::{Reads, Setting, run};
+use crate::node::{Reads, Setting, VariantSetting, run, run_variant};
 
 /// An LSTM layer with hand-written forward and backward passes, on the CPU.
 ///
@@ -40,6 +40,8 @@ use crate::node::{Reads, Setting, run};
 pub struct HandLstm {
     config: LstmConfig,
     place: LayerPlace,
+    /// What sets this layer's random masks apart from those of its place in other stacks.
+    name: String,
     /// In the order of `config.parameters()`.
     parameters: Vec<Tensor>,
     dtype: DType,
@@ -88,16 +90,40 @@ impl Lstm for HandLstm {
     fn seq(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<SeqOutput> {
         tensors::check_seq("Lstm::seq", self, input, options)?;
         let reads = Reads::new(input, &self.parameters, options.initial)?;
-        let setting = Setting {
+        match (self.config.is_plain() && options.resets.is_none(), self.dtype) {
+            (true, DType::F64) => run::<f64>(reads, &self.setting(options)),
+            (true, _) => run::<f32>(reads, &self.setting(options)),
+            (false, DType::F64) => run_variant::<f64>(reads, self.variant(input, options)?),
+            (false, _) => run_variant::<f32>(reads, self.variant(input, options)?),
+        }
+    }
+}
+
+impl HandLstm {
+    fn setting<'a>(&'a self, options: &SeqOptions<'a>) -> Setting<'a> {
+        Setting {
             hidden: self.config.hidden_size,
             direction: self.place.direction,
             lengths: options.lengths,
             buffers: &self.buffers,
-        };
-        match self.dtype {
-            DType::F64 => run::<f64>(reads, &setting),
-            _ => run::<f32>(reads, &setting),
         }
+    }
+
+    fn variant<'a, E: Element>(
+        &'a self,
+        input: &Tensor,
+        options: &SeqOptions<'a>,
+    ) -> Result<VariantSetting<'a, E>> {
+        let (n_steps, batch, _) = input.dims3()?;
+        let name = (&self.name[..], self.place);
+        Ok(VariantSetting {
+            config: self.config,
+            direction: self.place.direction,
+            lengths: options.lengths,
+            resets: options.resets,
+            masks: Masks::draw(&self.config, name, options.mode, n_steps, batch),
+            buffers: &self.buffers,
+        })
     }
 }
 
@@ -125,6 +151,7 @@ impl LstmLayer for HandLstm {
         let parameters = tensors::layer_parameters(OP, config, place, &vb)?;
         let (dtype, device) = (vb.dtype(), vb.device().clone());
         let buffers = Buffers::default();
-        Ok(Self { config: *config, place, parameters, dtype, device, buffers })
+        let name = vb.prefix();
+        Ok(Self { config: *config, place, name, parameters, dtype, device, buffers })
     }
 }

@@ -1,8 +1,13 @@
 //! A whole sequence as one node of candle's autograd graph: tensors in, slices to the kernels, tensors out.
 
+mod variant;
+
+pub(crate) use variant::VariantSetting;
+pub(crate) use variant::run as run_variant;
+
 use std::sync::Arc;
 
-use candle_core::{Device, Shape, Tensor, WithDType};
+use candle_core::{CpuStorage, Device, Shape, Tensor, WithDType};
 use lstm_core::graph::{self, Backward};
 use lstm_core::tensors::{self, TensorSlice};
 use lstm_core::{Direction, Element, Error, Lengths, LstmState, Result, SeqDims, SeqOutput};
@@ -15,9 +20,8 @@ use crate::{
 /// Everything a run reads that may need a gradient; `T` is a tensor or its numbers.
 pub(crate) struct Reads<T> {
     x: T,
-    w_ih: T,
-    w_hh: T,
-    biases: Option<[T; 2]>,
+    /// In the order of `LstmConfig::parameters`.
+    parameters: Vec<T>,
     initial: Option<LstmState<T>>,
 }
 
@@ -28,30 +32,33 @@ impl Reads<Tensor> {
         parameters: &[Tensor],
         initial: Option<&LstmState<Tensor>>,
     ) -> Result<Self> {
-        let (w_ih, w_hh, biases) = match parameters {
-            [w_ih, w_hh] => (w_ih, w_hh, None),
-            [w_ih, w_hh, b_ih, b_hh] => (w_ih, w_hh, Some([b_ih.clone(), b_hh.clone()])),
-            _ => {
-                return Err(Error::mismatch(
-                    "Reads::new",
-                    "parameters",
-                    "2 or 4",
-                    parameters.len(),
-                ));
-            }
-        };
-        let reads = Self {
-            x: input.clone(),
-            w_ih: w_ih.clone(),
-            w_hh: w_hh.clone(),
-            biases,
-            initial: initial.cloned(),
-        };
+        let (x, parameters) = (input.clone(), parameters.to_vec());
+        let reads = Self { x, parameters, initial: initial.cloned() };
         reads.map(|tensor| Ok(tensor.contiguous()?))
     }
 
     fn numbers<E: Element + WithDType>(&self) -> Result<Reads<TensorSlice<'_, E>>> {
         self.map(TensorSlice::new)
+    }
+
+    fn tracked(&self) -> bool {
+        let state = self.initial.iter().flat_map(|state| [&state.h, &state.c]);
+        [&self.x].into_iter().chain(&self.parameters).chain(state).any(Tensor::track_op)
+    }
+
+    /// Room for the gradient of each tensor that wants one.
+    fn room<E: Number>(&self) -> Result<Reads<Option<Vec<E>>>> {
+        self.map(|read| Ok(read.track_op().then(|| vec![E::ZERO; read.elem_count()])))
+    }
+
+    /// The filled room as tensors, in the order in which gradients are returned.
+    fn gradients<E: Number>(&self, room: Reads<Option<Vec<E>>>) -> Result<Vec<Option<Tensor>>> {
+        let shapes = self.map(|read| Ok(read.shape().clone()))?;
+        let tensor = |(numbers, shape): (Option<Vec<E>>, Shape)| {
+            numbers.map(|numbers| Tensor::from_vec(numbers, shape, &Device::Cpu)).transpose()
+        };
+        let tensors = room.in_order().zip(shapes.in_order()).map(tensor);
+        Ok(tensors.collect::<candle_core::Result<_>>()?)
     }
 }
 
@@ -59,12 +66,7 @@ impl<T> Reads<T> {
     fn map<'a, U>(&'a self, mut f: impl FnMut(&'a T) -> Result<U>) -> Result<Reads<U>> {
         Ok(Reads {
             x: f(&self.x)?,
-            w_ih: f(&self.w_ih)?,
-            w_hh: f(&self.w_hh)?,
-            biases: match &self.biases {
-                Some([b_ih, b_hh]) => Some([f(b_ih)?, f(b_hh)?]),
-                None => None,
-            },
+            parameters: self.parameters.iter().map(&mut f).collect::<Result<_>>()?,
             initial: match &self.initial {
                 Some(state) => Some(LstmState { h: f(&state.h)?, c: f(&state.c)? }),
                 None => None,
@@ -74,32 +76,66 @@ impl<T> Reads<T> {
 
     /// In the order in which gradients are returned.
     fn in_order(self) -> impl Iterator<Item = T> {
-        let biases = self.biases.into_iter().flatten();
         let state = self.initial.into_iter().flat_map(|state| [state.h, state.c]);
-        [self.x, self.w_ih, self.w_hh].into_iter().chain(biases).chain(state)
+        [self.x].into_iter().chain(self.parameters).chain(state)
     }
 }
 
 impl<E: Number> Reads<TensorSlice<'_, E>> {
+    /// The run of a plain cell: its parameters are two matrices and up to two biases.
     fn sequence<'a>(
         &'a self,
         dims: SeqDims,
         direction: Direction,
         lengths: Option<&'a Lengths>,
     ) -> Sequence<'a, E> {
-        let (b_ih, b_hh) = match &self.biases {
-            Some([b_ih, b_hh]) => (&b_ih[..], &b_hh[..]),
-            None => (&[][..], &[][..]),
-        };
-        let initial = self.initial.as_ref();
+        let parameter = |k: usize| self.parameters.get(k).map_or(&[][..], |slice| &slice[..]);
         Sequence {
             dims,
             direction,
             lengths,
-            weights: WeightSlices { w_ih: &self.w_ih, w_hh: &self.w_hh, b_ih, b_hh },
+            weights: WeightSlices {
+                w_ih: parameter(0),
+                w_hh: parameter(1),
+                b_ih: parameter(2),
+                b_hh: parameter(3),
+            },
             x: &self.x,
-            initial: initial.map(|state| LstmState { h: &state.h[..], c: &state.c[..] }),
+            initial: self.state(),
         }
+    }
+
+    fn state(&self) -> Option<LstmState<&[E]>> {
+        let state = self.initial.as_ref()?;
+        Some(LstmState { h: &state.h[..], c: &state.c[..] })
+    }
+}
+
+/// The gradients of a node's outputs as contiguous tensors.
+fn contiguous(grads: &[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> {
+    let contiguous = grads.iter().map(|grad| grad.as_ref().map(Tensor::contiguous).transpose());
+    Ok(contiguous.collect::<candle_core::Result<_>>()?)
+}
+
+/// Their numbers.
+fn slices<E: Number>(tensors: &[Option<Tensor>]) -> Result<Vec<Option<TensorSlice<'_, E>>>> {
+    tensors.iter().map(|grad| grad.as_ref().map(TensorSlice::new).transpose()).collect()
+}
+
+/// Enters the outputs of `node` into the graph.
+fn recorded(
+    reads: &Reads<Tensor>,
+    outputs: Vec<(CpuStorage, Shape)>,
+    node: impl Backward + 'static,
+) -> Result<SeqOutput> {
+    let reads: Vec<Tensor> = reads.map(|tensor| Ok(tensor.clone()))?.in_order().collect();
+    let reads: Vec<&Tensor> = reads.iter().collect();
+    match &graph::record("hand-lstm", &reads, outputs, node)?[..] {
+        [output, h, c] => {
+            let state = LstmState { h: h.clone(), c: c.clone() };
+            Ok(SeqOutput { output: output.clone(), state })
+        }
+        other => Err(Error::mismatch("hand-lstm", "number of outputs", 3, other.len())),
     }
 }
 
@@ -113,8 +149,7 @@ pub(crate) struct Setting<'a> {
 
 /// Runs the forward pass; enters its outputs into the graph where anything that it reads is tracked.
 pub(crate) fn run<E: Number>(reads: Reads<Tensor>, setting: &Setting<'_>) -> Result<SeqOutput> {
-    let tracked = reads.map(|tensor| Ok(tensor.track_op()))?.in_order().any(|tracked| tracked);
-    if tracked { record::<E>(reads, setting) } else { constant::<E>(reads, setting) }
+    if reads.tracked() { record::<E>(reads, setting) } else { constant::<E>(reads, setting) }
 }
 
 /// The forward pass over constants: nothing is kept, and the weights are packed once while they stay.
@@ -159,21 +194,14 @@ fn record<E: Number>(reads: Reads<Tensor>, setting: &Setting<'_>) -> Result<SeqO
     drop(numbers);
     node.tape = tape;
 
-    let reads: Vec<Tensor> = node.reads.map(|tensor| Ok(tensor.clone()))?.in_order().collect();
-    let reads: Vec<&Tensor> = reads.iter().collect();
     let state = (1, batch, hidden);
     let outputs = vec![
         tensors::storage(y, (n_steps, batch, hidden)),
         tensors::storage(h, state),
         tensors::storage(c, state),
     ];
-    match &graph::record("hand-lstm", &reads, outputs, node)?[..] {
-        [output, h, c] => {
-            let state = LstmState { h: h.clone(), c: c.clone() };
-            Ok(SeqOutput { output: output.clone(), state })
-        }
-        other => Err(Error::mismatch("hand-lstm", "number of outputs", 3, other.len())),
-    }
+    let reads = node.reads.map(|tensor| Ok(tensor.clone()))?;
+    recorded(&reads, outputs, node)
 }
 
 /// What the backward pass reads again.
@@ -197,46 +225,36 @@ impl<E: Number> Node<E> {
     fn gradients(&self, y: &Tensor, grads: &[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> {
         let numbers = self.reads.numbers()?;
         let y = TensorSlice::new(y)?;
-        let mut contiguous = Vec::new();
-        for grad in grads {
-            contiguous.push(grad.as_ref().map(Tensor::contiguous).transpose()?);
-        }
-        let mut of_outputs = Vec::new();
-        for grad in &contiguous {
-            of_outputs.push(grad.as_ref().map(TensorSlice::new).transpose()?);
-        }
+        let grads = contiguous(grads)?;
+        let of_outputs = slices(&grads)?;
         let grad = |k: usize| of_outputs.get(k)?.as_deref();
         let of_outputs = OutputGradients { output: grad(0), h: grad(1), c: grad(2) };
 
-        let mut room =
-            self.reads.map(|read| Ok(read.track_op().then(|| vec![E::ZERO; read.elem_count()])))?;
-        let [b_ih, b_hh] =
-            room.biases.as_mut().map_or([None, None], |[a, b]| [a.as_mut(), b.as_mut()]);
-        let (h0, c0) = room.initial.as_mut().map_or((None, None), |s| (s.h.as_mut(), s.c.as_mut()));
+        let mut room = self.reads.room::<E>()?;
+        let mut parameters = room.parameters.iter_mut();
+        let mut next = || parameters.next().and_then(Option::as_deref_mut);
+        let (w_ih, w_hh) = (next(), next());
+        let biases = [next(), next()];
         let mut bias =
-            (b_ih.is_some() || b_hh.is_some()).then(|| vec![E::ZERO; 4 * self.dims.hidden]);
+            biases.iter().any(Option::is_some).then(|| vec![E::ZERO; 4 * self.dims.hidden]);
+        let (h0, c0) = room.initial.as_mut().map_or((None, None), |s| (s.h.as_mut(), s.c.as_mut()));
         let gradients = Gradients {
             x: room.x.as_deref_mut(),
             h0: h0.map(|h0| &mut h0[..]),
             c0: c0.map(|c0| &mut c0[..]),
-            w_ih: room.w_ih.as_deref_mut(),
-            w_hh: room.w_hh.as_deref_mut(),
+            w_ih,
+            w_hh,
             bias: bias.as_deref_mut(),
         };
         let sequence = numbers.sequence(self.dims, self.direction, self.lengths.as_ref());
         let mut scratch = self.pools.scratch.take();
         backward(&sequence, &y, &self.tape, &of_outputs, gradients, &mut scratch)?;
         self.pools.scratch.put(scratch);
-        if let (Some(bias), Some(biases)) = (bias, &mut room.biases) {
-            // Both biases enter as their sum, so they share a gradient.
-            biases.iter_mut().flatten().for_each(|room| room.copy_from_slice(&bias));
+        // Both biases enter as their sum, so they share a gradient.
+        for (to, bias) in biases.into_iter().flatten().zip(bias.iter().cycle()) {
+            to.copy_from_slice(bias);
         }
-        let shapes = self.reads.map(|read| Ok(read.shape().clone()))?;
-        let tensor = |(numbers, shape): (Option<Vec<E>>, Shape)| {
-            numbers.map(|numbers| Tensor::from_vec(numbers, shape, &Device::Cpu)).transpose()
-        };
-        let tensors = room.in_order().zip(shapes.in_order()).map(tensor);
-        Ok(tensors.collect::<candle_core::Result<_>>()?)
+        self.reads.gradients(room)
     }
 }
 

@@ -7,7 +7,7 @@ use super::table::TEST_PPL;
 use super::{Curve, Report, ReportError, Table};
 
 /// The style sheet, part of every page.
-const STYLE: &str = include_str!("page.css");
+pub(crate) const STYLE: &str = include_str!("page.css");
 
 /// Writes the page.
 pub(super) fn render(report: &Report) -> Result<String, ReportError> {
@@ -146,7 +146,7 @@ fn settings(settings: &[(String, String)]) -> String {
 }
 
 /// Text that is safe in an element and in a quoted attribute.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {

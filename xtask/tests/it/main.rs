@@ -1,6 +1,8 @@
 //! The `xtask` program as a whole, run as a person runs it.
 
 mod bench; // `bench` on tiny shapes: what it writes and what it refuses.
+mod convert; // Every format there and back, published weights in two layouts, refusals.
+mod inspect; // Pages and lists of little weight files, and what is refused.
 mod kill; // A run killed at random moments ends with the same bits as one left alone.
 mod refusals; // Bad arguments, data and checkpoints get an error and exit status 1.
 mod run; // The program's process, its folder and its files.

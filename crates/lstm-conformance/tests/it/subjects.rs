@@ -4,7 +4,9 @@ use candle_core::DType;
 use lstm_bi::{Directions, Merge, StackedConfig};
 use lstm_candle::CandleLstm;
 use lstm_conformance::{Case, LayerSubject, ReferenceSubject, Subject, random_case};
-use lstm_core::{Lengths, LstmConfig};
+use lstm_core::{
+    Activation, Activations, Biases, LayerNorm, Lengths, LstmConfig, Mode, NormPlacement, Resets,
+};
 use lstm_hand::HandLstm;
 use proptest::prelude::*;
 
@@ -38,6 +40,83 @@ pub fn any_case() -> impl Strategy<Value = Case> {
         let dtype = if double { DType::F64 } else { DType::F32 };
         let mut case = random_case(config, (n_steps, batch), dtype, seed).unwrap();
         case.lengths = lengths.map(Lengths::new);
+        if !state {
+            case.initial = None;
+        }
+        case
+    })
+}
+
+/// Any configuration of a cell: every option is in about a third of them, so every pair in a tenth.
+pub fn any_cell(input: usize, hidden: usize) -> impl Strategy<Value = LstmConfig> {
+    let on = || prop::bool::weighted(0.35);
+    let shape = (0..3_usize, prop::option::weighted(0.35, 1..hidden.max(2)), on(), on(), on());
+    let functions = (any_activation(), any_activation(), any_activation());
+    let bounds = || prop::option::weighted(0.35, 0.2..1.5_f64);
+    let norm = prop::option::weighted(0.35, any::<bool>());
+    let p = || prop_oneof![3 => Just(0.0), 2 => 0.1..0.9_f64];
+    let random = (p(), p(), p(), p());
+    (shape, functions, (bounds(), bounds(), bounds()), norm, random).prop_map(
+        move |(shape, functions, bounds, norm, random)| {
+            let (biases, projected, peepholes, coupled, learned) = shape;
+            let mut config = LstmConfig::new(input, hidden)
+                .with_biases([Biases::None, Biases::One, Biases::Two][biases])
+                .with_peepholes(peepholes)
+                .with_coupled(coupled)
+                .with_learned_state(learned)
+                .with_zoneout(random.0, random.1)
+                .with_recurrent_dropout(random.2)
+                .with_drop_connect(random.3);
+            config.proj_size = projected.filter(|size| *size < hidden);
+            (config.gate_clip, config.cell_clip, config.hidden_clip) = bounds;
+            let [gate, candidate, hidden] = functions.into();
+            config.activations = Activations { gate, candidate, hidden };
+            config.layer_norm = norm.map(|state| {
+                LayerNorm::new(if state { NormPlacement::State } else { NormPlacement::Output })
+            });
+            config
+        },
+    )
+}
+
+/// The plain cell's function in half of the cases.
+fn any_activation() -> impl Strategy<Value = Activation> {
+    let constant = || -1.5..1.5_f64;
+    prop_oneof![
+        6 => Just(Activation::Sigmoid),
+        6 => Just(Activation::Tanh),
+        1 => Just(Activation::Relu),
+        1 => (constant(), constant()).prop_map(|(alpha, beta)| Activation::Affine { alpha, beta }),
+        1 => constant().prop_map(|alpha| Activation::LeakyRelu { alpha }),
+        1 => constant().prop_map(|alpha| Activation::ThresholdedRelu { alpha }),
+        1 => (constant(), constant())
+            .prop_map(|(alpha, beta)| Activation::ScaledTanh { alpha, beta }),
+        1 => (constant(), constant())
+            .prop_map(|(alpha, beta)| Activation::HardSigmoid { alpha, beta }),
+        1 => constant().prop_map(|alpha| Activation::Elu { alpha }),
+        1 => Just(Activation::Softsign),
+        1 => Just(Activation::Softplus),
+    ]
+}
+
+/// Any stack of cells with options, ragged or not, with resets, in training or evaluation.
+pub fn any_variant(dtype: DType) -> impl Strategy<Value = Case> {
+    let sizes = (1..6_usize, 1..4_usize, 1..4_usize, 1..7_usize, 1..3_usize);
+    let run = sizes.prop_flat_map(|sizes| {
+        let (n_steps, batch, input, hidden, _) = sizes;
+        let lengths = prop::option::of(prop::collection::vec(0..=n_steps, batch));
+        let marks = prop::collection::vec(prop::bool::weighted(0.25), n_steps * batch);
+        (Just(sizes), any_cell(input, hidden), lengths, prop::option::of(marks))
+    });
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<u64>());
+    (run, flags).prop_map(move |((sizes, cell, lengths, marks), (both, state, train, seed))| {
+        let (n_steps, batch, _, _, n_layers) = sizes;
+        let directions = if both { Directions::Both(Merge::Concat) } else { Directions::Forward };
+        let config = StackedConfig::new(cell).with_layers(n_layers).with_directions(directions);
+        let mut case = random_case(config, (n_steps, batch), dtype, seed).unwrap();
+        case.lengths = lengths.map(Lengths::new);
+        case.resets = marks.map(|marks| Resets::new(n_steps, batch, marks).unwrap());
+        case.mode = if train { Mode::Train { seed, step: 3 } } else { Mode::Eval };
         if !state {
             case.initial = None;
         }

@@ -50,7 +50,7 @@ proptest! {
             let gradient = match parameter {
                 Parameter::WeightIh => &answer.dw_ih,
                 Parameter::WeightHh => &answer.dw_hh,
-                Parameter::BiasIh | Parameter::BiasHh => &answer.dbias,
+                _ => &answer.dbias,
             };
             let k = pick(gradient.len());
             check(&format!("{parameter:?}"), gradient[k], &|case, shift| {

@@ -1,10 +1,11 @@
 //! Random problems: a layer, a batch, and the loss's gradients by everything the layer returns.
 
-use lstm_core::equations::{Parameters, batch};
+use lstm_core::equations::batch;
 use lstm_core::init::LstmInit;
 use lstm_core::random::RandomStream;
 use lstm_core::{
-    Direction, Element, Lengths, LstmConfig, LstmState, LstmWeights, Parameter, SeqDims,
+    Direction, Element, LayerPlace, Lengths, LstmConfig, LstmState, LstmWeights, Masks, Mode,
+    Parameter, SeqDims,
 };
 use lstm_hand::{
     BackwardScratch, Gradients, OutputGradients, Outputs, Sequence, Tape, WeightSlices, backward,
@@ -137,32 +138,47 @@ impl Case {
 
     /// Runs the numbered equations.
     pub fn reference(&self) -> Answer {
-        let p = Parameters::from_weights(&self.weights);
         let zeros = vec![0.0; self.dims.batch * self.dims.hidden];
         let initial = match &self.initial {
             Some(state) => LstmState { h: &state.h[..], c: &state.c[..] },
             None => LstmState { h: &zeros[..], c: &zeros[..] },
         };
+        // The gradient by b does not depend on whether the layer has a bias.
+        let weights = with_bias(&self.weights);
+        let place = LayerPlace::forward(0);
+        let masks = Masks::draw(weights.config(), ("", place), Mode::Eval, 0, 0);
         let batch = batch::Batch {
-            dims: self.dims,
+            size: (self.dims.n_steps, self.dims.batch),
             direction: self.direction,
             lengths: self.lengths.as_ref(),
+            resets: None,
             x: &self.x,
-            initial,
+            initial: Some(initial),
+            masks: &masks,
         };
-        let run = batch::forward(&p, &batch);
+        let run = batch::forward(&weights, &batch);
         let d_last = LstmState { h: &self.d_last.h[..], c: &self.d_last.c[..] };
-        let back = batch::backward(&p, &batch, &run, &self.d_output, d_last);
+        let back = batch::backward(&weights, &batch, &run, &self.d_output, d_last).unwrap();
         Answer {
             output: run.output,
             last: run.last,
             dx: back.x,
             d_initial: back.initial,
-            dw_ih: back.parameters.stacked(Parameter::WeightIh),
-            dw_hh: back.parameters.stacked(Parameter::WeightHh),
-            dbias: back.parameters.stacked(Parameter::BiasIh),
+            dw_ih: back.parameters.get(Parameter::WeightIh).to_vec(),
+            dw_hh: back.parameters.get(Parameter::WeightHh).to_vec(),
+            dbias: back.parameters.get(Parameter::BiasIh).to_vec(),
         }
     }
+}
+
+/// The same layer with biases, zero where it had none.
+fn with_bias(weights: &LstmWeights<f64>) -> LstmWeights<f64> {
+    let config = weights.config().with_bias(true);
+    let tensor = |parameter: Parameter| match weights.get(parameter) {
+        [] => Ok(vec![0.0; parameter.shape(&config).iter().product()]),
+        data => Ok(data.to_vec()),
+    };
+    LstmWeights::new(config, tensor).unwrap()
 }
 
 /// Any small problem: both directions, ragged or full, with and without bias and initial state.

@@ -1,0 +1,11 @@
+//! The wrappers, with layers of both implementations.
+
+mod help;
+
+mod layerwise;
+mod onnx;
+mod onnx_refusals;
+mod packed;
+mod packed_refusals;
+mod torch;
+mod torch_refusals;

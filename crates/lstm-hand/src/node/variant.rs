@@ -1,0 +1,136 @@
+//! A layer with options as one node.
+
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
+use lstm_core::graph::Backward;
+use lstm_core::tensors::{self, TensorSlice};
+use lstm_core::{Direction, Lengths, LstmConfig, LstmState, Masks, Resets, Result, SeqOutput};
+
+use super::{Reads, contiguous, recorded, slices};
+use crate::buffers::{Buffers, Number, Pools};
+use crate::variant::{
+    ParameterSlices, VariantGradients, VariantSequence, VariantTape, backward, forward,
+};
+use crate::{OutputGradients, Outputs};
+
+/// What a run is beside the tensors that it reads.
+pub(crate) struct VariantSetting<'a, E> {
+    pub(crate) config: LstmConfig,
+    pub(crate) direction: Direction,
+    pub(crate) lengths: Option<&'a Lengths>,
+    pub(crate) resets: Option<&'a Resets>,
+    pub(crate) masks: Masks<E>,
+    pub(crate) buffers: &'a Buffers,
+}
+
+/// Runs the forward pass; enters its outputs into the graph where anything that it reads is tracked.
+pub(crate) fn run<E: Number>(
+    reads: Reads<Tensor>,
+    setting: VariantSetting<'_, E>,
+) -> Result<SeqOutput> {
+    let (n_steps, batch, _) = reads.x.dims3()?;
+    let VariantSetting { config, direction, lengths, resets, masks, buffers } = setting;
+    let pools = E::pools(buffers);
+    let tape = pools.variant_tapes.take();
+    let (lengths, resets) = (lengths.cloned(), resets.cloned());
+    let size = (n_steps, batch);
+    let mut node = Node { config, size, direction, lengths, resets, masks, reads, tape, pools };
+    let (hidden, output) = (config.hidden_size, config.output_size());
+    let shapes = [(n_steps, batch, output), (1, batch, output), (1, batch, hidden)];
+    let outputs = node.forward()?;
+    let reads = node.reads.map(|tensor| Ok(tensor.clone()))?;
+    if reads.tracked() {
+        let storage = |(numbers, shape)| tensors::storage(numbers, shape);
+        return recorded(&reads, outputs.into_iter().zip(shapes).map(storage).collect(), node);
+    }
+    let [output, h, c] = outputs;
+    let tensor = |numbers, shape| Tensor::from_vec(numbers, shape, &Device::Cpu);
+    let state = LstmState { h: tensor(h, shapes[1])?, c: tensor(c, shapes[2])? };
+    Ok(SeqOutput { output: tensor(output, shapes[0])?, state })
+}
+
+/// What the backward pass reads again.
+struct Node<E: Number> {
+    config: LstmConfig,
+    size: (usize, usize),
+    direction: Direction,
+    lengths: Option<Lengths>,
+    resets: Option<Resets>,
+    masks: Masks<E>,
+    reads: Reads<Tensor>,
+    tape: VariantTape<E>,
+    pools: Arc<Pools<E>>,
+}
+
+impl<E: Number> Drop for Node<E> {
+    fn drop(&mut self) {
+        self.pools.variant_tapes.put(std::mem::take(&mut self.tape));
+    }
+}
+
+impl<E: Number> Node<E> {
+    fn sequence<'a>(
+        &'a self,
+        numbers: &'a Reads<TensorSlice<'_, E>>,
+    ) -> Result<VariantSequence<'a, E>> {
+        let slices = numbers.parameters.iter().map(|slice| &slice[..]).collect();
+        Ok(VariantSequence {
+            parameters: ParameterSlices::new(self.config, slices)?,
+            size: self.size,
+            direction: self.direction,
+            lengths: self.lengths.as_ref(),
+            resets: self.resets.as_ref(),
+            x: &numbers.x,
+            initial: numbers.state(),
+            masks: &self.masks,
+        })
+    }
+
+    /// Output, h and c; fills the tape.
+    fn forward(&mut self) -> Result<[Vec<E>; 3]> {
+        let (n_steps, batch) = self.size;
+        let (hidden, size) = (self.config.hidden_size, self.config.output_size());
+        let mut y = vec![E::ZERO; n_steps * batch * size];
+        let (mut h, mut c) = (vec![E::ZERO; batch * size], vec![E::ZERO; batch * hidden]);
+        let mut tape = std::mem::take(&mut self.tape);
+        let numbers = self.reads.numbers()?;
+        let last = LstmState { h: &mut h[..], c: &mut c[..] };
+        forward(&self.sequence(&numbers)?, Outputs { output: &mut y, last }, &mut tape)?;
+        drop(numbers);
+        self.tape = tape;
+        Ok([y, h, c])
+    }
+
+    /// `grads`: of output, h and c.
+    fn gradients(&self, grads: &[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> {
+        let numbers = self.reads.numbers()?;
+        let grads = contiguous(grads)?;
+        let of_outputs = slices(&grads)?;
+        let grad = |k: usize| of_outputs.get(k)?.as_deref();
+        let of_outputs = OutputGradients { output: grad(0), h: grad(1), c: grad(2) };
+        let mut room = self.reads.room::<E>()?;
+        let (h0, c0) = room.initial.as_mut().map_or((None, None), |s| (s.h.as_mut(), s.c.as_mut()));
+        let gradients = VariantGradients {
+            x: room.x.as_deref_mut(),
+            h0: h0.map(|h0| &mut h0[..]),
+            c0: c0.map(|c0| &mut c0[..]),
+            parameters: room.parameters.iter_mut().map(Option::as_deref_mut).collect(),
+        };
+        let mut scratch = self.pools.variant_scratch.take();
+        let sequence = self.sequence(&numbers)?;
+        backward(&sequence, &self.tape, &of_outputs, gradients, &mut scratch)?;
+        self.pools.variant_scratch.put(scratch);
+        self.reads.gradients(room)
+    }
+}
+
+impl<E: Number> Backward for Node<E> {
+    fn backward(
+        &self,
+        _outputs: &[Tensor],
+        grads: &[Option<Tensor>],
+    ) -> candle_core::Result<Vec<Option<Tensor>>> {
+        Ok(self.gradients(grads)?)
+    }
+}

@@ -1,0 +1,310 @@
+//! The forward pass, eq. (14) to (24).
+
+use lstm_core::ops::matmul::{MatrixMut, MatrixRef, matmul};
+use lstm_core::ops::pointwise::{activate, clip};
+use lstm_core::{
+    Element, Gate, GateOrder, LstmConfig, NormPlacement, Parameter, PeepholeOrder, Result,
+};
+
+use super::norm::normalise;
+use super::{Sizes, VariantSequence, VariantTape};
+use crate::Outputs;
+use crate::sequence::check_len;
+
+/// Runs a layer with options over a batch of sequences.
+///
+/// Writes `outputs` (y: `[T, B, P]`; h `[B, P]`, c `[B, H]`) and what [`super::backward`] needs to `tape`.
+///
+/// # Errors
+///
+/// [`lstm_core::Error::Mismatch`] where sizes are zero or slices do not have the stated shapes.
+pub fn forward<E: Element>(
+    sequence: &VariantSequence<'_, E>,
+    outputs: Outputs<'_, E>,
+    tape: &mut VariantTape<E>,
+) -> Result<()> {
+    const OP: &str = "lstm_hand::variant::forward";
+    sequence.check(OP)?;
+    let sizes = sequence.sizes();
+    check_len(OP, "output", &[sizes.n_steps, sizes.batch, sizes.output], outputs.output)?;
+    check_len(OP, "last h", &[sizes.batch, sizes.output], outputs.last.h)?;
+    check_len(OP, "last c", &[sizes.batch, sizes.hidden], outputs.last.c)?;
+    let config = *sequence.parameters.config();
+    tape.make_room(sequence);
+    let mut scan = Scan { sequence, config, sizes, tape };
+    scan.start();
+    scan.input_product()?;
+    let starts = sequence.starts();
+    for nth in 0..sizes.n_steps {
+        let t = sequence.step(nth);
+        let cells = t * sizes.batch..(t + 1) * sizes.batch;
+        for (row, _) in starts.get(cells).unwrap_or(&[]).iter().enumerate().filter(|(_, s)| **s) {
+            scan.to_own_state(row);
+        }
+        let width = sizes.batch * sizes.output;
+        scan.step(t, &mut outputs.output[t * width..][..width])?;
+    }
+    outputs.last.h.copy_from_slice(&tape.h);
+    outputs.last.c.copy_from_slice(&tape.c);
+    Ok(())
+}
+
+/// The numbers of `gate` in a `[4H]` row.
+pub(super) fn of_gate(gate: Gate, hidden: usize) -> std::ops::Range<usize> {
+    let block = GateOrder::IFGO.block(gate);
+    block * hidden..(block + 1) * hidden
+}
+
+/// p of `gate`; empty where there are no peepholes.
+pub(super) fn peephole<E>(peepholes: &[E], gate: Gate, hidden: usize) -> &[E] {
+    let block = PeepholeOrder::IFO.block(gate);
+    let range = block.map(|block| block * hidden..(block + 1) * hidden);
+    range.and_then(|range| peepholes.get(range)).unwrap_or(&[])
+}
+
+struct Scan<'a, 'b, E> {
+    sequence: &'a VariantSequence<'b, E>,
+    config: LstmConfig,
+    sizes: Sizes,
+    tape: &'a mut VariantTape<E>,
+}
+
+impl<E: Element> Scan<'_, '_, E> {
+    /// The state before the first step, and the weights and inputs that the run really uses.
+    fn start(&mut self) {
+        match &self.sequence.initial {
+            Some(state) => {
+                self.tape.h.copy_from_slice(state.h);
+                self.tape.c.copy_from_slice(state.c);
+            }
+            None => (0..self.sizes.batch).for_each(|row| self.to_own_state(row)),
+        }
+        let bias = &mut self.tape.bias;
+        bias.copy_from_slice(self.sequence.parameters.get(Parameter::BiasIh));
+        add(bias, self.sequence.parameters.get(Parameter::BiasHh));
+        let v = self.sequence.parameters.get(Parameter::WeightHh);
+        let mask = self.sequence.masks.connect.as_deref().unwrap_or(&[]);
+        for ((used, v), mask) in self.tape.v.iter_mut().zip(v).zip(mask) {
+            *used = *v * *mask;
+        }
+        let input = self.sizes.input;
+        let rows = self.tape.x.chunks_exact_mut(input).zip(self.sequence.x.chunks_exact(input));
+        for (cell, (clean, x)) in rows.enumerate() {
+            let (t, row) = (cell / self.sizes.batch, cell % self.sizes.batch);
+            if self.sequence.is_valid(t, row) {
+                clean.copy_from_slice(x);
+            } else {
+                clean.fill(E::ZERO);
+            }
+        }
+    }
+
+    /// Brings a row to the state that the layer owns.
+    fn to_own_state(&mut self, row: usize) {
+        let Sizes { hidden, output, .. } = self.sizes;
+        let parts = [
+            (&mut self.tape.h[row * output..][..output], Parameter::InitialH),
+            (&mut self.tape.c[row * hidden..][..hidden], Parameter::InitialC),
+        ];
+        for (state, parameter) in parts {
+            match self.sequence.parameters.get(parameter) {
+                [] => state.fill(E::ZERO),
+                learned => state.copy_from_slice(learned),
+            }
+        }
+    }
+
+    /// u + b of all steps into z: the halves of eq. (15) and (16) that do not wait for h.
+    fn input_product(&mut self) -> Result<()> {
+        let Sizes { input, hidden, .. } = self.sizes;
+        let (cells, gates) = (self.sizes.cells(), 4 * hidden);
+        let mut z = std::mem::take(&mut self.tape.z);
+        let x = MatrixRef::new(self.tape.clean_x(self.sequence.x), cells, input)?;
+        let u = MatrixRef::new(self.sequence.parameters.get(Parameter::WeightIh), gates, input)?;
+        matmul(MatrixMut::new(&mut z, cells, gates)?, x, u.t())?;
+        if let Some(norm) = self.config.layer_norm {
+            let gain = self.sequence.parameters.get(Parameter::NormIh);
+            normalise_rows(&mut z, gain, norm.epsilon, &mut self.tape.norms[0], 0);
+        }
+        if !self.tape.bias.is_empty() {
+            z.chunks_exact_mut(gates).for_each(|z| add(z, &self.tape.bias));
+        }
+        self.tape.z = z;
+        Ok(())
+    }
+
+    /// One step of all rows; writes h to `y`, zero for padding.
+    fn step(&mut self, t: usize, y: &mut [E]) -> Result<()> {
+        let Sizes { batch, hidden, output, .. } = self.sizes;
+        let first = t * batch;
+        let seen = first * output..(first + batch) * output;
+        self.tape.h_seen[seen.clone()].copy_from_slice(&self.tape.h); // (14)
+        if let Some(mask) = &self.sequence.masks.recurrent {
+            self.tape.h_seen[seen.clone()].iter_mut().zip(mask).for_each(|(h, m)| *h *= *m);
+        }
+        self.tape.c_before[first * hidden..][..batch * hidden].copy_from_slice(&self.tape.c);
+        self.recurrent_product(t)?;
+        for row in 0..batch {
+            self.cell(first + row, row);
+        }
+        let mut h = std::mem::take(&mut self.tape.h_new);
+        self.project(t, &mut h)?;
+        for row in 0..batch {
+            let (of_h, of_c) = (row * output..(row + 1) * output, row * hidden..(row + 1) * hidden);
+            let (y, h) = (&mut y[of_h.clone()], &h[of_h.clone()]);
+            if !self.sequence.is_valid(t, row) {
+                y.fill(E::ZERO);
+                continue;
+            }
+            let masks = self.sequence.masks;
+            let keep_h = |k: usize| masks.keep_h.at((first + row) * output + k);
+            let keep_c = |k: usize| masks.keep_c.at((first + row) * hidden + k);
+            let c = &self.tape.c_new[(first + row) * hidden..][..hidden];
+            keep(&mut self.tape.h[of_h.clone()], h, keep_h); // (24)
+            keep(&mut self.tape.c[of_c], c, keep_c);
+            y.copy_from_slice(&self.tape.h[of_h]);
+        }
+        self.tape.h_new = h;
+        Ok(())
+    }
+
+    /// z += v, eq. (15) and (16).
+    fn recurrent_product(&mut self, t: usize) -> Result<()> {
+        let Sizes { batch, hidden, output, .. } = self.sizes;
+        let (first, gates) = (t * batch, 4 * hidden);
+        let mut product = std::mem::take(&mut self.tape.product);
+        let h =
+            MatrixRef::new(&self.tape.h_seen[first * output..][..batch * output], batch, output)?;
+        let v = self.tape.used_v(self.sequence.parameters.get(Parameter::WeightHh));
+        let v = MatrixRef::new(v, gates, output)?;
+        matmul(MatrixMut::new(&mut product, batch, gates)?, h, v.t())?;
+        if let Some(norm) = self.config.layer_norm {
+            let gain = self.sequence.parameters.get(Parameter::NormHh);
+            normalise_rows(&mut product, gain, norm.epsilon, &mut self.tape.norms[1], first);
+        }
+        add(&mut self.tape.z[first * gates..][..batch * gates], &product);
+        self.tape.product = product;
+        Ok(())
+    }
+
+    /// The gates, c' and r of one cell, eq. (16) to (22).
+    fn cell(&mut self, cell: usize, row: usize) {
+        let (config, hidden) = (&self.config, self.sizes.hidden);
+        let VariantTape { z, gates, c, c_raw, c_new, shown, activated, r, c_norm, .. } = self.tape;
+        let units = cell * hidden..(cell + 1) * hidden;
+        let z = &mut z[cell * 4 * hidden..][..4 * hidden];
+        let gates = &mut gates[cell * 4 * hidden..][..4 * hidden];
+        let c_before = &c[row * hidden..][..hidden];
+        let c_new = &mut c_new[units.clone()];
+        let peepholes = self.sequence.parameters.get(Parameter::WeightCh);
+        let mut gate = |gate: Gate, c: &[E], gates: &mut [E]| {
+            let (at, activations) = (of_gate(gate, hidden), config.activations);
+            let peephole = peephole(peepholes, gate, hidden);
+            z[at.clone()].iter_mut().zip(peephole).zip(c).for_each(|((z, p), c)| *z += *p * *c);
+            let activation = match gate {
+                Gate::Candidate => activations.candidate,
+                Gate::Input | Gate::Forget | Gate::Output => activations.gate,
+            };
+            gates[at.clone()].copy_from_slice(&z[at.clone()]);
+            activate(activation, config.gate_clip, &mut gates[at]);
+        };
+        gate(Gate::Input, c_before, gates); // (16), (17)
+        gate(Gate::Candidate, c_before, gates);
+        if config.coupled {
+            for k in 0..hidden {
+                gates[of_gate(Gate::Forget, hidden).start + k] =
+                    E::ONE - gates[of_gate(Gate::Input, hidden).start + k];
+            }
+        } else {
+            gate(Gate::Forget, c_before, gates);
+        }
+        let value = |gates: &[E], gate, k: usize| gates[of_gate(gate, hidden).start + k];
+        for k in 0..hidden {
+            let [i, f, g] =
+                [Gate::Input, Gate::Forget, Gate::Candidate].map(|q| value(gates, q, k));
+            c_new[k] = f * c_before[k] + i * g; // (18)
+        }
+        if let Some(bound) = config.cell_clip.map(E::from_f64) {
+            c_raw[units.clone()].copy_from_slice(c_new);
+            c_new.iter_mut().for_each(|c| *c = clip(*c, bound));
+        }
+        let norm = |from: &[E], c_norm: &mut (Vec<E>, Vec<E>), to: &mut [E], epsilon| {
+            let normed = &mut c_norm.0[units.clone()];
+            normed.copy_from_slice(from);
+            c_norm.1[cell] = normalise(normed, epsilon);
+            let gain = self.sequence.parameters.get(Parameter::NormC);
+            let shift = self.sequence.parameters.get(Parameter::NormCBias);
+            for k in 0..hidden {
+                to[k] = gain[k] * normed[k] + shift[k];
+            }
+        };
+        let activated = &mut activated[units.clone()];
+        activated.copy_from_slice(c_new);
+        if let Some(layer_norm) = config.layer_norm {
+            norm(c_new, c_norm, activated, layer_norm.epsilon); // (19), (21)
+            match layer_norm.placement {
+                NormPlacement::State => c_new.copy_from_slice(activated),
+                NormPlacement::Output => shown[units.clone()].copy_from_slice(activated),
+            }
+        }
+        gate(Gate::Output, c_new, gates); // (20)
+        activate(config.activations.hidden, config.hidden_clip, activated);
+        if let Some(r) = r.get_mut(units.clone()) {
+            for k in 0..hidden {
+                r[k] = value(gates, Gate::Output, k) * activated[k]; // (22)
+            }
+        }
+    }
+
+    /// h' of a step, eq. (22) and (23).
+    fn project(&self, t: usize, h: &mut [E]) -> Result<()> {
+        let Sizes { batch, hidden, output, .. } = self.sizes;
+        let first = t * batch;
+        if self.config.proj_size.is_some() {
+            let r = &self.tape.r[first * hidden..][..batch * hidden];
+            let w = self.sequence.parameters.get(Parameter::WeightHr);
+            let w = MatrixRef::new(w, output, hidden)?;
+            return matmul(
+                MatrixMut::new(h, batch, output)?,
+                MatrixRef::new(r, batch, hidden)?,
+                w.t(),
+            );
+        }
+        for (row, h) in h.chunks_exact_mut(hidden).enumerate() {
+            let cell = first + row;
+            let o = &self.tape.gates[cell * 4 * hidden..][of_gate(Gate::Output, hidden)];
+            let activated = &self.tape.activated[cell * hidden..][..hidden];
+            for k in 0..hidden {
+                h[k] = o[k] * activated[k];
+            }
+        }
+        Ok(())
+    }
+}
+
+fn add<E: Element>(sum: &mut [E], other: &[E]) {
+    sum.iter_mut().zip(other).for_each(|(sum, other)| *sum += *other);
+}
+
+/// Normalises each row of `gain.len()` numbers, keeps N and its scale from cell `first` on, and scales.
+fn normalise_rows<E: Element>(
+    rows: &mut [E],
+    gain: &[E],
+    epsilon: f64,
+    kept: &mut (Vec<E>, Vec<E>),
+    first: usize,
+) {
+    for (row_idx, row) in rows.chunks_exact_mut(gain.len()).enumerate() {
+        kept.1[first + row_idx] = normalise(row, epsilon);
+        kept.0[(first + row_idx) * gain.len()..][..gain.len()].copy_from_slice(row);
+        row.iter_mut().zip(gain).for_each(|(a, gain)| *a *= *gain);
+    }
+}
+
+/// k ∘ state + (1 - k) ∘ new, in place of the state.
+fn keep<E: Element>(state: &mut [E], new: &[E], part: impl Fn(usize) -> E) {
+    for (k, (state, new)) in state.iter_mut().zip(new).enumerate() {
+        let part = part(k);
+        *state = if part == E::ZERO { *new } else { part * *state + (E::ONE - part) * *new };
+    }
+}

@@ -1,0 +1,120 @@
+//! `inspect`: which LSTMs a weight file has, and a page that shows what one of them does with an input.
+
+mod activity;
+mod axis;
+mod heat;
+mod input;
+mod lines;
+mod page;
+mod run;
+mod source;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use lstm_core::{Biases, LstmConfig, write_atomic};
+
+use axis::Axis;
+use input::InputArgs;
+use page::Page;
+use source::Found;
+pub use source::Source;
+
+/// List the LSTMs of a weight file; with an input, draw one at work.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A weight file, or the folder of a run of `compare`.
+    file: PathBuf,
+    /// What stands before the tensor names of the LSTM to draw; needed where the file has several.
+    #[arg(long)]
+    prefix: Option<String>,
+    #[command(flatten)]
+    input: InputArgs,
+    /// The page to write.
+    #[arg(long, default_value = "runs/inspect.html")]
+    out: PathBuf,
+}
+
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let source = Source::open(&args.file)?;
+    if args.input.input.is_none() && args.input.text.is_none() {
+        print!("{}", list(&source.lstms()?));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let lstm = source.choose(args.prefix.as_deref())?;
+    let layers = source.weights_in_f64(&lstm)?;
+    let features = lstm.lstm.layers.first().map_or(0, |(_, config)| config.input_size);
+    let input = args.input.read(&source, features)?.context("no input")?;
+    let panels = run::panels(&layers, &input.x, input.n_steps)?;
+    let gradient = run::gradient_norms(&layers, &input.x, input.n_steps)?;
+    let mut facts = vec![("file".to_owned(), args.file.display().to_string())];
+    facts.push(("LSTM".to_owned(), summary(&lstm)));
+    facts.extend(input.facts);
+    let axis = Axis { n_steps: input.n_steps, tokens: input.tokens };
+    let title = "What the LSTM does";
+    let page = Page { title, facts: &facts, axis: &axis, panels: &panels, gradient: &gradient };
+    if let Some(folder) = args.out.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
+    }
+    write_atomic(&args.out, page.to_html().as_bytes())?;
+    println!("{} steps through {}: {}", input.n_steps, summary(&lstm), args.out.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Every LSTM in a line, and a line for each of its layers and directions.
+fn list(lstms: &[Found]) -> String {
+    if lstms.is_empty() {
+        return "no LSTM\n".to_owned();
+    }
+    let mut text = String::new();
+    for lstm in lstms {
+        text += &format!("{}\n", summary(lstm));
+        for (place, config) in &lstm.lstm.layers {
+            let (suffix, sizes) = (place.suffix(), sizes(config));
+            text += &format!("  {suffix:<12} {sizes}, {} parameters\n", config.n_parameters());
+        }
+    }
+    text
+}
+
+/// An LSTM in a line.
+fn summary(found: &Found) -> String {
+    let lstm = &found.lstm;
+    let (n_layers, dtype) = (lstm.n_layers(), found.dtype.as_str());
+    let directions = if lstm.is_bidirectional() { "both directions" } else { "forward" };
+    let parameters: usize = lstm.layers.iter().map(|(_, config)| config.n_parameters()).sum();
+    let prefix = match lstm.prefix.as_str() {
+        "" => "no prefix".to_owned(),
+        prefix => format!("prefix `{prefix}`"),
+    };
+    let layers = match (lstm.is_cell, n_layers) {
+        (true, _) => "cell",
+        (false, 1) => "layer",
+        (false, _) => "layers",
+    };
+    format!("{prefix}: {n_layers} {layers}, {directions}, {dtype}, {parameters} parameters")
+}
+
+/// The sizes and options of a layer.
+fn sizes(config: &LstmConfig) -> String {
+    let mut text = format!("I {}, H {}", config.input_size, config.hidden_size);
+    if let Some(size) = config.proj_size {
+        text += &format!(", P {size}");
+    }
+    text += match config.biases {
+        Biases::None => ", no bias",
+        Biases::One => ", one bias",
+        Biases::Two => ", two biases",
+    };
+    if config.peepholes {
+        text += ", peepholes";
+    }
+    if config.learned_state {
+        text += ", learned state";
+    }
+    text
+}

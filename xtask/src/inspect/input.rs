@@ -1,0 +1,192 @@
+//! What an inspected LSTM reads: a row of a tensor, or the embedded tokens of a text.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use candle_core::Device;
+use clap::ValueEnum;
+use lstm_train::data::UNK;
+use lstm_train::{Checkpoint, Splits};
+use serde_json::Value;
+
+use super::source::{Source, numbers};
+use crate::compare::text;
+
+/// The input of a page.
+#[derive(Debug, clap::Args)]
+pub struct InputArgs {
+    /// A safetensors file with the input: [T, I] or [T, B, I].
+    #[arg(long, conflicts_with = "text")]
+    pub input: Option<PathBuf>,
+    /// The input's tensor in that file.
+    #[arg(long, default_value = "x", requires = "input")]
+    tensor: String,
+    /// The row of the batch; needed where there are several.
+    #[arg(long, requires = "input")]
+    row: Option<usize>,
+    /// Read only so many steps, for a row that is padded behind them.
+    #[arg(long, requires = "input")]
+    steps: Option<usize>,
+    /// A text; its tokens go through the file's embedding.
+    #[arg(long)]
+    pub text: Option<String>,
+    /// The ids of the tokens: a JSON object from token to id (or one that has it under "vocab"), or a list.
+    /// A checkpoint needs none.
+    #[arg(long, requires = "text")]
+    vocab: Option<PathBuf>,
+    /// The tensor of the embedding, [vocabulary, I]; the only one called embedding where absent.
+    #[arg(long, requires = "text")]
+    embedding: Option<String>,
+    /// What a token is.
+    #[arg(long, value_enum, default_value = "words", requires = "text")]
+    by: Token,
+    /// For a checkpoint: the folder with the text that the run has read; the embedded language where absent.
+    #[arg(long, requires = "text")]
+    data: Option<PathBuf>,
+    /// For a checkpoint: training sentences of the embedded language in that run.
+    #[arg(long, default_value_t = 20_000, conflicts_with = "data", requires = "text")]
+    sentences: usize,
+}
+
+/// How a text is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Token {
+    /// At white space.
+    Words,
+    /// Into single letters, blanks among them.
+    Letters,
+}
+
+/// One row of input.
+#[derive(Debug)]
+pub struct Input {
+    /// `[T, I]`.
+    pub x: Vec<f64>,
+    pub n_steps: usize,
+    /// One a step, or none where the input was numbers.
+    pub tokens: Vec<String>,
+    /// What the page says about it.
+    pub facts: Vec<(String, String)>,
+}
+
+impl InputArgs {
+    /// The input of an LSTM that reads `features`; `None` where the command line gives none.
+    pub fn read(&self, source: &Source, features: usize) -> Result<Option<Input>> {
+        let input = match (&self.input, &self.text) {
+            (Some(path), _) => self.tensor(path)?,
+            (None, Some(text)) => self.text(text, source, features)?,
+            (None, None) => return Ok(None),
+        };
+        let width = input.x.len() / input.n_steps;
+        ensure!(width == features, "input: expected {features} features a step, got {width}");
+        Ok(Some(input))
+    }
+
+    fn tensor(&self, path: &Path) -> Result<Input> {
+        let tensors = candle_core::safetensors::load(path, &Device::Cpu)
+            .with_context(|| format!("read {}", path.display()))?;
+        let name = &self.tensor;
+        let x = tensors.get(name).with_context(|| format!("{}: no `{name}`", path.display()))?;
+        let x = match *x.dims() {
+            [_, _] => {
+                ensure!(self.row.is_none(), "--row: expected none for [T, I], got {:?}", self.row);
+                x.clone()
+            }
+            [_, batch, _] => {
+                let row = match self.row {
+                    Some(row) => row,
+                    None if batch == 1 => 0,
+                    None => bail!("--row: expected a row below {batch}, got none"),
+                };
+                ensure!(row < batch, "--row: expected a row below {batch}, got {row}");
+                x.narrow(1, row, 1)?.squeeze(1)?
+            }
+            _ => bail!("`{name}`: expected [T, I] or [T, B, I], got {:?}", x.dims()),
+        };
+        let all = x.dim(0)?;
+        let n_steps = self.steps.unwrap_or(all);
+        ensure!((1..=all).contains(&n_steps), "--steps: expected 1 to {all}, got {n_steps}");
+        let x = numbers(&x.narrow(0, 0, n_steps)?)?;
+        let row = self.row.map_or(String::new(), |row| format!(", row {row}"));
+        let about = format!("`{name}` of {}{row}, {n_steps} steps", path.display());
+        Ok(Input { x, n_steps, tokens: Vec::new(), facts: vec![("input".to_owned(), about)] })
+    }
+
+    fn text(&self, text: &str, source: &Source, features: usize) -> Result<Input> {
+        let tokens: Vec<String> = match self.by {
+            Token::Words => text.split_whitespace().map(str::to_owned).collect(),
+            Token::Letters => text.chars().map(String::from).collect(),
+        };
+        ensure!(!tokens.is_empty(), "--text: expected at least one token, got none");
+        let mut facts = vec![("text".to_owned(), text.to_owned())];
+        let ids = match (&source.checkpoint, &self.vocab) {
+            (Some(_), Some(_)) => bail!("--vocab: a checkpoint has the vocabulary of its run"),
+            (Some(checkpoint), None) => {
+                let ids = self.words_of_run(&tokens, checkpoint)?;
+                let unknown = tokens.iter().zip(&ids).filter(|(_, id)| **id == UNK as usize);
+                let unknown: Vec<_> = unknown.map(|(token, _)| token.as_str()).collect();
+                if !unknown.is_empty() {
+                    facts.push(("read as unknown words".to_owned(), unknown.join(", ")));
+                }
+                ids
+            }
+            (None, Some(vocab)) => ids(&tokens, vocab)?,
+            (None, None) => bail!("--text: expected --vocab for a file that is no checkpoint"),
+        };
+        let (name, table, width) = source.embedding(self.embedding.as_deref())?;
+        ensure!(width == features, "`{name}`: expected {features} features, got {width}");
+        let mut x = Vec::with_capacity(ids.len() * width);
+        for (id, token) in ids.iter().zip(&tokens) {
+            let row = table.chunks(width).nth(*id).with_context(|| {
+                let n = table.len() / width;
+                format!("id of `{token}`: expected a row of `{name}` below {n}, got {id}")
+            })?;
+            x.extend_from_slice(row);
+        }
+        facts.push(("embedding".to_owned(), name));
+        Ok(Input { x, n_steps: tokens.len(), tokens, facts })
+    }
+
+    /// The ids that words have in the run of a checkpoint.
+    fn words_of_run(&self, words: &[String], checkpoint: &Checkpoint) -> Result<Vec<usize>> {
+        ensure!(self.by == Token::Words, "--by: expected words for a checkpoint, got letters");
+        let text = text(self.data.as_deref(), self.sentences)?;
+        let got = Splits::new(&text, checkpoint.config.window)?.fingerprint();
+        let expected = &checkpoint.config.data;
+        ensure!(
+            got == *expected,
+            "--data or --sentences: expected the text of the run ({expected}), got another ({got})"
+        );
+        Ok(text.vocabulary.encode(words).into_iter().map(|id| id as usize).collect())
+    }
+}
+
+/// The ids of tokens in a vocabulary file.
+fn ids(tokens: &[String], path: &Path) -> Result<Vec<usize>> {
+    let at = || path.display().to_string();
+    let json: Value =
+        serde_json::from_slice(&std::fs::read(path).with_context(at)?).with_context(at)?;
+    let mut known: HashMap<&str, usize> = HashMap::new();
+    match json.get("vocab").unwrap_or(&json) {
+        Value::Object(entries) => {
+            for (token, id) in entries {
+                let id = id.as_u64().and_then(|id| usize::try_from(id).ok());
+                let expected = || format!("{}: id of `{token}`: expected a whole number", at());
+                known.insert(token, id.with_context(expected)?);
+            }
+        }
+        Value::Array(entries) => {
+            for (id, token) in entries.iter().enumerate() {
+                let expected = || format!("{}: entry {id}: expected a token", at());
+                known.insert(token.as_str().with_context(expected)?, id);
+            }
+        }
+        _ => bail!("{}: expected an object from token to id, or a list of tokens", at()),
+    }
+    let id = |token: &String| {
+        let id = known.get(token.as_str()).copied();
+        id.with_context(|| format!("{}: no token `{token}`", at()))
+    };
+    tokens.iter().map(id).collect()
+}

@@ -1,0 +1,159 @@
+//! A weight file: its tensors, and the LSTMs among them.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use candle_core::pickle::PthTensors;
+use candle_core::{DType, Device, Tensor, WithDType};
+use lstm_core::weights::{FoundLstm, discover};
+use lstm_core::{Element, Error, LayerPlace, LstmWeights};
+use lstm_train::Checkpoint;
+
+/// What stands before the weights in a checkpoint of `compare`.
+const CHECKPOINT_WEIGHTS: &str = "weight/";
+
+/// The tensors of a file.
+pub struct Source {
+    path: PathBuf,
+    tensors: HashMap<String, Tensor>,
+    /// The run that the file is a checkpoint of, if it is one.
+    pub checkpoint: Option<Checkpoint>,
+}
+
+/// An LSTM in a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    pub lstm: FoundLstm,
+    /// That of its first tensor.
+    pub dtype: DType,
+}
+
+impl Source {
+    /// Reads a weight file, or the checkpoint in the folder of a run.
+    pub fn open(path: &Path) -> Result<Self> {
+        let path =
+            if path.is_dir() { path.join("checkpoint.safetensors") } else { path.to_owned() };
+        let extension = path.extension().unwrap_or_default();
+        let tensors = if ["pt", "pth"].iter().any(|known| extension == *known) {
+            pickled(&path)
+        } else {
+            candle_core::safetensors::load(&path, &Device::Cpu).map_err(Into::into)
+        };
+        let tensors = tensors.with_context(|| format!("read {}", path.display()))?;
+        let checkpoint = Checkpoint::load(&path).ok();
+        Ok(Self { path, tensors, checkpoint })
+    }
+
+    /// The LSTMs of the file; those of a checkpoint's moments are none.
+    pub fn lstms(&self) -> Result<Vec<Found>> {
+        let tensors = self.tensors.iter().filter(|(name, _)| self.is_weight(name));
+        let found = discover(tensors.map(|(name, tensor)| (name.as_str(), tensor.dims())))?;
+        let with_dtype = |lstm: FoundLstm| {
+            let parameter = lstm.layers.first().and_then(|(place, config)| {
+                Some(lstm.tensor_name(*config.parameters().first()?, *place))
+            });
+            let tensor = parameter.and_then(|name| self.tensors.get(&name));
+            let dtype = tensor.context("an LSTM without tensors")?.dtype();
+            Ok(Found { lstm, dtype })
+        };
+        found.into_iter().map(with_dtype).collect()
+    }
+
+    /// Whether a tensor belongs to the model, and not to the optimiser of a checkpoint.
+    fn is_weight(&self, name: &str) -> bool {
+        self.checkpoint.is_none() || name.starts_with(CHECKPOINT_WEIGHTS)
+    }
+
+    /// The LSTM with the prefix, or the only one there is.
+    pub fn choose(&self, prefix: Option<&str>) -> Result<Found> {
+        let mut found = self.lstms()?;
+        let prefixes: Vec<_> = found.iter().map(|f| format!("`{}`", f.lstm.prefix)).collect();
+        let all = prefixes.join(", ");
+        match prefix {
+            Some(prefix) => {
+                let place = found.iter().position(|found| found.lstm.prefix == prefix);
+                let place = place
+                    .with_context(|| format!("--prefix: expected one of {all}, got `{prefix}`"))?;
+                Ok(found.swap_remove(place))
+            }
+            None => match found.len() {
+                0 => bail!("{}: expected an LSTM, got none", self.path.display()),
+                1 => Ok(found.remove(0)),
+                n => bail!("--prefix: expected one of {all} where a file has {n} LSTMs, got none"),
+            },
+        }
+    }
+
+    /// The weights of an LSTM, whose dtype must be that of `E`.
+    pub fn weights<E: Element + WithDType>(
+        &self,
+        found: &Found,
+    ) -> Result<Vec<(LayerPlace, LstmWeights<E>)>> {
+        const OP: &str = "read weights";
+        let weights = found.lstm.weights(|name, _| {
+            let missing = || Error::MissingTensor { op: OP, name: name.to_owned() };
+            let tensor = self.tensors.get(name).ok_or_else(missing)?;
+            let dtype = <E as WithDType>::DTYPE;
+            Error::check(OP, &format!("dtype of `{name}`"), dtype, tensor.dtype())?;
+            Ok(tensor.flatten_all()?.to_vec1()?)
+        })?;
+        let places = found.lstm.layers.iter().map(|(place, _)| *place);
+        Ok(places.zip(weights).collect())
+    }
+
+    /// The weights of an LSTM in f64, whatever the file has.
+    pub fn weights_in_f64(&self, found: &Found) -> Result<Vec<(LayerPlace, LstmWeights<f64>)>> {
+        let weights = found.lstm.weights(|name, _| {
+            let missing = || Error::MissingTensor { op: "read weights", name: name.to_owned() };
+            Ok(numbers(self.tensors.get(name).ok_or_else(missing)?)?)
+        })?;
+        let places = found.lstm.layers.iter().map(|(place, _)| *place);
+        Ok(places.zip(weights).collect())
+    }
+
+    /// The embedding: the tensor `name`, or the only one that is called an embedding.
+    ///
+    /// Returns its name, its numbers and its width.
+    pub fn embedding(&self, name: Option<&str>) -> Result<(String, Vec<f64>, usize)> {
+        let is_in = |name: &&String| {
+            let last = name.strip_suffix(".weight").unwrap_or(name);
+            self.is_weight(name) && last.rsplit(['.', '/']).next() == Some("embedding")
+        };
+        let name = match name {
+            Some(name) => name.to_owned(),
+            None => {
+                let mut names: Vec<&String> = self.tensors.keys().filter(is_in).collect();
+                names.sort();
+                ensure!(
+                    names.len() == 1,
+                    "--embedding: expected a name where not exactly one tensor is called embedding, \
+                     got {names:?}"
+                );
+                names[0].clone()
+            }
+        };
+        let tensor = self.tensors.get(&name);
+        let tensor =
+            tensor.ok_or_else(|| anyhow!("{}: no tensor `{name}`", self.path.display()))?;
+        let table = || format!("`{name}`: expected a table [vocabulary, features]");
+        let (_, width) = tensor.dims2().with_context(table)?;
+        Ok((name, numbers(tensor)?, width))
+    }
+}
+
+/// The tensors of a file that `torch.save` wrote; no code in it is run.
+fn pickled(path: &Path) -> Result<HashMap<String, Tensor>> {
+    let file = PthTensors::new(path, None)?;
+    let mut tensors = HashMap::new();
+    for name in file.tensor_infos().keys() {
+        let tensor = file.get(name)?.with_context(|| format!("no tensor `{name}`"))?;
+        tensors.insert(name.clone(), tensor);
+    }
+    Ok(tensors)
+}
+
+/// A tensor's numbers in f64, row-major.
+pub fn numbers(tensor: &Tensor) -> candle_core::Result<Vec<f64>> {
+    tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1()
+}
