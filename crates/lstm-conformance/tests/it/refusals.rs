@@ -143,7 +143,7 @@ fn wrong_wrappers() {
     let (a, b) = (layer(3, 4, LayerPlace::forward(0)), layer(3, 5, LayerPlace::reverse(0)));
     let error = |result: Result<()>| result.unwrap_err().to_string();
     let text = error(Bidirectional::from_parts(a.clone(), b.clone(), Merge::Sum).map(drop));
-    assert!(text.contains("expected [3, 4, 4, 1], got [3, 5, 5, 1]"), "{text}");
+    assert!(text.contains("expected [3, 4, 4, 4, 1], got [3, 5, 5, 5, 1]"), "{text}");
     let text = error(Stacked::from_layers(vec![a.clone(), b], 0.0, "").map(drop));
     assert!(text.contains("input size of layer 1: expected 4, got 3"), "{text}");
     let text = error(Stacked::from_layers(Vec::<HandLstm>::new(), 0.0, "").map(drop));
