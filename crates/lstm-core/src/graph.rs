@@ -44,6 +44,9 @@ pub trait Backward: Send + Sync + 'static {
     -> Result<Vec<Option<Tensor>>>;
 }
 
+/// The most inputs of a node: gathers of three, joined by threes.
+pub const MAX_INPUTS: usize = 27;
+
 /// Enters outputs that are already computed into the graph, as a function of `inputs`.
 ///
 /// `outputs`: the numbers and shape of each output, moved without copying. Where no input is tracked the
@@ -51,16 +54,16 @@ pub trait Backward: Send + Sync + 'static {
 ///
 /// # Errors
 ///
-/// More than nine inputs or twenty outputs, or an input that is not on the CPU.
+/// More than [`MAX_INPUTS`] inputs or twenty outputs, or an input that is not on the CPU.
 pub fn record(
     name: &'static str,
     inputs: &[&Tensor],
     outputs: Vec<(CpuStorage, Shape)>,
     backward: impl Backward,
 ) -> Result<Vec<Tensor>> {
-    if inputs.len() > 9 || outputs.len() > 20 {
+    if inputs.len() > MAX_INPUTS || outputs.len() > 20 {
         bail!(
-            "{name}: at most 9 inputs and 20 outputs, got {} and {}",
+            "{name}: at most {MAX_INPUTS} inputs and 20 outputs, got {} and {}",
             inputs.len(),
             outputs.len()
         );
@@ -79,13 +82,22 @@ pub fn record(
         slots: Mutex::default(),
     });
     let token = token(0.0)?;
-    let mut gathered = vec![token.clone(); 3];
+    let mut gathered = Vec::new();
     for (group, chunk) in inputs.chunks(3).enumerate() {
         let arg = |k: usize| chunk.get(k).copied().unwrap_or(&token);
         let gather = Gather { node: node.clone(), first: 3 * group };
-        gathered[group] = arg(0).apply_op3(arg(1), arg(2), gather)?;
+        gathered.push(arg(0).apply_op3(arg(1), arg(2), gather)?);
     }
-    let hub = gathered[0].apply_op3(&gathered[1], &gathered[2], Hub { node: node.clone() })?;
+    if gathered.len() > 3 {
+        let mut joined = Vec::new();
+        for chunk in gathered.chunks(3) {
+            let arg = |k: usize| chunk.get(k).unwrap_or(&token);
+            joined.push(arg(0).apply_op3(arg(1), arg(2), Join { node: node.clone() })?);
+        }
+        gathered = joined;
+    }
+    let arg = |k: usize| gathered.get(k).unwrap_or(&token);
+    let hub = arg(0).apply_op3(arg(1), arg(2), Hub { node: node.clone() })?;
     let mut recorded = Vec::with_capacity(n_outputs);
     for (index, output) in outputs.into_iter().enumerate() {
         let value = Mutex::new(Some(output));
@@ -215,7 +227,41 @@ impl CustomOp3 for Gather {
     }
 }
 
-/// Three gathers become the token that every tap hangs on.
+/// Three tokens become one, where there are more gathers than a hub takes.
+struct Join {
+    node: Arc<Node>,
+}
+
+impl CustomOp3 for Join {
+    fn name(&self) -> &'static str {
+        self.node.name
+    }
+
+    fn cpu_fwd(
+        &self,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        Ok(token_storage())
+    }
+
+    fn bwd(
+        &self,
+        _: &Tensor,
+        _: &Tensor,
+        _: &Tensor,
+        _: &Tensor,
+        token: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        Ok((Some(token.clone()), Some(token.clone()), Some(token.clone())))
+    }
+}
+
+/// Up to three tokens become the one that every tap hangs on.
 struct Hub {
     node: Arc<Node>,
 }

@@ -39,6 +39,7 @@ mod gradients;
 
 pub mod variant;
 
+mod activity;
 mod stream;
 
 #[cfg(feature = "candle")]
@@ -48,6 +49,7 @@ mod layer;
 #[cfg(feature = "candle")]
 mod node;
 
+pub use activity::{Activity, activity};
 pub use backward::{BackwardScratch, Gradients, OutputGradients, backward};
 pub use forward::{Outputs, forward, infer};
 pub use packed::PackedWeights;

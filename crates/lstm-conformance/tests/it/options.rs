@@ -29,6 +29,11 @@ proptest! {
     }
 
     #[test]
+    fn implementations_agree_on_any_options_in_f32(case in subjects::any_variant(DType::F32)) {
+        agree(&case);
+    }
+
+    #[test]
     fn gradients_are_slopes_under_any_options(case in subjects::any_variant(DType::F64)) {
         for subject in [subjects::hand(), Box::new(lstm_conformance::ReferenceSubject)] {
             slopes(&case, &*subject);

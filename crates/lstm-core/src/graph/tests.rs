@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Result, Tensor, Var};
 
-use super::{Backward, backward, record};
+use super::{Backward, MAX_INPUTS, backward, record};
 use crate::tensors::{storage, to_vec};
 
 /// (a, b) ↦ (a·b, a + b), elementwise.
@@ -162,7 +162,7 @@ fn the_graph_frees_itself() -> Result<()> {
     assert_eq!(std::sync::Arc::strong_count(&alive), 2);
     drop(out);
     assert_eq!(std::sync::Arc::strong_count(&alive), 1);
-    let inputs = vec![a.as_tensor(); 10];
+    let inputs = vec![a.as_tensor(); MAX_INPUTS + 1];
     assert!(record("wide", &inputs, vec![], Flag { _alive: alive }).is_err());
     Ok(())
 }

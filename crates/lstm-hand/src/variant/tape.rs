@@ -84,6 +84,11 @@ impl<E: Element> VariantTape<E> {
         resize(&mut self.product, batch * 4 * hidden);
     }
 
+    /// The activated gates, `[T, B, 4H]`, and c', `[T, B, H]`.
+    pub(crate) fn into_activity(self) -> (Vec<E>, Vec<E>) {
+        (self.gates, self.c_new)
+    }
+
     /// V as the run used it.
     pub(super) fn used_v<'a>(&'a self, v: &'a [E]) -> &'a [E] {
         if self.v.is_empty() { v } else { &self.v }
