@@ -163,3 +163,8 @@ impl Sizes {
         self.n_steps * self.batch
     }
 }
+
+/// sum += other, for as many numbers as both have.
+fn add<E: Element>(sum: &mut [E], other: &[E]) {
+    sum.iter_mut().zip(other).for_each(|(sum, other)| *sum += *other);
+}

@@ -3,7 +3,8 @@
 use lstm_core::ops::matmul::{MatrixMut, MatrixRef, matmul};
 use lstm_core::{Element, Parameter, Result};
 
-use super::{VariantGradients, VariantScratch, VariantSequence, VariantTape, Vectors};
+use super::vectors::Vectors;
+use super::{VariantGradients, VariantScratch, VariantSequence, VariantTape};
 use crate::variant::Sizes;
 
 /// Writes every gradient that is wanted; `small` has those of the vectors.
