@@ -4,5 +4,6 @@
 #[cfg(feature = "keras")]
 mod keras_files;
 mod models;
+mod onnx_cases;
 #[cfg(feature = "candle")]
 mod pickle;
