@@ -3,20 +3,22 @@
 mod format;
 mod groups;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use candle_core::{DType, WithDType};
 use lstm_core::interop::{NamedArray, arrays_to_safetensors};
-use lstm_core::{Element, weights, write_atomic};
+use lstm_core::onnx::{self, OnnxDialect};
+use lstm_core::{Element, LayerPlace, weights, write_atomic};
 
 use crate::inspect::Source;
 use format::{Format, Grouping, Layers};
 
 /// Convert an LSTM's weights between frameworks.
 ///
-/// Files are safetensors; PyTorch's may also be read from .pt and .pth. Formats whose layers have arrays of
+/// Files are safetensors; PyTorch's may also be read from .pt and .pth. With the ending .onnx ONNX's are
+/// models: --layers names the nodes, and one node is written. Formats whose layers have arrays of
 /// their own have them under `l0.`, `l0_reverse.`, `l1.` and so on, unless --layers says otherwise. What
 /// arrays do not say (activations, clips) is as in PyTorch.
 #[derive(Debug, clap::Args)]
@@ -68,6 +70,9 @@ impl Args {
         if self.from == Format::Torch {
             return Ok(Source::open(&self.input)?.choose(self.prefix.as_deref())?.dtype);
         }
+        if self.is_model(&self.input, self.from) {
+            return Ok(Source::open(&self.input)?.choose(self.node(0))?.dtype);
+        }
         groups::dtype(&self.input, &self.prefix_of_arrays())
     }
 
@@ -93,6 +98,33 @@ impl Args {
         Ok(())
     }
 
+    /// Whether a file is an ONNX model, and not arrays.
+    fn is_model(&self, path: &Path, format: Format) -> bool {
+        format == Format::Onnx && path.extension().is_some_and(|extension| extension == "onnx")
+    }
+
+    /// The name of a layer's node; none where the model has to have one only.
+    fn node(&self, layer: usize) -> Option<&str> {
+        self.layers.get(layer).map(String::as_str)
+    }
+
+    /// The nodes of a model, one a layer.
+    fn read_model<E: Element + WithDType>(&self) -> Result<Layers<E>> {
+        ensure!(
+            self.prefix.is_none(),
+            "--prefix: expected none for a model, whose nodes have names"
+        );
+        ensure!(!self.both, "--both: a node says which directions it has");
+        let source = Source::open(&self.input)?;
+        let mut layers = Vec::new();
+        for layer in 0..self.layers.len().max(1) {
+            let found = source.choose(self.node(layer)).context("--layers")?;
+            let node = source.weights(&found)?;
+            layers.extend(node.into_iter().map(|(place, w)| (LayerPlace { layer, ..place }, w)));
+        }
+        Ok(layers)
+    }
+
     fn prefix_of_arrays(&self) -> String {
         let prefix = self.prefix.clone().unwrap_or_default();
         prefix + self.layers.first().map_or("", String::as_str)
@@ -103,6 +135,9 @@ impl Args {
             ensure!(self.layers.is_empty(), "--layers: PyTorch's names say which layer is which");
             let source = Source::open(&self.input)?;
             return source.weights(&source.choose(self.prefix.as_deref())?);
+        }
+        if self.is_model(&self.input, self.from) {
+            return self.read_model();
         }
         let bytes = std::fs::read(&self.input)?;
         let prefix = self.prefix.as_deref().unwrap_or_default();
@@ -121,6 +156,12 @@ impl Args {
         if self.to == Format::Torch {
             let layers: Vec<_> = layers.iter().map(|(place, weights)| (*place, weights)).collect();
             return Ok(weights::to_bytes(&self.to_prefix, &layers)?);
+        }
+        if self.is_model(&self.output, self.to) {
+            let n = layers.iter().map(|(place, _)| place.layer + 1).max().unwrap_or(0);
+            ensure!(n == 1, "layers of a model of one node: expected 1, got {n}");
+            let layers: Vec<_> = layers.iter().map(|(place, weights)| (*place, weights)).collect();
+            return Ok(onnx::to_bytes("lstm", &layers, OnnxDialect::ONNXRUNTIME)?);
         }
         let mut all: Vec<NamedArray<E>> = Vec::new();
         let together = |one: &_, next: &_| groups::are_together(self.to.grouping(), one, next);

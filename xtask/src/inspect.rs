@@ -1,6 +1,5 @@
 //! `inspect`: which LSTMs a weight file has, and a page that shows what one of them does with an input.
 
-mod activity;
 mod axis;
 mod heat;
 mod input;
@@ -16,7 +15,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use lstm_core::{Biases, LstmConfig, write_atomic};
+use lstm_core::{Activations, Biases, LstmConfig, write_atomic};
 
 use axis::Axis;
 use input::InputArgs;
@@ -110,11 +109,22 @@ fn sizes(config: &LstmConfig) -> String {
         Biases::One => ", one bias",
         Biases::Two => ", two biases",
     };
-    if config.peepholes {
-        text += ", peepholes";
+    let clip = |what: &str, bound: Option<f64>| {
+        bound.map_or(String::new(), |bound| format!(", {what} at {bound}"))
+    };
+    for (is_set, option) in [
+        (config.peepholes, ", peepholes"),
+        (config.coupled, ", coupled gates"),
+        (config.learned_state, ", learned state"),
+    ] {
+        text += if is_set { option } else { "" };
     }
-    if config.learned_state {
-        text += ", learned state";
+    text += &clip("gates clipped", config.gate_clip);
+    text += &clip("cell clipped", config.cell_clip);
+    text += &clip("the output's argument clipped", config.hidden_clip);
+    if config.activations != Activations::default() {
+        let Activations { gate, candidate, hidden } = config.activations;
+        text += &format!(", functions {gate:?}, {candidate:?}, {hidden:?}");
     }
     text
 }

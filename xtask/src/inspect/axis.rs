@@ -120,8 +120,7 @@ impl Axis {
 
 /// A token as it is written: cut where it is long, blanks made visible, escaped.
 fn shown(token: &str) -> String {
-    let mut text: String =
-        token.chars().take(LONGEST_TOKEN).map(|letter| visible(letter)).collect();
+    let mut text: String = token.chars().take(LONGEST_TOKEN).map(visible).collect();
     if token.chars().count() > LONGEST_TOKEN {
         text.pop();
         text.push('…');

@@ -2,13 +2,11 @@
 
 use std::collections::HashMap;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use lstm_core::{LayerPlace, Lstm, LstmLayer, LstmWeights};
-use lstm_hand::HandLstm;
-
-use super::activity::activity;
+use lstm_hand::{HandLstm, activity};
 
 /// The layers and directions of an LSTM in PyTorch's order.
 pub type Layers = [(LayerPlace, LstmWeights<f64>)];
@@ -35,6 +33,16 @@ pub fn panels(layers: &Layers, x: &[f64], n_steps: usize) -> Result<Vec<Panel>> 
     let mut input = x.to_vec();
     for same in layers.chunk_by(|one, next| one.0.layer == next.0.layer) {
         let first = panels.len();
+        let features = input.len() / n_steps;
+        for (place, weights) in same {
+            // Stacks whose directions never meet are not drawn, as nothing in a file says that they are.
+            let expected = weights.config().input_size;
+            let what = place.suffix();
+            ensure!(
+                expected == features,
+                "input of {what}: expected {expected} features, got {features}"
+            );
+        }
         for (place, weights) in same {
             let (hidden, output) = (weights.config().hidden_size, weights.config().output_size());
             let done = activity(weights, place.direction, &input, (n_steps, 1), None, None)

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_core::pickle::PthTensors;
 use candle_core::{DType, Device, Tensor, WithDType};
+use lstm_core::onnx::{self, OnnxDialect, OnnxLstm};
 use lstm_core::weights::{FoundLstm, discover};
 use lstm_core::{Element, Error, LayerPlace, LstmWeights};
 use lstm_train::Checkpoint;
@@ -13,17 +14,26 @@ use lstm_train::Checkpoint;
 /// What stands before the weights in a checkpoint of `compare`.
 const CHECKPOINT_WEIGHTS: &str = "weight/";
 
-/// The tensors of a file.
+/// The tensors of a file, or the LSTM nodes of an ONNX model.
 pub struct Source {
     path: PathBuf,
     tensors: HashMap<String, Tensor>,
+    nodes: Nodes,
     /// The run that the file is a checkpoint of, if it is one.
     pub checkpoint: Option<Checkpoint>,
+}
+
+/// The LSTM nodes of an ONNX model.
+enum Nodes {
+    None,
+    F32(Vec<OnnxLstm<f32>>),
+    F64(Vec<OnnxLstm<f64>>),
 }
 
 /// An LSTM in a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
+    /// Its prefix is the node's name in an ONNX model.
     pub lstm: FoundLstm,
     /// That of its first tensor.
     pub dtype: DType,
@@ -35,18 +45,28 @@ impl Source {
         let path =
             if path.is_dir() { path.join("checkpoint.safetensors") } else { path.to_owned() };
         let extension = path.extension().unwrap_or_default();
+        let read = || format!("read {}", path.display());
+        if extension == "onnx" {
+            let nodes = Nodes::read(&path).with_context(read)?;
+            return Ok(Self { path, tensors: HashMap::new(), nodes, checkpoint: None });
+        }
         let tensors = if ["pt", "pth"].iter().any(|known| extension == *known) {
             pickled(&path)
         } else {
             candle_core::safetensors::load(&path, &Device::Cpu).map_err(Into::into)
         };
-        let tensors = tensors.with_context(|| format!("read {}", path.display()))?;
+        let tensors = tensors.with_context(read)?;
         let checkpoint = Checkpoint::load(&path).ok();
-        Ok(Self { path, tensors, checkpoint })
+        Ok(Self { path, tensors, nodes: Nodes::None, checkpoint })
     }
 
     /// The LSTMs of the file; those of a checkpoint's moments are none.
     pub fn lstms(&self) -> Result<Vec<Found>> {
+        match &self.nodes {
+            Nodes::None => {}
+            Nodes::F32(nodes) => return Ok(of_nodes(nodes, DType::F32)),
+            Nodes::F64(nodes) => return Ok(of_nodes(nodes, DType::F64)),
+        }
         let tensors = self.tensors.iter().filter(|(name, _)| self.is_weight(name));
         let found = discover(tensors.map(|(name, tensor)| (name.as_str(), tensor.dims())))?;
         let with_dtype = |lstm: FoundLstm| {
@@ -75,6 +95,8 @@ impl Source {
                 let place = found.iter().position(|found| found.lstm.prefix == prefix);
                 let place = place
                     .with_context(|| format!("--prefix: expected one of {all}, got `{prefix}`"))?;
+                let n = found.iter().filter(|found| found.lstm.prefix == prefix).count();
+                ensure!(n == 1, "--prefix: expected the name of one LSTM, got `{prefix}` of {n}");
                 Ok(found.swap_remove(place))
             }
             None => match found.len() {
@@ -91,10 +113,14 @@ impl Source {
         found: &Found,
     ) -> Result<Vec<(LayerPlace, LstmWeights<E>)>> {
         const OP: &str = "read weights";
+        let dtype = <E as WithDType>::DTYPE;
+        Error::check(OP, "dtype", dtype, found.dtype)?;
+        if let Some(layers) = self.of_node(found) {
+            return Ok(layers);
+        }
         let weights = found.lstm.weights(|name, _| {
             let missing = || Error::MissingTensor { op: OP, name: name.to_owned() };
             let tensor = self.tensors.get(name).ok_or_else(missing)?;
-            let dtype = <E as WithDType>::DTYPE;
             Error::check(OP, &format!("dtype of `{name}`"), dtype, tensor.dtype())?;
             Ok(tensor.flatten_all()?.to_vec1()?)
         })?;
@@ -104,12 +130,32 @@ impl Source {
 
     /// The weights of an LSTM in f64, whatever the file has.
     pub fn weights_in_f64(&self, found: &Found) -> Result<Vec<(LayerPlace, LstmWeights<f64>)>> {
+        if let Some(layers) = self.of_node(found) {
+            return Ok(layers);
+        }
         let weights = found.lstm.weights(|name, _| {
             let missing = || Error::MissingTensor { op: "read weights", name: name.to_owned() };
             Ok(numbers(self.tensors.get(name).ok_or_else(missing)?)?)
         })?;
         let places = found.lstm.layers.iter().map(|(place, _)| *place);
         Ok(places.zip(weights).collect())
+    }
+
+    /// The layers of a node, if the file has nodes.
+    fn of_node<E: Element>(&self, found: &Found) -> Option<Vec<(LayerPlace, LstmWeights<E>)>> {
+        fn layers<F: Element, E: Element>(
+            nodes: &[OnnxLstm<F>],
+            name: &str,
+        ) -> Option<Vec<(LayerPlace, LstmWeights<E>)>> {
+            let node = nodes.iter().find(|lstm| lstm.node.name == name)?;
+            let places = node.layers.iter().map(|(place, _)| *place);
+            Some(places.zip(node.weights.iter().map(LstmWeights::cast)).collect())
+        }
+        match &self.nodes {
+            Nodes::None => None,
+            Nodes::F32(nodes) => layers(nodes, &found.lstm.prefix),
+            Nodes::F64(nodes) => layers(nodes, &found.lstm.prefix),
+        }
     }
 
     /// The embedding: the tensor `name`, or the only one that is called an embedding.
@@ -140,6 +186,30 @@ impl Source {
         let (_, width) = tensor.dims2().with_context(table)?;
         Ok((name, numbers(tensor)?, width))
     }
+}
+
+impl Nodes {
+    /// Reads the nodes, in f32 or else in f64, with `clip` as onnxruntime has it.
+    fn read(path: &Path) -> Result<Self> {
+        let bytes = std::fs::read(path)?;
+        match onnx::lstms_from_bytes(&bytes, OnnxDialect::ONNXRUNTIME) {
+            Ok(nodes) => Ok(Self::F32(nodes)),
+            // The error of f32 stays where it is none of the type.
+            Err(error) => match onnx::lstms_from_bytes(&bytes, OnnxDialect::ONNXRUNTIME) {
+                Ok(nodes) => Ok(Self::F64(nodes)),
+                Err(_) => Err(error.into()),
+            },
+        }
+    }
+}
+
+/// One LSTM a node.
+fn of_nodes<E>(nodes: &[OnnxLstm<E>], dtype: DType) -> Vec<Found> {
+    let found = |lstm: &OnnxLstm<E>| {
+        let (prefix, layers) = (lstm.node.name.clone(), lstm.layers.clone());
+        Found { lstm: FoundLstm { prefix, is_cell: false, layers }, dtype }
+    };
+    nodes.iter().map(found).collect()
 }
 
 /// The tensors of a file that `torch.save` wrote; no code in it is run.

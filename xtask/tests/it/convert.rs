@@ -153,6 +153,29 @@ fn one_bias_comes_with_zeros() {
     assert!(got[0] == one.with_biases(Biases::Two).unwrap());
 }
 
+#[test]
+fn models_of_onnx_there_and_back_and_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let layers: Vec<_> = layers::<f32>("onnx", 2).into_iter().take(2).collect();
+    save(folder.join("a.safetensors"), "", &layers);
+    converted(folder, "a.safetensors", "b.onnx", &["--from", "torch", "--to", "onnx"]);
+    let list = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    let list = { list }.current_dir(folder).args(["inspect", "b.onnx"]).output().unwrap();
+    let list = String::from_utf8(list.stdout).unwrap();
+    let summary = "prefix `lstm`: 1 layer, both directions, f32, 288 parameters\n";
+    assert!(list.contains(summary) && list.contains("l0_reverse   I 3, H 4"), "{list}");
+    converted(folder, "b.onnx", "c.safetensors", &["--from", "onnx", "--to", "torch"]);
+    let known: Vec<_> = layers.iter().map(|(place, w)| (*place, *w.config())).collect();
+    let got = weights::load::<f32>(&folder.join("c.safetensors"), "", &known).unwrap();
+    assert!(layers.iter().zip(&got).all(|((_, weights), got)| weights == got));
+    let back = ["--from", "onnx", "--to", "torch"];
+    let twice = [&back[..], &["--layers", "lstm,other"]].concat();
+    refused(folder, "b.onnx", "d.safetensors", &twice, &["--layers", "`lstm`", "got `other`"]);
+    std::fs::write(folder.join("junk.onnx"), b"no model").unwrap();
+    refused(folder, "junk.onnx", "d.safetensors", &back, &["junk.onnx", "an ONNX model"]);
+}
+
 /// The fixtures hold the same weights in two layouts, written by others.
 #[test]
 fn published_weights_in_two_layouts_agree() {
