@@ -13,6 +13,9 @@ use lstm_core::{
 };
 use lstm_hand::HandLstm;
 
+/// An option's name and how it is set.
+type NumberOption = (&'static str, fn(&mut LstmConfig, f64));
+
 /// What is wrong, what came of it, and the words that the error has to have.
 type Row = (String, Result<()>, Vec<&'static str>);
 
@@ -50,7 +53,7 @@ fn configurations<L: LstmLayer>() -> Vec<Row> {
         ("no projection", plain.with_proj_size(0), vec!["proj_size", "at least 1", "got 0"]),
         ("wide projection", plain.with_proj_size(4), vec!["proj_size", "below", "got 4"]),
     ];
-    let bounds: [(&'static str, fn(&mut LstmConfig, f64)); 3] = [
+    let bounds: [NumberOption; 3] = [
         ("gate_clip", |c, v| c.gate_clip = Some(v)),
         ("cell_clip", |c, v| c.cell_clip = Some(v)),
         ("hidden_clip", |c, v| c.hidden_clip = Some(v)),
@@ -60,7 +63,7 @@ fn configurations<L: LstmLayer>() -> Vec<Row> {
             rows.push((name, with(change, value), vec![name, "above 0"]));
         }
     }
-    let probabilities: [(&'static str, fn(&mut LstmConfig, f64)); 4] = [
+    let probabilities: [NumberOption; 4] = [
         ("zoneout_h", |c, v| c.zoneout_h = v),
         ("zoneout_c", |c, v| c.zoneout_c = v),
         ("recurrent_dropout", |c, v| c.recurrent_dropout = v),
@@ -187,8 +190,8 @@ fn runs<L: LstmLayer>() -> Vec<Row> {
 fn stacks<L: LstmLayer + 'static>() -> Vec<Row> {
     let vb = || seeded(&VarMap::new(), 1, DType::F32, &Device::Cpu);
     let stack = StackedConfig::new(LstmConfig::new(3, 4));
-    let both = stack.clone().with_directions(Directions::Both(Merge::Concat));
-    let dropout = |p| both.clone().with_layers(2).with_dropout(p).build::<L>(vb()).map(drop);
+    let both = stack.with_directions(Directions::Both(Merge::Concat));
+    let dropout = |p| both.with_layers(2).with_dropout(p).build::<L>(vb()).map(drop);
     let torch = |config: TorchLstmConfig| config.build::<L>(vb()).map(drop);
     let wise = |sizes: &[(usize, usize)]| {
         let layer = |&(input, hidden)| StackLayer::forward(LstmConfig::new(input, hidden));
@@ -196,7 +199,7 @@ fn stacks<L: LstmLayer + 'static>() -> Vec<Row> {
     };
     let plain = || TorchLstmConfig::new(3, 4);
     let rows = [
-        ("no layers", both.clone().with_layers(0).build::<L>(vb()).map(drop), "number of layers"),
+        ("no layers", both.with_layers(0).build::<L>(vb()).map(drop), "number of layers"),
         ("negative dropout", dropout(-0.5), "a number in [0, 1]"),
         ("dropout above 1", dropout(1.5), "a number in [0, 1]"),
         ("dropout NaN", dropout(f64::NAN), "a number in [0, 1]"),
