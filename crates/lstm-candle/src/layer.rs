@@ -75,7 +75,7 @@ impl Lstm for CandleLstm {
         // starts at its own last valid step.
         let flip = |t: &Tensor| match self.place.direction {
             Direction::Forward => Ok(t.clone()),
-            Direction::Reverse => t.flip(&[0]),
+            Direction::Reverse => t.contiguous()?.flip(&[0]),
         };
         let input = flip(input)?;
         let input = match &conditions.valid {

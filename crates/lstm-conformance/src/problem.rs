@@ -8,7 +8,7 @@ use crate::{Case, OnnxCase, TorchCase};
 #[derive(Debug, Clone)]
 pub enum Problem {
     /// A stack, time-major and batched.
-    Stack(Case),
+    Stack(Box<Case>),
     /// A call of PyTorch's `nn.LSTM`.
     Torch(TorchCase),
     /// A node of ONNX.

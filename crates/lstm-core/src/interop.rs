@@ -35,6 +35,8 @@ pub mod haiku;
 pub mod haste;
 pub mod keras;
 pub mod keras_cudnn;
+#[cfg(feature = "keras")]
+pub mod keras_file;
 pub mod onednn;
 pub mod onnx;
 

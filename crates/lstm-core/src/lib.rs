@@ -7,6 +7,8 @@
 //! - [`LstmConfig`], [`LayerPlace`] and [`Parameter`] say what a layer is, where it stands in a stack and
 //!   which tensors it owns, under PyTorch's names and layout; [`GateOrder`] converts between frameworks.
 //! - [`LstmWeights`] owns the tensors of one layer and direction; [`weights`] loads and saves them strictly.
+//! - [`interop`] has one file for each other framework's arrays, [`onnx`] is ONNX's LSTM operator; the
+//!   features `onnx` and `keras` read those frameworks' files.
 //! - [`LstmState`], [`Lengths`] and [`SeqDims`] describe what flows through a layer.
 //! - [`ops`] are the tensor operations as slice kernels, generic over [`Element`] (f32 and f64).
 //! - With the feature `candle` (on by default), [`Lstm`] is the one trait that every layer and wrapper

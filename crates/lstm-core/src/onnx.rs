@@ -4,7 +4,7 @@
 //! words, one [`LstmConfig`](crate::LstmConfig) a direction. [`OnnxTensors`] are W, R, B and P, to and from
 //! [`LstmWeights`](crate::LstmWeights), exact to the bit.
 //!
-//! With the feature `onnx`, [`load`] reads the LSTM nodes of `.onnx` files and [`save`] writes one.
+//! With the feature `onnx`, `load` reads the LSTM nodes of `.onnx` files and `save` writes one.
 //!
 //! Where the operator's text and onnxruntime differ, [`OnnxDialect`] names the choice.
 

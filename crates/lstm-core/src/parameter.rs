@@ -4,6 +4,8 @@ use crate::{Biases, LayerPlace, LstmConfig};
 
 /// A trainable tensor of a layer, in PyTorch's naming and layout; what PyTorch does not have is named after
 /// its pattern.
+///
+/// As a number it is its place in [`Parameter::ALL`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Parameter {
     /// `weight_ih_*`, `[4H, I]`: the textbook's U.
@@ -121,6 +123,18 @@ impl Parameter {
             | Self::BiasHh
             | Self::WeightHr
             | Self::WeightCh => ParameterStart::Uniform,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Parameter;
+
+    #[test]
+    fn a_parameter_is_its_place() {
+        for (place, parameter) in Parameter::ALL.into_iter().enumerate() {
+            assert_eq!(parameter as usize, place);
         }
     }
 }

@@ -75,7 +75,7 @@ mod tests {
         assert_eq!(forward, [true, false, false, false, true, false, false, false]);
         let reverse = resets.starts(Direction::Reverse, Some(&lengths));
         assert_eq!(reverse, [false, false, true, false, false, false, false, false]);
-        assert_eq!(resets.starts(Direction::Reverse, None)[5], true);
+        assert!(resets.starts(Direction::Reverse, None)[5]);
         assert!(Resets::new(4, 3, marks).is_err());
         assert!(resets.check("test", 2, 4).is_err());
     }

@@ -64,14 +64,19 @@ impl<E: Element> LstmWeights<E> {
 
     /// The numbers of `parameter`, row-major; empty where the layer has no such parameter.
     pub fn get(&self, parameter: Parameter) -> &[E] {
-        let index = self.config.parameters().iter().position(|&p| p == parameter);
-        index.map_or(&[], |index| &self.tensors[index])
+        self.index(parameter).map_or(&[], |index| &self.tensors[index])
     }
 
     /// The numbers of `parameter`, to write; empty where the layer has no such parameter.
     pub fn get_mut(&mut self, parameter: Parameter) -> &mut [E] {
-        let index = self.config.parameters().iter().position(|&p| p == parameter);
-        index.map_or(&mut [], |index| &mut self.tensors[index])
+        self.index(parameter).map_or(&mut [], |index| &mut self.tensors[index])
+    }
+
+    /// Where the numbers of `parameter` are, if the layer has it.
+    fn index(&self, parameter: Parameter) -> Option<usize> {
+        let before = Parameter::ALL.iter().take_while(|&&p| p != parameter);
+        let n_before = before.filter(|p| p.is_in(&self.config)).count();
+        parameter.is_in(&self.config).then_some(n_before)
     }
 
     /// The same weights in another precision.

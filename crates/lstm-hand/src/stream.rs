@@ -2,6 +2,7 @@
 
 mod layer;
 mod reduced;
+mod variant;
 
 pub use reduced::WeightFormat;
 
@@ -14,7 +15,9 @@ use layer::Layer;
 /// Weights are packed and all memory is allocated when a stream is made; [`Stream::step`] does neither,
 /// takes no lock and starts no thread. A clone shares the weights and goes on from the same states.
 ///
-/// Layers are those of forward direction: the other one needs the end of a sequence first.
+/// Layers are those of forward direction: the other one needs the end of a sequence first. They may have any
+/// option of [`lstm_core::LstmConfig`]; steps are those of evaluation, and the kernels of layers with options
+/// are plainer ones, which the claims about panics do not cover.
 #[derive(Debug, Clone)]
 pub struct Stream<E> {
     /// From the input on; at least one.
@@ -23,7 +26,7 @@ pub struct Stream<E> {
 }
 
 impl<E: Element> Stream<E> {
-    /// One layer and one sequence, at the zero state.
+    /// One layer and one sequence, at its initial state: zero, or the one that it has learned.
     ///
     /// # Errors
     ///
@@ -32,14 +35,14 @@ impl<E: Element> Stream<E> {
         Self::stacked(vec![weights])
     }
 
-    /// Layers from the input on, each reading the h of the one before; one sequence, at the zero state.
+    /// Layers from the input on, each reading the h of the one before; one sequence, at the initial states.
     ///
     /// # Errors
     ///
-    /// [`Error::Mismatch`] where there is no layer, or an input size is not the hidden size of the layer
+    /// [`Error::Mismatch`] where there is no layer, or an input size is not the output size of the layer
     /// before.
     pub fn stacked(weights: Vec<LstmWeights<E>>) -> Result<Self> {
-        Self::build("Stream::stacked", &weights, |weights| Ok(Layer::plain(weights)))
+        Self::build("Stream::stacked", &weights, |weights| Ok(layer(weights)))
     }
 
     fn build(
@@ -51,14 +54,14 @@ impl<E: Element> Stream<E> {
             return Err(Error::mismatch(op, "number of layers", "at least 1", 0));
         }
         for (k, pair) in weights.windows(2).enumerate() {
-            let (below, above) = (pair[0].config().hidden_size, pair[1].config().input_size);
+            let (below, above) = (pair[0].config().output_size(), pair[1].config().input_size);
             Error::check(op, &format!("input_size of layer {}", k + 1), below, above)?;
         }
         let layers = weights.iter().map(layer).collect::<Result<_>>()?;
         Ok(Self { layers, sequences: 1 })
     }
 
-    /// The same layers for `sequences` sequences that step together, all at the zero state.
+    /// The same layers for `sequences` sequences that step together, all at the initial states.
     ///
     /// # Errors
     ///
@@ -79,7 +82,8 @@ impl<E: Element> Stream<E> {
 
     /// One step of every sequence through all layers, eq. (1) to (6).
     ///
-    /// `x`: `[sequences, I]`; returns h of the last layer, `[sequences, H]`.
+    /// `x`: `[sequences, I]`; returns h of the last layer, `[sequences, P]`; P is H where h is not
+    /// projected.
     ///
     /// # Errors
     ///
@@ -98,7 +102,7 @@ impl<E: Element> Stream<E> {
         Ok(below.unwrap_or_default())
     }
 
-    /// The state of a layer after the last step, `[sequences, H]` each; layer 0 reads the input.
+    /// The state of a layer after the last step, h `[sequences, P]` and c `[sequences, H]`; layer 0 reads the input.
     ///
     /// # Errors
     ///
@@ -109,7 +113,7 @@ impl<E: Element> Stream<E> {
         found.ok_or_else(|| no_such("Stream::state", "layer", n, layer))
     }
 
-    /// Goes on from `state` in a layer, `[sequences, H]` each.
+    /// Goes on from `state` in a layer, h `[sequences, P]` and c `[sequences, H]`.
     ///
     /// # Errors
     ///
@@ -121,12 +125,12 @@ impl<E: Element> Stream<E> {
         layer.set_state(OP, state)
     }
 
-    /// Brings every sequence back to the zero state.
+    /// Brings every sequence back to the initial states.
     pub fn reset(&mut self) {
         self.layers.iter_mut().for_each(Layer::reset);
     }
 
-    /// Brings one sequence back to the zero state, in all layers.
+    /// Brings one sequence back to the initial states, in all layers.
     ///
     /// # Errors
     ///
@@ -155,9 +159,9 @@ impl<E: Element> Stream<E> {
         self.layers.first().map_or(0, Layer::input)
     }
 
-    /// H of the last layer.
-    pub fn hidden_size(&self) -> usize {
-        self.layers.last().map_or(0, Layer::hidden)
+    /// P of the last layer, the features of a step's output: H where h is not projected.
+    pub fn output_size(&self) -> usize {
+        self.layers.last().map_or(0, Layer::output)
     }
 
     /// The bytes of packed weights that a step reads.
@@ -172,10 +176,16 @@ impl Stream<f32> {
     /// # Errors
     ///
     /// As [`Stream::stacked`]; and [`Error::Mismatch`] for [`WeightFormat::Int8`] where a weight is not
-    /// finite or a layer has an I or H above 65 536.
+    /// finite or a layer has an I or H above 65 536; [`Error::Unsupported`] for the reduced formats where a
+    /// layer has options.
     pub fn with_format(weights: Vec<LstmWeights<f32>>, format: WeightFormat) -> Result<Self> {
         Self::build("Stream::with_format", &weights, |weights| reduced::layer(weights, format))
     }
+}
+
+/// One sequence through the kernels of the layer's kind.
+fn layer<E: Element>(weights: &LstmWeights<E>) -> Layer<E> {
+    if weights.config().is_plain() { Layer::plain(weights) } else { variant::layer(weights) }
 }
 
 fn no_such(op: &'static str, what: &str, n: usize, got: usize) -> Error {

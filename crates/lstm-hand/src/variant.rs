@@ -29,11 +29,11 @@ use lstm_core::{
 use crate::sequence::check_len;
 
 /// The parameters of one layer as borrowed slices, in PyTorch's layout.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct ParameterSlices<'a, E> {
     config: LstmConfig,
-    /// In the order of `config.parameters()`.
-    slices: Vec<&'a [E]>,
+    /// In the order of [`Parameter::ALL`]; empty where the layer has no such parameter.
+    slices: [&'a [E]; Parameter::ALL.len()],
 }
 
 impl<'a, E: Element> ParameterSlices<'a, E> {
@@ -47,10 +47,12 @@ impl<'a, E: Element> ParameterSlices<'a, E> {
         config.check()?;
         let parameters = config.parameters();
         Error::check(OP, "number of parameters", parameters.len(), slices.len())?;
-        for (parameter, slice) in parameters.into_iter().zip(&slices) {
+        let mut all: [&[E]; Parameter::ALL.len()] = Default::default();
+        for (parameter, slice) in parameters.into_iter().zip(slices) {
             check_len(OP, parameter.stem(), &parameter.shape(&config), slice)?;
+            all[parameter as usize] = slice;
         }
-        Ok(Self { config, slices })
+        Ok(Self { config, slices: all })
     }
 
     /// The layer's configuration.
@@ -60,17 +62,13 @@ impl<'a, E: Element> ParameterSlices<'a, E> {
 
     /// The numbers of `parameter`; empty where the layer has no such parameter.
     pub fn get(&self, parameter: Parameter) -> &'a [E] {
-        let parameters = self.config.parameters();
-        let index = parameters.iter().position(|&known| known == parameter);
-        index.and_then(|index| self.slices.get(index).copied()).unwrap_or(&[])
+        self.slices[parameter as usize]
     }
 }
 
 impl<'a, E: Element> From<&'a LstmWeights<E>> for ParameterSlices<'a, E> {
     fn from(weights: &'a LstmWeights<E>) -> Self {
-        let config = *weights.config();
-        let slices = config.parameters().into_iter().map(|p| weights.get(p)).collect();
-        Self { config, slices }
+        Self { config: *weights.config(), slices: Parameter::ALL.map(|p| weights.get(p)) }
     }
 }
 
@@ -164,4 +162,9 @@ impl Sizes {
     fn cells(&self) -> usize {
         self.n_steps * self.batch
     }
+}
+
+/// sum += other, for as many numbers as both have.
+fn add<E: Element>(sum: &mut [E], other: &[E]) {
+    sum.iter_mut().zip(other).for_each(|(sum, other)| *sum += *other);
 }

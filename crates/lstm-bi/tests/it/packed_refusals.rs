@@ -71,9 +71,12 @@ fn bad_lists() {
     let single = one.to_dtype(DType::F32).unwrap();
     refused(pad(&[one.clone(), single]), &[OP, "dtype of sequence 1", "F64", "F32"]);
     let empty = one.narrow(0, 0, 0).unwrap();
-    refused(pad(&[empty.clone()]), &[OP, "number of steps", "at least 1", "got 0"]);
+    refused(pad(std::slice::from_ref(&empty)), &[OP, "number of steps", "at least 1", "got 0"]);
     let short = PadOptions { total_length: Some(1), ..PadOptions::default() };
-    refused(pad_sequence(&[one.clone()], short), &[OP, "number of steps", "at least 2", "got 1"]);
+    refused(
+        pad_sequence(std::slice::from_ref(&one), short),
+        &[OP, "number of steps", "at least 2", "got 1"],
+    );
     refused(pack_sequence(&[one.clone(), empty], true), &["length of row 1", "at least 1"]);
 
     let unpad =

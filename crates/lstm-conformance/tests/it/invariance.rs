@@ -279,3 +279,26 @@ fn constant_weights_that_share_a_variables_memory_are_noticed_when_they_change()
     assert_ne!(run(&evaluated), before);
     assert_eq!(run(&evaluated), run(&trained));
 }
+
+#[test]
+fn a_transposed_input_is_as_good_as_a_contiguous_one() {
+    let place = LayerPlace::reverse(0);
+    let variables = VarMap::new();
+    let vb = || seeded(&variables, 2, DType::F64, &Device::Cpu);
+    let config = LstmConfig::new(3, 4);
+    let batch_first = Tensor::randn(0.0, 1.0, (2, 6, 3), &Device::Cpu).unwrap();
+    let view = batch_first.transpose(0, 1).unwrap();
+    let whole = view.contiguous().unwrap();
+    let lengths = Lengths::new(vec![6, 2]);
+    let options = SeqOptions { lengths: Some(&lengths), ..SeqOptions::default() };
+    let hand = HandLstm::build(&config, place, vb()).unwrap();
+    let candle = CandleLstm::build(&config, place, vb()).unwrap();
+    let layers: [&dyn Lstm; 2] = [&hand, &candle];
+    for lstm in layers {
+        for options in [&options, &SeqOptions::default()] {
+            let (one, two) =
+                (lstm.seq(&view, options).unwrap(), lstm.seq(&whole, options).unwrap());
+            close(&one.output, &two.output);
+        }
+    }
+}

@@ -1,8 +1,11 @@
 //! The options of the cell: implementations agree, and the derived gradients are the slopes.
 
 use candle_core::{DType, Tensor};
-use lstm_conformance::{Case, Subject, largest_error, tolerance};
+use lstm_bi::StackedConfig;
+use lstm_conformance::{Case, Subject, largest_error, random_case, tolerance};
 use lstm_core::random::RandomStream;
+use lstm_core::{LayerPlace, LstmConfig, LstmWeights, tensors};
+use lstm_hand::Stream;
 use proptest::prelude::*;
 
 use crate::subjects;
@@ -34,10 +37,45 @@ proptest! {
     }
 
     #[test]
+    fn streams_step_as_sequences_run(
+        config in subjects::any_cell(3, 5), batch in 1..4_usize, seed in any::<u64>(),
+    ) {
+        streams(config, batch, seed);
+    }
+
+    #[test]
     fn gradients_are_slopes_under_any_options(case in subjects::any_variant(DType::F64)) {
         for subject in [subjects::hand(), Box::new(lstm_conformance::ReferenceSubject)] {
             slopes(&case, &*subject);
         }
+    }
+}
+
+/// A stream's steps against the trait's sequence, from the layer's own initial state.
+fn streams(config: LstmConfig, batch: usize, seed: u64) {
+    let mut case = random_case(StackedConfig::new(config), (4, batch), DType::F64, seed).unwrap();
+    case.initial = None;
+    case.loss = None;
+    let whole = subjects::hand().solve(&case).unwrap();
+    let place = LayerPlace::forward(0);
+    let weights = LstmWeights::<f64>::new(config, |parameter| {
+        let name = parameter.name(place);
+        let (_, tensor) = case.weights.iter().find(|(known, _)| *known == name).unwrap();
+        tensors::to_vec(tensor)
+    });
+    let mut stream = Stream::new(weights.unwrap()).unwrap().with_sequences(batch).unwrap();
+    for _ in 0..2 {
+        for t in 0..4 {
+            let x: Vec<f64> = tensors::to_vec(&case.x.get(t).unwrap()).unwrap();
+            let expected: Vec<f64> = tensors::to_vec(&whole["output"].get(t).unwrap()).unwrap();
+            for (got, expected) in stream.step(&x).unwrap().iter().zip(&expected) {
+                assert!((got - expected).abs() < 1e-12, "step {t}: {got}, {expected}");
+            }
+        }
+        let state = stream.state(0).unwrap();
+        let last: Vec<f64> = tensors::to_vec(&whole["c_n"]).unwrap();
+        assert!(state.c.iter().zip(&last).all(|(got, expected)| (got - expected).abs() < 1e-12));
+        stream.reset();
     }
 }
 

@@ -1,9 +1,7 @@
 //! Bad input gets the same error, naming operation, expected and got, from every implementation.
 
-use std::collections::HashMap;
-
 use candle_core::{DType, Device, Tensor};
-use candle_nn::{VarBuilder, VarMap};
+use candle_nn::VarMap;
 use lstm_bi::{Bidirectional, Directions, Merge, Stacked, StackedConfig, dropout};
 use lstm_candle::CandleLstm;
 use lstm_core::random::RandomStream;
@@ -92,40 +90,6 @@ fn wrong_lengths() {
     refused(with(&[5]), &["number of lengths", "2", "1"]);
     refused(with(&[5, 6]), &["length of row 1", "at most 5", "6"]);
     refused(with(&[]), &["number of lengths"]);
-}
-
-fn build_refuses<L: LstmLayer + 'static>() {
-    let variables = VarMap::new();
-    let vb = |dtype| VarBuilder::from_varmap(&variables, dtype, &Device::Cpu);
-    let build = |config, dtype| L::build(&config, LayerPlace::default(), vb(dtype)).map(drop);
-    for config in [LstmConfig::new(0, 4), LstmConfig::new(3, 0), LstmConfig::new(usize::MAX, 4)] {
-        assert!(build(config, DType::F32).unwrap_err().to_string().contains("LstmConfig::check"));
-    }
-    let error = build(LstmConfig::new(3, 4), DType::BF16).unwrap_err().to_string();
-    assert!(error.contains("expected F32 or F64, got BF16"), "{error}");
-
-    // A missing and a misshapen tensor are named.
-    let names = ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"];
-    let shapes: [&[usize]; 4] = [&[16, 3], &[16, 4], &[16], &[16]];
-    let tensors: HashMap<String, Tensor> =
-        names.iter().zip(shapes).map(|(name, shape)| (name.to_string(), zeros(shape))).collect();
-    for name in names {
-        for replacement in [None, Some(zeros(&[15, 3]))] {
-            let mut tensors = tensors.clone();
-            tensors.remove(name);
-            tensors.extend(replacement.map(|tensor| (name.to_owned(), tensor)));
-            let vb = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
-            let error =
-                L::build(&LstmConfig::new(3, 4), LayerPlace::default(), vb).map(drop).unwrap_err();
-            assert!(error.to_string().contains(name), "{error}");
-        }
-    }
-}
-
-#[test]
-fn wrong_sizes_dtypes_and_tensors_when_building() {
-    build_refuses::<HandLstm>();
-    build_refuses::<CandleLstm>();
 }
 
 #[test]

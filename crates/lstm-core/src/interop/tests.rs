@@ -11,10 +11,12 @@ use crate::{
     NormPlacement, Result,
 };
 
+type Read = fn(LayerPlace, LstmConfig, &[NamedArray<f32>]) -> Result<LstmWeights<f32>>;
+
 /// A format of one layer.
 struct Format {
     name: &'static str,
-    weights: fn(LayerPlace, LstmConfig, &[NamedArray<f32>]) -> Result<LstmWeights<f32>>,
+    weights: Read,
     arrays: fn(&LstmWeights<f32>) -> Result<Vec<NamedArray<f32>>>,
     /// Configurations that the format holds, of given sizes.
     configs: fn(LstmConfig) -> Vec<LstmConfig>,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use lstm_core::interop::{arrays_from_safetensors, keras, onnx};
+use lstm_core::interop::{NamedArray, arrays_from_safetensors, arrays_to_safetensors, keras, onnx};
 use lstm_core::onnx::{OnnxAttributes, OnnxDialect};
 use lstm_core::{Biases, LayerPlace, LstmConfig, Parameter};
 
@@ -85,4 +85,24 @@ fn nodes_without_constant_weights_are_read_and_said_to_be_so() {
         let error = lstms_from_bytes::<f32>(&bytes, OnnxDialect::default()).unwrap_err();
         assert!(error.to_string().contains("input of the graph"), "{error}");
     }
+}
+
+/// The file with f32 and i32 tensors as f64.
+pub fn tensors_of(bytes: &[u8]) -> Vec<u8> {
+    let file = safetensors::SafeTensors::deserialize(bytes).unwrap();
+    let mut arrays = Vec::new();
+    for (name, view) in file.iter() {
+        let words = view.data().chunks_exact(4).map(|word| <[u8; 4]>::try_from(word).unwrap());
+        let numbers = match view.dtype() {
+            safetensors::Dtype::F32 => {
+                words.map(|word| f64::from(f32::from_le_bytes(word))).collect()
+            }
+            safetensors::Dtype::I32 => {
+                words.map(|word| f64::from(i32::from_le_bytes(word))).collect()
+            }
+            other => panic!("{name}: {other:?}"),
+        };
+        arrays.push(NamedArray::<f64>::new(name, view.shape(), numbers));
+    }
+    arrays_to_safetensors("", &arrays).unwrap()
 }

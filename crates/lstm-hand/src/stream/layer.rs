@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lstm_core::ops::aligned::Aligned;
 use lstm_core::ops::step_stream::{StepState, StepWeights};
-use lstm_core::{Element, Error, LstmState, LstmWeights, Result};
+use lstm_core::{Element, Error, LstmState, LstmWeights, Parameter, Result};
 
 use super::reduced::Reduced;
 
@@ -13,8 +13,11 @@ pub(super) struct Layer<E> {
     weights: Packed<E>,
     input: usize,
     hidden: usize,
+    output: usize,
     sequences: usize,
-    /// h after one step and after the next, `[2, sequences, H]`; steps write them in turns.
+    /// The state of a new sequence, `[P]` and `[H]`.
+    initial: LstmState<Vec<E>>,
+    /// h after one step and after the next, `[2, sequences, P]`; steps write them in turns.
     h: Aligned<E>,
     last_is_second: bool,
     /// `[sequences, H]`.
@@ -51,15 +54,37 @@ impl<E: Element> Layer<E> {
     }
 
     fn new(weights: &LstmWeights<E>, packed: Packed<E>) -> Self {
-        let (input, hidden) = (weights.config().input_size, weights.config().hidden_size);
-        let row = packed.row();
-        let [h, c, z] = [2 * hidden, hidden, row].map(zeros);
-        Self { weights: packed, input, hidden, sequences: 1, h, last_is_second: false, c, z }
+        let config = weights.config();
+        let (input, hidden, output) = (config.input_size, config.hidden_size, config.output_size());
+        let initial = |parameter, size| match weights.get(parameter) {
+            [] => vec![E::ZERO; size],
+            learned => learned.to_vec(),
+        };
+        let initial = LstmState {
+            h: initial(Parameter::InitialH, output),
+            c: initial(Parameter::InitialC, hidden),
+        };
+        let [h, c, z] = [2 * output, hidden, packed.row()].map(zeros);
+        let (sequences, last_is_second) = (1, false);
+        let mut layer = Self {
+            weights: packed,
+            input,
+            hidden,
+            output,
+            sequences,
+            initial,
+            h,
+            last_is_second,
+            c,
+            z,
+        };
+        layer.reset();
+        layer
     }
 
-    /// Room for other sequences, at the zero state; `None` where there cannot be so much.
+    /// Room for other sequences, at the initial state; `None` where there cannot be so much.
     pub(super) fn resize(&mut self, sequences: usize) -> Option<()> {
-        let sizes = [2 * self.hidden, self.hidden, self.weights.row(), self.input];
+        let sizes = [2 * self.output, self.hidden, self.weights.row(), self.input];
         let most = isize::MAX as usize / 2 / size_of::<E>();
         for size in sizes {
             size.checked_mul(sequences).filter(|&n| n < most)?;
@@ -70,13 +95,15 @@ impl<E: Element> Layer<E> {
         if let Packed::Reduced(weights) = &mut self.weights {
             weights.resize(sequences);
         }
+        self.reset();
         Some(())
     }
 
-    /// One step of all sequences; `x` is `[sequences, I]`, what it returns `[sequences, H]`.
+    /// One step of all sequences; `x` is `[sequences, I]`, what it returns `[sequences, P]`.
     #[inline]
     pub(super) fn step(&mut self, x: &[E]) -> Result<&[E]> {
-        let halves = self.h.split_at_mut_checked(self.c.len());
+        let half = self.h.len() / 2;
+        let halves = self.h.split_at_mut_checked(half);
         let (first, second) = halves.unwrap_or_default();
         let backwards = self.last_is_second;
         let (h_before, h) = if backwards { (second, first) } else { (first, second) };
@@ -91,12 +118,13 @@ impl<E: Element> Layer<E> {
 
     /// h after the last step.
     fn h(&self) -> &[E] {
-        let (first, second) = self.h.split_at_checked(self.c.len()).unwrap_or_default();
+        let (first, second) = self.h.split_at_checked(self.h.len() / 2).unwrap_or_default();
         if self.last_is_second { second } else { first }
     }
 
     fn h_mut(&mut self) -> &mut [E] {
-        let halves = self.h.split_at_mut_checked(self.c.len());
+        let half = self.h.len() / 2;
+        let halves = self.h.split_at_mut_checked(half);
         let (first, second) = halves.unwrap_or_default();
         if self.last_is_second { second } else { first }
     }
@@ -105,8 +133,8 @@ impl<E: Element> Layer<E> {
         self.input
     }
 
-    pub(super) fn hidden(&self) -> usize {
-        self.hidden
+    pub(super) fn output(&self) -> usize {
+        self.output
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -121,28 +149,30 @@ impl<E: Element> Layer<E> {
     }
 
     pub(super) fn set_state(&mut self, op: &'static str, state: LstmState<&[E]>) -> Result<()> {
-        for (what, values) in [("length of h", state.h), ("length of c", state.c)] {
-            Error::check(op, what, self.sequences * self.hidden, values.len())?;
-        }
+        Error::check(op, "length of h", self.sequences * self.output, state.h.len())?;
+        Error::check(op, "length of c", self.sequences * self.hidden, state.c.len())?;
         self.h_mut().copy_from_slice(state.h);
         self.c.copy_from_slice(state.c);
         Ok(())
     }
 
+    /// Brings every sequence to the initial state.
     pub(super) fn reset(&mut self) {
-        self.h_mut().fill(E::ZERO);
-        self.c.fill(E::ZERO);
+        (0..self.sequences).for_each(|row| self.reset_row(row));
     }
 
-    /// Brings one sequence, below `sequences`, to the zero state.
+    /// Brings one sequence, below `sequences`, to the initial state.
     pub(super) fn reset_row(&mut self, row: usize) {
-        let units = row * self.hidden..(row + 1) * self.hidden;
-        if let Some(h) = self.h_mut().get_mut(units.clone()) {
-            h.fill(E::ZERO);
+        let (output, hidden) = (self.output, self.hidden);
+        let initial =
+            std::mem::replace(&mut self.initial, LstmState { h: Vec::new(), c: Vec::new() });
+        if let Some(h) = self.h_mut().get_mut(row * output..(row + 1) * output) {
+            h.iter_mut().zip(&initial.h).for_each(|(h, initial)| *h = *initial);
         }
-        if let Some(c) = self.c.get_mut(units) {
-            c.fill(E::ZERO);
+        if let Some(c) = self.c.get_mut(row * hidden..(row + 1) * hidden) {
+            c.iter_mut().zip(&initial.c).for_each(|(c, initial)| *c = *initial);
         }
+        self.initial = initial;
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use lstm_core::ops::step_stream::{Bf16, Int8Scratch, Int8Weights, StepState, StepWeights};
-use lstm_core::{LstmWeights, Result};
+use lstm_core::{Error, LstmWeights, Result};
 
 use super::layer::Layer;
 
@@ -45,8 +45,15 @@ impl<E> Clone for Box<dyn Reduced<E>> {
 
 /// One sequence.
 pub(super) fn layer(weights: &LstmWeights<f32>, format: WeightFormat) -> Result<Layer<f32>> {
+    if format != WeightFormat::F32 && !weights.config().is_plain() {
+        return Err(Error::Unsupported {
+            op: "Stream::with_format",
+            what: format!("{format:?} for a layer with options"),
+            reason: "these kernels are the plain cell's; use WeightFormat::F32".to_owned(),
+        });
+    }
     match format {
-        WeightFormat::F32 => Ok(Layer::plain(weights)),
+        WeightFormat::F32 => Ok(super::layer(weights)),
         WeightFormat::Bf16 => {
             let packed = OfBf16(Arc::new(StepWeights::new(weights)));
             Ok(Layer::reduced(weights, Box::new(packed)))

@@ -1,13 +1,13 @@
 //! The forward pass, eq. (14) to (24).
 
-use lstm_core::ops::matmul::{MatrixMut, MatrixRef, matmul};
-use lstm_core::ops::pointwise::{activate, clip};
-use lstm_core::{
-    Element, Gate, GateOrder, LstmConfig, NormPlacement, Parameter, PeepholeOrder, Result,
-};
+mod cell;
 
+use lstm_core::ops::matmul::{MatrixMut, MatrixRef, matmul};
+use lstm_core::{Element, Gate, GateOrder, LstmConfig, Parameter, PeepholeOrder, Result};
+
+use self::cell::Cell;
 use super::norm::normalise;
-use super::{Sizes, VariantSequence, VariantTape};
+use super::{Sizes, VariantSequence, VariantTape, add};
 use crate::Outputs;
 use crate::sequence::check_len;
 
@@ -30,9 +30,8 @@ pub fn forward<E: Element>(
     check_len(OP, "last h", &[sizes.batch, sizes.output], outputs.last.h)?;
     check_len(OP, "last c", &[sizes.batch, sizes.hidden], outputs.last.c)?;
     let config = *sequence.parameters.config();
-    let ragged = sequence.lengths.is_some_and(|lengths| !lengths.is_full(sizes.n_steps));
-    tape.resize(&config, sizes, sequence.masks, ragged);
-    let mut scan = Scan { sequence, config, sizes, bias: bias(sequence), tape };
+    tape.make_room(sequence);
+    let mut scan = Scan { sequence, config, sizes, tape };
     scan.start();
     scan.input_product()?;
     let starts = sequence.starts();
@@ -40,7 +39,7 @@ pub fn forward<E: Element>(
         let t = sequence.step(nth);
         let cells = t * sizes.batch..(t + 1) * sizes.batch;
         for (row, _) in starts.get(cells).unwrap_or(&[]).iter().enumerate().filter(|(_, s)| **s) {
-            scan.to_own_state(row);
+            scan.start_anew(row);
         }
         let width = sizes.batch * sizes.output;
         scan.step(t, &mut outputs.output[t * width..][..width])?;
@@ -48,14 +47,6 @@ pub fn forward<E: Element>(
     outputs.last.h.copy_from_slice(&tape.h);
     outputs.last.c.copy_from_slice(&tape.c);
     Ok(())
-}
-
-/// b, the sum of the biases: `[4H]`; empty where there is none.
-fn bias<E: Element>(sequence: &VariantSequence<'_, E>) -> Vec<E> {
-    let mut sum = sequence.parameters.get(Parameter::BiasIh).to_vec();
-    let other = sequence.parameters.get(Parameter::BiasHh);
-    sum.iter_mut().zip(other).for_each(|(sum, other)| *sum += *other);
-    sum
 }
 
 /// The numbers of `gate` in a `[4H]` row.
@@ -75,7 +66,6 @@ struct Scan<'a, 'b, E> {
     sequence: &'a VariantSequence<'b, E>,
     config: LstmConfig,
     sizes: Sizes,
-    bias: Vec<E>,
     tape: &'a mut VariantTape<E>,
 }
 
@@ -87,8 +77,11 @@ impl<E: Element> Scan<'_, '_, E> {
                 self.tape.h.copy_from_slice(state.h);
                 self.tape.c.copy_from_slice(state.c);
             }
-            None => (0..self.sizes.batch).for_each(|row| self.to_own_state(row)),
+            None => (0..self.sizes.batch).for_each(|row| self.start_anew(row)),
         }
+        let bias = &mut self.tape.bias;
+        bias.copy_from_slice(self.sequence.parameters.get(Parameter::BiasIh));
+        add(bias, self.sequence.parameters.get(Parameter::BiasHh));
         let v = self.sequence.parameters.get(Parameter::WeightHh);
         let mask = self.sequence.masks.connect.as_deref().unwrap_or(&[]);
         for ((used, v), mask) in self.tape.v.iter_mut().zip(v).zip(mask) {
@@ -107,7 +100,7 @@ impl<E: Element> Scan<'_, '_, E> {
     }
 
     /// Brings a row to the state that the layer owns.
-    fn to_own_state(&mut self, row: usize) {
+    fn start_anew(&mut self, row: usize) {
         let Sizes { hidden, output, .. } = self.sizes;
         let parts = [
             (&mut self.tape.h[row * output..][..output], Parameter::InitialH),
@@ -133,8 +126,8 @@ impl<E: Element> Scan<'_, '_, E> {
             let gain = self.sequence.parameters.get(Parameter::NormIh);
             normalise_rows(&mut z, gain, norm.epsilon, &mut self.tape.norms[0], 0);
         }
-        if !self.bias.is_empty() {
-            z.chunks_exact_mut(gates).for_each(|z| add(z, &self.bias));
+        if !self.tape.bias.is_empty() {
+            z.chunks_exact_mut(gates).for_each(|z| add(z, &self.tape.bias));
         }
         self.tape.z = z;
         Ok(())
@@ -154,7 +147,7 @@ impl<E: Element> Scan<'_, '_, E> {
         for row in 0..batch {
             self.cell(first + row, row);
         }
-        let mut h = vec![E::ZERO; batch * output];
+        let mut h = std::mem::take(&mut self.tape.h_new);
         self.project(t, &mut h)?;
         for row in 0..batch {
             let (of_h, of_c) = (row * output..(row + 1) * output, row * hidden..(row + 1) * hidden);
@@ -171,6 +164,7 @@ impl<E: Element> Scan<'_, '_, E> {
             keep(&mut self.tape.c[of_c], c, keep_c);
             y.copy_from_slice(&self.tape.h[of_h]);
         }
+        self.tape.h_new = h;
         Ok(())
     }
 
@@ -195,71 +189,23 @@ impl<E: Element> Scan<'_, '_, E> {
 
     /// The gates, c' and r of one cell, eq. (16) to (22).
     fn cell(&mut self, cell: usize, row: usize) {
-        let (config, hidden) = (&self.config, self.sizes.hidden);
+        let (hidden, parameters) = (self.sizes.hidden, &self.sequence.parameters);
         let VariantTape { z, gates, c, c_raw, c_new, shown, activated, r, c_norm, .. } = self.tape;
-        let units = cell * hidden..(cell + 1) * hidden;
-        let z = &mut z[cell * 4 * hidden..][..4 * hidden];
-        let gates = &mut gates[cell * 4 * hidden..][..4 * hidden];
-        let c_before = &c[row * hidden..][..hidden];
-        let c_new = &mut c_new[units.clone()];
-        let peepholes = self.sequence.parameters.get(Parameter::WeightCh);
-        let mut gate = |gate: Gate, c: &[E], gates: &mut [E]| {
-            let (at, activations) = (of_gate(gate, hidden), config.activations);
-            let peephole = peephole(peepholes, gate, hidden);
-            z[at.clone()].iter_mut().zip(peephole).zip(c).for_each(|((z, p), c)| *z += *p * *c);
-            let activation = match gate {
-                Gate::Candidate => activations.candidate,
-                Gate::Input | Gate::Forget | Gate::Output => activations.gate,
-            };
-            gates[at.clone()].copy_from_slice(&z[at.clone()]);
-            activate(activation, config.gate_clip, &mut gates[at]);
+        let (units, all) = (cell * hidden..(cell + 1) * hidden, cell * 4 * hidden..);
+        let mut cell = Cell {
+            parameters,
+            z: &mut z[all.clone()][..4 * hidden],
+            gates: &mut gates[all][..4 * hidden],
+            c_before: &c[row * hidden..][..hidden],
+            c_new: &mut c_new[units.clone()],
+            activated: &mut activated[units.clone()],
+            c_raw: c_raw.get_mut(units.clone()),
+            c_norm: c_norm.0.get_mut(units.clone()).zip(c_norm.1.get_mut(cell)),
+            shown: shown.get_mut(units.clone()),
+            r: r.get_mut(units),
         };
-        gate(Gate::Input, c_before, gates); // (16), (17)
-        gate(Gate::Candidate, c_before, gates);
-        if config.coupled {
-            for k in 0..hidden {
-                gates[of_gate(Gate::Forget, hidden).start + k] =
-                    E::ONE - gates[of_gate(Gate::Input, hidden).start + k];
-            }
-        } else {
-            gate(Gate::Forget, c_before, gates);
-        }
-        let value = |gates: &[E], gate, k: usize| gates[of_gate(gate, hidden).start + k];
-        for k in 0..hidden {
-            let [i, f, g] =
-                [Gate::Input, Gate::Forget, Gate::Candidate].map(|q| value(gates, q, k));
-            c_new[k] = f * c_before[k] + i * g; // (18)
-        }
-        if let Some(bound) = config.cell_clip.map(E::from_f64) {
-            c_raw[units.clone()].copy_from_slice(c_new);
-            c_new.iter_mut().for_each(|c| *c = clip(*c, bound));
-        }
-        let norm = |from: &[E], c_norm: &mut (Vec<E>, Vec<E>), to: &mut [E], epsilon| {
-            let normed = &mut c_norm.0[units.clone()];
-            normed.copy_from_slice(from);
-            c_norm.1[cell] = normalise(normed, epsilon);
-            let gain = self.sequence.parameters.get(Parameter::NormC);
-            let shift = self.sequence.parameters.get(Parameter::NormCBias);
-            for k in 0..hidden {
-                to[k] = gain[k] * normed[k] + shift[k];
-            }
-        };
-        let activated = &mut activated[units.clone()];
-        activated.copy_from_slice(c_new);
-        if let Some(layer_norm) = config.layer_norm {
-            norm(c_new, c_norm, activated, layer_norm.epsilon); // (19), (21)
-            match layer_norm.placement {
-                NormPlacement::State => c_new.copy_from_slice(activated),
-                NormPlacement::Output => shown[units.clone()].copy_from_slice(activated),
-            }
-        }
-        gate(Gate::Output, c_new, gates); // (20)
-        activate(config.activations.hidden, config.hidden_clip, activated);
-        if let Some(r) = r.get_mut(units.clone()) {
-            for k in 0..hidden {
-                r[k] = value(gates, Gate::Output, k) * activated[k]; // (22)
-            }
-        }
+        cell.state();
+        cell.output();
     }
 
     /// h' of a step, eq. (22) and (23).
@@ -286,10 +232,6 @@ impl<E: Element> Scan<'_, '_, E> {
         }
         Ok(())
     }
-}
-
-fn add<E: Element>(sum: &mut [E], other: &[E]) {
-    sum.iter_mut().zip(other).for_each(|(sum, other)| *sum += *other);
 }
 
 /// Normalises each row of `gain.len()` numbers, keeps N and its scale from cell `first` on, and scales.

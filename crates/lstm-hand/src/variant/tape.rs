@@ -1,8 +1,8 @@
 //! What the forward pass keeps for the backward pass.
 
-use lstm_core::{Element, LstmConfig, Masks, NormPlacement};
+use lstm_core::{Element, LstmConfig, Masks, NormPlacement, Parameter};
 
-use super::Sizes;
+use super::{Sizes, VariantSequence};
 
 /// The record of a forward pass; make it once and reuse it for runs of any size.
 ///
@@ -39,8 +39,11 @@ pub struct VariantTape<E> {
     /// The state on its way: h `[B, P]` and c `[B, H]`.
     pub(super) h: Vec<E>,
     pub(super) c: Vec<E>,
-    /// V ĥ of a step: `[B, 4H]`.
+    /// V ĥ of a step: `[B, 4H]`, and h' of a step, `[B, P]`.
     pub(super) product: Vec<E>,
+    pub(super) h_new: Vec<E>,
+    /// b, the sum of the biases, `[4H]`; empty where there is none.
+    pub(super) bias: Vec<E>,
 }
 
 impl<E: Element> VariantTape<E> {
@@ -49,13 +52,14 @@ impl<E: Element> VariantTape<E> {
         Self::default()
     }
 
-    pub(super) fn resize(
-        &mut self,
-        config: &LstmConfig,
-        sizes: Sizes,
-        masks: &Masks<E>,
-        ragged: bool,
-    ) {
+    /// Gives the tape the size of a run, so that the run itself allocates nothing.
+    pub(crate) fn make_room(&mut self, sequence: &VariantSequence<'_, E>) {
+        let n_steps = sequence.size.0;
+        let ragged = sequence.lengths.is_some_and(|lengths| !lengths.is_full(n_steps));
+        self.resize(sequence.parameters.config(), sequence.sizes(), sequence.masks, ragged);
+    }
+
+    fn resize(&mut self, config: &LstmConfig, sizes: Sizes, masks: &Masks<E>, ragged: bool) {
         let Sizes { batch, input, hidden, output, .. } = sizes;
         let cells = sizes.cells();
         let normed = config.layer_norm.is_some();
@@ -82,6 +86,9 @@ impl<E: Element> VariantTape<E> {
         resize(&mut self.h, batch * output);
         resize(&mut self.c, batch * hidden);
         resize(&mut self.product, batch * 4 * hidden);
+        resize(&mut self.h_new, batch * output);
+        let bias = Parameter::BiasIh.is_in(config);
+        resize(&mut self.bias, if_so(bias, 4 * hidden));
     }
 
     /// The activated gates, `[T, B, 4H]`, and c', `[T, B, H]`.

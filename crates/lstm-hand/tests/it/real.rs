@@ -29,7 +29,7 @@ fn errors(file: &SafeTensors<'_>, n_layers: usize, format: WeightFormat) -> (f32
     let mut stream = stream.with_sequences(batch).unwrap();
     let (_, h0) = tensor(file, "h0");
     let (_, c0) = tensor(file, "c0");
-    let size = batch * stream.hidden_size();
+    let size = batch * stream.output_size();
     for (k, (h, c)) in h0.chunks_exact(size).zip(c0.chunks_exact(size)).enumerate() {
         stream.set_state(k, LstmState { h, c }).unwrap();
     }

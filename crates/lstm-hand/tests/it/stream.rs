@@ -219,7 +219,7 @@ fn wrong_stacks_and_sizes_are_named() {
     let layers = vec![weights(2, 3, 1), weights(4, 5, 1)];
     refused(Stream::stacked(layers), &["Stream::stacked", "input_size of layer 1", "3, got 4"]);
     let mut stream = Stream::stacked(stack([2, 3, 4], 1)).unwrap().with_sequences(2).unwrap();
-    let sizes = (stream.input_size(), stream.hidden_size(), stream.n_layers(), stream.sequences());
+    let sizes = (stream.input_size(), stream.output_size(), stream.n_layers(), stream.sequences());
     assert_eq!(sizes, (2, 4, 2, 2));
     refused(stream.step(&[0.0; 3]), &["Stream::step", "length of x", "expected 4, got 3"]);
     refused(stream.state(2), &["Stream::state", "number of the layer", "below 2, got 2"]);

@@ -16,9 +16,13 @@ pub(in crate::ops) fn gemm<E: Element>(
     accumulate: bool,
 ) {
     debug_assert!(lhs.rows() == dst.rows() && rhs.cols() == dst.cols() && lhs.cols() == rhs.rows());
-    let n_threads = rayon::current_num_threads();
-    let parallelism = if n_threads > 1 { Parallelism::Rayon(n_threads) } else { Parallelism::None };
     let (rows, cols, depth) = (dst.rows(), dst.cols(), lhs.cols());
+    // gemm would not start threads for less; asking rayon for their number already makes them.
+    let n_threads = match rows * cols * depth > gemm::get_threading_threshold() {
+        true => rayon::current_num_threads(),
+        false => 1,
+    };
+    let parallelism = if n_threads > 1 { Parallelism::Rayon(n_threads) } else { Parallelism::None };
     let (dst_rows, dst_cols) = dst.strides();
     let (lhs_rows, lhs_cols) = lhs.strides();
     let (rhs_rows, rhs_cols) = rhs.strides();

@@ -7,10 +7,12 @@ use crate::{Biases, Direction, Error, LayerPlace, LstmConfig, Parameter, Result}
 
 const OP: &str = "weights::discover";
 
-/// The tensors under one prefix, by place (layer, whether reverse) and parameter.
+type Shapes<'a> = Vec<(Parameter, &'a [usize])>;
+
+/// The tensors under one prefix, by layer and whether they are a reverse layer's.
 #[derive(Default)]
 pub(super) struct Group<'a> {
-    tensors: BTreeMap<(usize, bool), Vec<(Parameter, &'a str, &'a [usize])>>,
+    tensors: BTreeMap<(usize, bool), Shapes<'a>>,
 }
 
 impl<'a> Group<'a> {
@@ -21,17 +23,17 @@ impl<'a> Group<'a> {
         shape: &'a [usize],
     ) -> Result<()> {
         let tensors = self.tensors.entry(key(place)).or_default();
-        if tensors.iter().any(|(known, ..)| *known == parameter) {
+        if tensors.iter().any(|(known, _)| *known == parameter) {
             let what = format!("number of tensors called `{name}`");
             return Err(Error::mismatch(OP, what, 1, "more"));
         }
-        tensors.push((parameter, name, shape));
+        tensors.push((parameter, shape));
         Ok(())
     }
 
     fn shape(&self, place: LayerPlace, parameter: Parameter) -> Option<&'a [usize]> {
         let tensors = self.tensors.get(&key(place))?;
-        tensors.iter().find(|(known, ..)| *known == parameter).map(|(_, _, shape)| *shape)
+        tensors.iter().find(|(known, _)| *known == parameter).map(|(_, shape)| *shape)
     }
 
     /// Whether the group has a tensor of PyTorch's LSTM, and is not a GRU or a plain RNN, all of whose
@@ -41,14 +43,14 @@ impl<'a> Group<'a> {
         let all = || self.tensors.values().flatten();
         let is_torch =
             |parameter| [WeightIh, WeightHh, BiasIh, BiasHh, WeightHr].contains(&parameter);
-        let mut recurrent = all().filter(|(parameter, ..)| *parameter == WeightHh).peekable();
+        let mut recurrent = all().filter(|(parameter, _)| *parameter == WeightHh).peekable();
         let is_other = recurrent.peek().is_some()
-            && recurrent.all(|(_, _, shape)| match **shape {
+            && recurrent.all(|(_, shape)| match **shape {
                 [rows, columns] => rows == columns || Some(rows) == columns.checked_mul(3),
                 _ => false,
             });
-        let projects = all().any(|(parameter, ..)| *parameter == WeightHr);
-        all().any(|(parameter, ..)| is_torch(*parameter)) && (projects || !is_other)
+        let projects = all().any(|(parameter, _)| *parameter == WeightHr);
+        all().any(|(parameter, _)| is_torch(*parameter)) && (projects || !is_other)
     }
 
     /// Every place from layer 0 to the last, in every direction that any of them has.

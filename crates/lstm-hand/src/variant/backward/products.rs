@@ -1,8 +1,9 @@
 //! The products over all steps, and the gradients to where they are wanted.
 
 use lstm_core::ops::matmul::{MatrixMut, MatrixRef, matmul};
-use lstm_core::{Element, LstmWeights, Parameter, Result};
+use lstm_core::{Element, Parameter, Result};
 
+use super::vectors::Vectors;
 use super::{VariantGradients, VariantScratch, VariantSequence, VariantTape};
 use crate::variant::Sizes;
 
@@ -11,7 +12,7 @@ pub(super) fn write<E: Element>(
     sequence: &VariantSequence<'_, E>,
     tape: &VariantTape<E>,
     scratch: &VariantScratch<E>,
-    small: &LstmWeights<E>,
+    small: &Vectors<E>,
     gradients: VariantGradients<'_, E>,
 ) -> Result<()> {
     let Sizes { input, hidden, output, .. } = sequence.sizes();

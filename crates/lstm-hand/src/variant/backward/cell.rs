@@ -1,0 +1,69 @@
+//! The gates of one cell, eq. (20) and (18) to (16).
+
+use lstm_core::ops::pointwise::clip;
+use lstm_core::{Activation, Element, Gate, LstmConfig, Parameter, PeepholeOrder};
+
+use super::vectors::Vectors;
+use crate::variant::forward::{of_gate, peephole};
+
+/// The gates of one cell on the way back.
+pub(super) struct CellBack<'a, E: Element> {
+    pub(super) config: &'a LstmConfig,
+    pub(super) peepholes: &'a [E],
+    pub(super) z: &'a [E],
+    pub(super) gates: &'a [E],
+    pub(super) dz: &'a mut [E],
+    pub(super) small: &'a mut Vectors<E>,
+}
+
+impl<E: Element> CellBack<'_, E> {
+    /// dz of a gate from the gradient by its value, and through its peephole to the cell `c` that it saw.
+    pub(super) fn gate(&mut self, gate: Gate, d: &[E], c: &[E], dc: &mut [E]) {
+        let hidden = c.len();
+        let at = of_gate(gate, hidden);
+        let activation = match gate {
+            Gate::Candidate => self.config.activations.candidate,
+            Gate::Input | Gate::Forget | Gate::Output => self.config.activations.gate,
+        };
+        let dz = &mut self.dz[at.clone()];
+        let (z, value) = (&self.z[at.clone()], &self.gates[at]);
+        for k in 0..hidden {
+            dz[k] = d[k] * slope(activation, self.config.gate_clip, z[k], value[k]);
+        }
+        let Some(block) = PeepholeOrder::IFO.block(gate) else { return };
+        let dp = self.small.get_mut(Parameter::WeightCh).get_mut(block * hidden..);
+        for (dp, (dz, c)) in dp.into_iter().flatten().zip(dz.iter().zip(c)) {
+            *dp += *dz * *c;
+        }
+        let p = peephole(self.peepholes, gate, hidden);
+        dc.iter_mut().zip(dz).zip(p).for_each(|((dc, dz), p)| *dc += *dz * *p);
+    }
+
+    /// Eq. (18) to (16): `d` is the gradient by ĉ; adds to `dc` what goes to c_{t-1}.
+    pub(super) fn cell(&mut self, d: &[E], c_before: &[E], dc: &mut [E]) {
+        let hidden = d.len();
+        let value = |gate| &self.gates[of_gate(gate, hidden)];
+        let [i, f, g] = [Gate::Input, Gate::Forget, Gate::Candidate].map(value);
+        let mut di: Vec<E> = d.iter().zip(g).map(|(d, g)| *d * *g).collect();
+        let df: Vec<E> = d.iter().zip(c_before).map(|(d, c)| *d * *c).collect();
+        let dg: Vec<E> = d.iter().zip(i).map(|(d, i)| *d * *i).collect();
+        dc.iter_mut().zip(d).zip(f).for_each(|((dc, d), f)| *dc += *d * *f);
+        if self.config.coupled {
+            di.iter_mut().zip(&df).for_each(|(di, df)| *di -= *df); // (17)
+            self.dz[of_gate(Gate::Forget, hidden)].fill(E::ZERO);
+        } else {
+            self.gate(Gate::Forget, &df, c_before, dc);
+        }
+        self.gate(Gate::Input, &di, c_before, dc);
+        self.gate(Gate::Candidate, &dg, c_before, dc);
+    }
+}
+
+/// The derivative of an activation behind a clip, where its value is `y`.
+pub(super) fn slope<E: Element>(activation: Activation, bound: Option<f64>, z: E, y: E) -> E {
+    match bound.map(E::from_f64) {
+        Some(bound) if z.abs() > bound => E::ZERO,
+        Some(bound) => activation.derivative(clip(z, bound), y),
+        None => activation.derivative(z, y),
+    }
+}
