@@ -18,13 +18,15 @@ use lstm_hand::{HandLstm, Stream, activity};
 #[derive(Debug, Arbitrary)]
 struct Input {
     sizes: [u8; 2],
+    /// Whether all options stay off: the plain cell has kernels of its own.
+    is_plain: bool,
     biases: u8,
     proj_size: Option<u8>,
     flags: [bool; 3],
-    activations: [(u8, f32, f32); 3],
-    clips: [Option<f32>; 3],
-    norm: Option<(bool, f64)>,
-    probabilities: [f32; 5],
+    activations: [(u8, Number, Number); 3],
+    clips: [Option<Number>; 3],
+    norm: Option<(bool, Number)>,
+    probabilities: [Number; 5],
     layers: u8,
     directions: u8,
     run: Run,
@@ -41,7 +43,23 @@ struct Run {
     training: Option<(u64, u64)>,
     features: Option<u8>,
     is_tracked: bool,
-    values: [f32; 4],
+    values: [Number; 4],
+}
+
+/// A number that is mostly one that options take, so that most layers are built, and sometimes any.
+#[derive(Debug, Clone, Copy, Arbitrary)]
+struct Number(u8, f32);
+
+impl Number {
+    fn value(self) -> f64 {
+        match self.0 % 16 {
+            0..6 => 0.0,
+            6..9 => 0.5,
+            9..12 => 0.25,
+            12..14 => 1.0,
+            _ => f64::from(self.1),
+        }
+    }
 }
 
 #[derive(Debug, Arbitrary)]
@@ -59,15 +77,26 @@ struct Node {
 
 /// Names of ONNX, and two that it has not.
 const NAMES: [&str; 13] = [
-    "Sigmoid", "TANH", "relu", "Affine", "LeakyRelu", "ThresholdedRelu", "ScaledTanh", "HardSigmoid", "Elu",
-    "Softsign", "Softplus", "", "Gelu",
+    "Sigmoid",
+    "TANH",
+    "relu",
+    "Affine",
+    "LeakyRelu",
+    "ThresholdedRelu",
+    "ScaledTanh",
+    "HardSigmoid",
+    "Elu",
+    "Softsign",
+    "Softplus",
+    "",
+    "Gelu",
 ];
 
 fuzz_target!(|input: Input| {
     let config = input.config();
     let _ = config.check();
     // Sizes of no layer are refused before anything is allocated.
-    let _ = LstmConfig { input_size: usize::MAX / 3, ..config }.check();
+    let _ = config.with_input_size(usize::MAX / 3).check();
     let _ = stack(&input, config);
     let _ = kernels(&input, config);
     input.onnx.layers();
@@ -76,9 +105,12 @@ fuzz_target!(|input: Input| {
 impl Input {
     fn config(&self) -> LstmConfig {
         let [input, hidden] = self.sizes.map(|size| usize::from(size % 5));
-        let bound = |k: usize| self.clips[k].map(f64::from);
+        let bound = |k: usize| self.clips[k].map(Number::value);
         let mut config = LstmConfig::new(input, hidden);
         config.biases = [Biases::None, Biases::One, Biases::Two][usize::from(self.biases % 3)];
+        if self.is_plain {
+            return config;
+        }
         config.proj_size = self.proj_size.map(|size| usize::from(size % 5));
         [config.peepholes, config.coupled, config.learned_state] = self.flags;
         let [gate, candidate, hidden] = self.activations.map(activation);
@@ -86,15 +118,18 @@ impl Input {
         [config.gate_clip, config.cell_clip, config.hidden_clip] = [bound(0), bound(1), bound(2)];
         config.layer_norm = self.norm.map(|(is_state, epsilon)| LayerNorm {
             placement: if is_state { NormPlacement::State } else { NormPlacement::Output },
-            epsilon,
+            epsilon: epsilon.value(),
         });
-        let [zoneout_h, zoneout_c, recurrent, connect, _] = self.probabilities.map(f64::from);
-        config.with_zoneout(zoneout_h, zoneout_c).with_recurrent_dropout(recurrent).with_drop_connect(connect)
+        let [zoneout_h, zoneout_c, recurrent, connect, _] = self.probabilities.map(Number::value);
+        config
+            .with_zoneout(zoneout_h, zoneout_c)
+            .with_recurrent_dropout(recurrent)
+            .with_drop_connect(connect)
     }
 }
 
-fn activation((kind, alpha, beta): (u8, f32, f32)) -> Activation {
-    let (alpha, beta) = (f64::from(alpha), f64::from(beta));
+fn activation((kind, alpha, beta): (u8, Number, Number)) -> Activation {
+    let (alpha, beta) = (alpha.value(), beta.value());
     match kind % 11 {
         0 => Activation::Sigmoid,
         1 => Activation::Tanh,
@@ -120,7 +155,7 @@ fn stack(input: &Input, config: LstmConfig) -> candle_core::Result<()> {
     let config = StackedConfig::new(config)
         .with_layers(usize::from(input.layers % 3))
         .with_directions(directions)
-        .with_dropout(f64::from(input.probabilities[4]));
+        .with_dropout(input.probabilities[4].value());
     let variables = VarMap::new();
     let vb = seeded(&variables, 1, DType::F32, &Device::Cpu);
     let lstm = config.build::<HandLstm>(vb)?;
@@ -160,7 +195,7 @@ fn stack(input: &Input, config: LstmConfig) -> candle_core::Result<()> {
 
 impl Run {
     fn numbers(&self, n: usize) -> Vec<f32> {
-        (0..n).map(|k| self.values[k % 4]).collect()
+        (0..n).map(|k| self.values[k % 4].value() as f32).collect()
     }
 }
 

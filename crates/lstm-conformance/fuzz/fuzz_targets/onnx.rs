@@ -9,7 +9,8 @@ fuzz_target!(|data: &[u8]| {
     let _ = lstms_from_bytes::<f64>(data, OnnxDialect::TEXT);
     let Ok(lstms) = lstms_from_bytes::<f32>(data, OnnxDialect::ONNXRUNTIME) else { return };
     for lstm in lstms {
-        let layers: Vec<_> = lstm.layers.iter().map(|(place, _)| *place).zip(&lstm.weights).collect();
+        let layers: Vec<_> =
+            lstm.layers.iter().map(|(place, _)| *place).zip(&lstm.weights).collect();
         let _ = to_bytes(&lstm.node.name, &layers, OnnxDialect::ONNXRUNTIME);
     }
 });
