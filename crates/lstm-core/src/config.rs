@@ -25,7 +25,8 @@ pub struct LstmConfig {
     pub proj_size: Option<usize>,
     /// Whether the gates i, f and o see the cell (Gers and Schmidhuber 2000).
     pub peepholes: bool,
-    /// Whether f is 1 - i, as ONNX's `input_forget`; the forget gate's rows are then unused.
+    /// Whether f is 1 - i, as ONNX's `input_forget`. The forget gate's rows are then unused, but for the mean
+    /// and variance of a layer norm.
     pub coupled: bool,
     /// The functions of the gates, the candidate and the output.
     pub activations: Activations,
@@ -57,7 +58,7 @@ pub struct LstmConfig {
 pub enum Biases {
     /// None.
     None,
-    /// `bias_ih` alone: Keras, Flax, Haiku, oneDNN.
+    /// `bias_ih` alone: Keras, Flax, oneDNN.
     One,
     /// `bias_ih` and `bias_hh`: PyTorch, ONNX.
     #[default]
@@ -177,9 +178,12 @@ impl LstmConfig {
         Parameter::ALL.into_iter().filter(|parameter| parameter.is_in(self)).collect()
     }
 
-    /// The number of trainable numbers.
+    /// The number of trainable numbers; `usize::MAX` where they are more.
     pub fn n_parameters(&self) -> usize {
-        self.parameters().iter().map(|p| p.shape(self).iter().product::<usize>()).sum()
+        let numbers = |p: &Parameter| {
+            p.shape(self).into_iter().fold(1, |n: usize, size| n.saturating_mul(size))
+        };
+        self.parameters().iter().map(numbers).fold(0, usize::saturating_add)
     }
 
     /// Refuses sizes and options that no layer can have.

@@ -41,13 +41,14 @@ impl LstmInit {
         stream: RandomStream,
     ) -> Result<LstmWeights<E>> {
         let hidden = config.hidden_size;
-        if self.forget_bias.is_some() && config.biases == Biases::None {
-            return Err(crate::Error::mismatch(
-                "LstmInit::weights",
-                "forget_bias",
-                "a layer with bias",
-                "none",
-            ));
+        let unused = match (config.biases, config.coupled) {
+            (Biases::None, _) => Some("none"),
+            (_, true) => Some("a layer whose f is 1 - i"),
+            (_, false) => None,
+        };
+        if let Some(got) = unused.filter(|_| self.forget_bias.is_some()) {
+            let expected = "a layer with a bias of its forget gate";
+            return Err(crate::Error::mismatch("LstmInit::weights", "forget_bias", expected, got));
         }
         let mut weights = LstmWeights::new(config, |parameter| {
             let stream = stream.named(&format!("{parameter:?}"));
@@ -68,8 +69,10 @@ impl LstmInit {
         })?;
         if let Some(bias) = self.forget_bias {
             let first = GateOrder::IFGO.block(Gate::Forget) * hidden;
-            weights.get_mut(Parameter::BiasIh)[first..first + hidden].fill(E::from_f64(bias));
-            weights.get_mut(Parameter::BiasHh)[first..first + hidden].fill(E::ZERO);
+            for (parameter, value) in [(Parameter::BiasIh, bias), (Parameter::BiasHh, 0.0)] {
+                let of_gate = weights.get_mut(parameter).get_mut(first..first + hidden);
+                of_gate.into_iter().for_each(|numbers| numbers.fill(E::from_f64(value)));
+            }
         }
         Ok(weights)
     }
@@ -110,7 +113,7 @@ fn orthogonal_columns(n: usize, columns: usize, stream: RandomStream) -> Vec<f64
 mod tests {
     use super::{LstmInit, WeightInit, orthogonal};
     use crate::random::RandomStream;
-    use crate::{LstmConfig, LstmWeights, Parameter};
+    use crate::{Biases, LstmConfig, LstmWeights, Parameter};
 
     #[test]
     fn orthogonal_rows_are_orthonormal() {
@@ -135,5 +138,9 @@ mod tests {
         assert_eq!(weights.get(Parameter::BiasHh)[16..32], [0.0; 16]);
         assert!(weights.get(Parameter::BiasHh)[..16].iter().all(|&b| b != 0.0));
         assert!(init.weights::<f32>(config.with_bias(false), RandomStream::new(9)).is_err());
+        assert!(init.weights::<f32>(config.with_coupled(true), RandomStream::new(9)).is_err());
+        let one: LstmWeights<f64> =
+            init.weights(config.with_biases(Biases::One), RandomStream::new(9)).unwrap();
+        assert_eq!(one.get(Parameter::BiasIh)[16..32], [1.0; 16]);
     }
 }

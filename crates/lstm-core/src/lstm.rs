@@ -66,7 +66,7 @@ pub trait Lstm: Send + Sync {
     /// # Errors
     ///
     /// [`crate::Error::Mismatch`] for a wrong rank, size, dtype or device of the input or state, for T = 0 or
-    /// B = 0, and for lengths of a wrong count or beyond T; [`crate::Error::Candle`] where candle fails.
+    /// B = 0, and for lengths or resets of a wrong size; [`crate::Error::Candle`] where candle fails.
     fn seq(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<SeqOutput>;
 
     /// The output of [`Lstm::seq`] without options: in evaluation mode.

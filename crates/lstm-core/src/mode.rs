@@ -7,6 +7,9 @@ pub enum Mode {
     #[default]
     Eval,
     /// Masks drawn from `seed` and `step`; the same pair gives the same masks, whoever computes them.
+    ///
+    /// A mask's positions count from the run's first step and row: parts of a batch or sequence that run by
+    /// themselves, and layers of one name and place, need pairs of their own.
     Train {
         /// The run's seed.
         seed: u64,

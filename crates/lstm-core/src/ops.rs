@@ -29,6 +29,7 @@ pub mod gate_products;
 mod gates;
 pub mod input_product;
 pub mod matmul;
+pub mod packed_matrix;
 pub mod panels;
 pub mod pointwise;
 pub mod read_out;

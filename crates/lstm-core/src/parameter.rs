@@ -101,12 +101,14 @@ impl Parameter {
     /// The tensor's shape in a layer of `config`.
     pub fn shape(self, config: &LstmConfig) -> Vec<usize> {
         let (hidden, output) = (config.hidden_size, config.output_size());
+        // A configuration that was not checked may have any size.
+        let [three, four] = [3, 4].map(|n| hidden.saturating_mul(n));
         match self {
-            Self::WeightIh => vec![4 * hidden, config.input_size],
-            Self::WeightHh => vec![4 * hidden, output],
-            Self::BiasIh | Self::BiasHh | Self::NormIh | Self::NormHh => vec![4 * hidden],
+            Self::WeightIh => vec![four, config.input_size],
+            Self::WeightHh => vec![four, output],
+            Self::BiasIh | Self::BiasHh | Self::NormIh | Self::NormHh => vec![four],
             Self::WeightHr => vec![output, hidden],
-            Self::WeightCh => vec![3 * hidden],
+            Self::WeightCh => vec![three],
             Self::NormC | Self::NormCBias | Self::InitialC => vec![hidden],
             Self::InitialH => vec![output],
         }

@@ -48,7 +48,7 @@ impl Resets {
     pub fn starts(&self, direction: Direction, lengths: Option<&Lengths>) -> Vec<bool> {
         let len = |row: usize| {
             let rows = lengths.map(Lengths::rows);
-            rows.and_then(|rows| rows.get(row)).map_or(self.n_steps, |&len| len)
+            rows.and_then(|rows| rows.get(row)).map_or(self.n_steps, |&len| len.min(self.n_steps))
         };
         let mark = |step: usize, row: usize| step < len(row) && self.marks[step * self.batch + row];
         let cells = (0..self.n_steps).flat_map(|step| (0..self.batch).map(move |row| (step, row)));
@@ -76,6 +76,11 @@ mod tests {
         let reverse = resets.starts(Direction::Reverse, Some(&lengths));
         assert_eq!(reverse, [false, false, true, false, false, false, false, false]);
         assert!(resets.starts(Direction::Reverse, None)[5]);
+        let beyond = Lengths::new(vec![9, 9]);
+        assert_eq!(
+            resets.starts(Direction::Reverse, Some(&beyond)),
+            resets.starts(Direction::Reverse, None)
+        );
         assert!(Resets::new(4, 3, marks).is_err());
         assert!(resets.check("test", 2, 4).is_err());
     }

@@ -15,7 +15,7 @@ pub use pth::{discover_in_pth, found_from_pth};
 
 use crate::{Element, Error, LstmConfig, Parameter, Result};
 
-/// `weight_ih`, `weight_hh` and, where the configuration has them, the two biases.
+/// Every tensor that a layer's configuration asks for (see [`LstmConfig::parameters`]).
 #[derive(Debug, Clone, PartialEq)]
 pub struct LstmWeights<E> {
     config: LstmConfig,
