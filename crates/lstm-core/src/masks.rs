@@ -15,6 +15,19 @@ pub enum Keep<E> {
 }
 
 impl<E: Element> Keep<E> {
+    /// Splits a gradient by what is kept: `new` goes to the new value, `last` to the last one. Both come in
+    /// as the gradient of the state; `first` is the place of their first number in `[T, B, units]`.
+    pub fn split(&self, first: usize, new: &mut [E], last: &mut [E]) {
+        if let Self::Nothing = self {
+            last.fill(E::ZERO);
+            return;
+        }
+        for (k, (new, last)) in new.iter_mut().zip(last).enumerate() {
+            *last *= self.at(first + k);
+            *new -= *last;
+        }
+    }
+
     /// The part of number `index`, in `[T, B, units]`.
     #[inline]
     pub fn at(&self, index: usize) -> E {

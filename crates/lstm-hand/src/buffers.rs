@@ -37,7 +37,7 @@ impl<T: Default> Pool<T> {
 
 /// The pools of one precision.
 #[derive(Debug)]
-pub(crate) struct Pools<E> {
+pub(crate) struct Pools<E: Element> {
     pub(crate) tapes: Pool<Tape<E>>,
     pub(crate) scratch: Pool<BackwardScratch<E>>,
     pub(crate) variant_tapes: Pool<VariantTape<E>>,

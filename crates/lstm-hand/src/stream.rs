@@ -42,7 +42,7 @@ impl<E: Element> Stream<E> {
     /// [`Error::Mismatch`] where there is no layer, or an input size is not the output size of the layer
     /// before.
     pub fn stacked(weights: Vec<LstmWeights<E>>) -> Result<Self> {
-        Self::build("Stream::stacked", &weights, |weights| Ok(layer(weights)))
+        Self::build("Stream::stacked", &weights, layer)
     }
 
     fn build(
@@ -184,8 +184,8 @@ impl Stream<f32> {
 }
 
 /// One sequence through the kernels of the layer's kind.
-fn layer<E: Element>(weights: &LstmWeights<E>) -> Layer<E> {
-    if weights.config().is_plain() { Layer::plain(weights) } else { variant::layer(weights) }
+fn layer<E: Element>(weights: &LstmWeights<E>) -> Result<Layer<E>> {
+    if weights.config().is_plain() { Ok(Layer::plain(weights)) } else { variant::layer(weights) }
 }
 
 fn no_such(op: &'static str, what: &str, n: usize, got: usize) -> Error {

@@ -15,14 +15,17 @@
 mod backward;
 mod forward;
 mod norm;
+mod packed;
 mod tape;
 
 pub use backward::{VariantGradients, VariantScratch, backward};
 pub use forward::forward;
+pub(crate) use forward::step;
+pub(crate) use packed::Matrices;
 pub use tape::VariantTape;
 
 use lstm_core::{
-    Direction, Element, Error, Lengths, LstmConfig, LstmState, LstmWeights, Masks, Parameter,
+    Direction, Element, Error, Keep, Lengths, LstmConfig, LstmState, LstmWeights, Masks, Parameter,
     Resets, Result,
 };
 
@@ -114,7 +117,28 @@ impl<E: Element> VariantSequence<'_, E> {
         if let Some(lengths) = self.lengths {
             lengths.check(op, sizes.n_steps, sizes.batch)?;
         }
-        self.resets.map_or(Ok(()), |resets| resets.check(op, sizes.n_steps, sizes.batch))
+        if let Some(resets) = self.resets {
+            resets.check(op, sizes.n_steps, sizes.batch)?;
+        }
+        self.check_masks(op)
+    }
+
+    /// Refuses masks that were drawn for another run.
+    fn check_masks(&self, op: &'static str) -> Result<()> {
+        let Sizes { n_steps, batch, hidden, output, .. } = self.sizes();
+        let Masks { keep_h, keep_c, recurrent, connect } = self.masks;
+        for (what, keep, size) in [("keep_h", keep_h, output), ("keep_c", keep_c, hidden)] {
+            if let Keep::Mask(mask) = keep {
+                check_len(op, what, &[n_steps, batch, size], mask)?;
+            }
+        }
+        if let Some(mask) = recurrent {
+            check_len(op, "recurrent mask", &[batch, output], mask)?;
+        }
+        match connect {
+            Some(mask) => check_len(op, "mask of the connections", &[4 * hidden, output], mask),
+            None => Ok(()),
+        }
     }
 
     fn sizes(&self) -> Sizes {
@@ -148,7 +172,7 @@ impl<E: Element> VariantSequence<'_, E> {
 }
 
 /// T, B, I, H and P.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Sizes {
     n_steps: usize,
     batch: usize,

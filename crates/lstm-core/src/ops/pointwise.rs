@@ -5,6 +5,7 @@ use pulp::Simd;
 use super::activation::{sigmoid_of, tanh_of};
 use super::simd::instruction_set::{InstructionSet, Kernel};
 use super::simd::lanes::Lanes;
+use super::vectorized;
 use crate::{Activation, Element};
 
 /// Replaces every number by the activation's value, after bounding it to ±`bound` where there is one.
@@ -17,6 +18,38 @@ pub fn activate<E: Element>(activation: Activation, bound: Option<f64>, z: &mut 
         Activation::Sigmoid => E::run(set, Sigmoid(z)),
         Activation::Tanh => E::run(set, Tanh(z)),
         other => z.iter_mut().for_each(|z| *z = other.value(*z)),
+    }
+}
+
+/// Multiplies every d by the derivative of the bounded activation at z, where its value is y.
+///
+/// All three of one length; where they differ, what is too much stays.
+pub fn multiply_by_slope<E: Element>(
+    activation: Activation,
+    bound: Option<f64>,
+    z: &[E],
+    y: &[E],
+    d: &mut [E],
+) {
+    match activation {
+        // These need their value alone, and the loops vectorise.
+        Activation::Sigmoid => vectorized(
+            #[inline(always)]
+            || d.iter_mut().zip(y).for_each(|(d, &y)| *d *= y * (E::ONE - y)),
+        ),
+        Activation::Tanh => vectorized(
+            #[inline(always)]
+            || d.iter_mut().zip(y).for_each(|(d, &y)| *d *= E::ONE - y * y),
+        ),
+        other => {
+            let bounded = |z: E| bound.map_or(z, |bound| clip(z, E::from_f64(bound)));
+            let cells = d.iter_mut().zip(z).zip(y);
+            cells.for_each(|((d, &z), &y)| *d *= other.derivative(bounded(z), y));
+        }
+    }
+    if let Some(bound) = bound.map(E::from_f64) {
+        let held = d.iter_mut().zip(z).filter(|(_, z)| z.abs() > bound);
+        held.for_each(|(d, _)| *d = E::ZERO);
     }
 }
 

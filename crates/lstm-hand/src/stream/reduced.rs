@@ -53,7 +53,7 @@ pub(super) fn layer(weights: &LstmWeights<f32>, format: WeightFormat) -> Result<
         });
     }
     match format {
-        WeightFormat::F32 => Ok(super::layer(weights)),
+        WeightFormat::F32 => super::layer(weights),
         WeightFormat::Bf16 => {
             let packed = OfBf16(Arc::new(StepWeights::new(weights)));
             Ok(Layer::reduced(weights, Box::new(packed)))

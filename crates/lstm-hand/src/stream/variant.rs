@@ -10,13 +10,14 @@ use lstm_core::{
 use super::layer::Layer;
 use super::reduced::Reduced;
 use crate::Outputs;
-use crate::variant::{ParameterSlices, VariantSequence, VariantTape, forward};
+use crate::variant::{Matrices, ParameterSlices, VariantSequence, VariantTape, step};
 
 /// One sequence.
-pub(super) fn layer<E: Element>(weights: &LstmWeights<E>) -> Layer<E> {
+pub(super) fn layer<E: Element>(weights: &LstmWeights<E>) -> Result<Layer<E>> {
     let masks = Masks::draw(weights.config(), ("", LayerPlace::default()), Mode::Eval, 1, 1);
     let mut variant = Variant {
         weights: Arc::new(weights.clone()),
+        matrices: Arc::new(Matrices::of_steps(&weights.into())?),
         masks,
         sequences: 1,
         tape: VariantTape::new(),
@@ -24,12 +25,13 @@ pub(super) fn layer<E: Element>(weights: &LstmWeights<E>) -> Layer<E> {
         c: Vec::new(),
     };
     variant.resize(1);
-    Layer::reduced(weights, Box::new(variant))
+    Ok(Layer::reduced(weights, Box::new(variant)))
 }
 
 #[derive(Debug, Clone)]
-struct Variant<E> {
+struct Variant<E: Element> {
     weights: Arc<LstmWeights<E>>,
+    matrices: Arc<Matrices<E>>,
     masks: Masks<E>,
     sequences: usize,
     tape: VariantTape<E>,
@@ -84,7 +86,7 @@ impl<E: Element> Reduced<E> for Variant<E> {
         let before = LstmState { h: state.h_before, c: &self.c[..] };
         let last = LstmState { h: state.h, c: state.c };
         let sequence = self.sequence(state.x, Some(before));
-        let result = forward(&sequence, Outputs { output: &mut y, last }, &mut tape);
+        let result = step(&sequence, &self.matrices, Outputs { output: &mut y, last }, &mut tape);
         (self.tape, self.y) = (tape, y);
         result
     }

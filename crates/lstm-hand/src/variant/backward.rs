@@ -5,10 +5,12 @@ mod products;
 mod scan;
 mod vectors;
 
-use lstm_core::{Element, Error, Result};
+use lstm_core::ops::packed_matrix::PackedMatrix;
+use lstm_core::{Element, Error, Parameter, Result};
 
 use self::scan::Scan;
 use self::vectors::Vectors;
+use super::tape::Shape;
 use super::{Sizes, VariantSequence, VariantTape};
 use crate::OutputGradients;
 use crate::sequence::check_len;
@@ -28,7 +30,7 @@ pub struct VariantGradients<'a, E> {
 
 /// Memory of the backward pass; make it once and reuse it for runs of any size.
 #[derive(Debug, Clone, Default)]
-pub struct VariantScratch<E> {
+pub struct VariantScratch<E: Element> {
     /// dz, which becomes the gradient by U x: `[T, B, 4H]`.
     du: Vec<E>,
     /// The gradient by V ĥ, where a norm makes it another: `[T, B, 4H]`.
@@ -41,6 +43,11 @@ pub struct VariantScratch<E> {
     /// The gradient by r: `[B, H]`, and by ĥ: `[B, P]`.
     dr: Vec<E>,
     dh_seen: Vec<E>,
+    /// Vectors of one cell: `[5, H]`.
+    cell: Vec<E>,
+    /// V, and W of eq. (23) where h is projected.
+    v: PackedMatrix<E>,
+    w: PackedMatrix<E>,
 }
 
 impl<E: Element> VariantScratch<E> {
@@ -78,6 +85,13 @@ pub fn backward<E: Element>(
         data.clear();
         data.resize(n, E::ZERO);
         last.into_iter().for_each(|last| data.copy_from_slice(last));
+    }
+    scratch.cell.resize(5 * sizes.hidden, E::ZERO);
+    let v = tape.used_v(sequence.parameters.get(Parameter::WeightHh));
+    scratch.v.pack(v, 4 * sizes.hidden, sizes.output)?;
+    if config.proj_size.is_some() {
+        let w = sequence.parameters.get(Parameter::WeightHr);
+        scratch.w.pack(w, sizes.output, sizes.hidden)?;
     }
     let small = Vectors::new(&config);
     let mut scan = Scan { sequence, config, sizes, tape, scratch, small };
@@ -127,11 +141,5 @@ fn check<E: Element>(
         let what = format!("gradient of {}", parameter.stem());
         slice.as_ref().map_or(Ok(()), |s| check_len(OP, &what, &parameter.shape(config), s))?;
     }
-    let got = (tape.z.len(), tape.h_seen.len());
-    Error::check(
-        OP,
-        "lengths of the tape",
-        (sizes.cells() * 4 * hidden, sizes.cells() * output),
-        got,
-    )
+    Error::check(OP, "the run of the tape", Some(Shape::new(sequence)), tape.shape)
 }

@@ -3,10 +3,12 @@
 mod cell;
 
 use lstm_core::ops::matmul::{MatrixMut, MatrixRef, matmul};
-use lstm_core::{Element, Gate, GateOrder, LstmConfig, Parameter, PeepholeOrder, Result};
+use lstm_core::ops::packed_matrix::PackedMatrix;
+use lstm_core::{Element, Gate, GateOrder, Keep, LstmConfig, Parameter, PeepholeOrder, Result};
 
 use self::cell::Cell;
 use super::norm::normalise;
+use super::packed::Matrices;
 use super::{Sizes, VariantSequence, VariantTape, add};
 use crate::Outputs;
 use crate::sequence::check_len;
@@ -24,22 +26,64 @@ pub fn forward<E: Element>(
     tape: &mut VariantTape<E>,
 ) -> Result<()> {
     const OP: &str = "lstm_hand::variant::forward";
-    sequence.check(OP)?;
-    let sizes = sequence.sizes();
-    check_len(OP, "output", &[sizes.n_steps, sizes.batch, sizes.output], outputs.output)?;
-    check_len(OP, "last h", &[sizes.batch, sizes.output], outputs.last.h)?;
-    check_len(OP, "last c", &[sizes.batch, sizes.hidden], outputs.last.c)?;
-    let config = *sequence.parameters.config();
+    check(OP, sequence, &outputs)?;
     tape.make_room(sequence);
-    let mut scan = Scan { sequence, config, sizes, tape };
-    scan.start();
+    tape.start(sequence);
+    let mut matrices = std::mem::take(&mut tape.matrices);
+    let v = tape.used_v(sequence.parameters.get(Parameter::WeightHh));
+    let result = matrices
+        .pack(&sequence.parameters, v)
+        .and_then(|()| run(sequence, &matrices, outputs, tape));
+    tape.matrices = matrices;
+    result
+}
+
+/// A run of one step, with matrices that were packed before; allocates nothing once the tape has room, and
+/// starts no thread.
+///
+/// # Errors
+///
+/// As [`forward`].
+pub(crate) fn step<E: Element>(
+    sequence: &VariantSequence<'_, E>,
+    matrices: &Matrices<E>,
+    outputs: Outputs<'_, E>,
+    tape: &mut VariantTape<E>,
+) -> Result<()> {
+    check("lstm_hand::variant::step", sequence, &outputs)?;
+    tape.make_room(sequence);
+    tape.start(sequence);
+    run(sequence, matrices, outputs, tape)
+}
+
+fn check<E: Element>(
+    op: &'static str,
+    sequence: &VariantSequence<'_, E>,
+    outputs: &Outputs<'_, E>,
+) -> Result<()> {
+    sequence.check(op)?;
+    let sizes = sequence.sizes();
+    check_len(op, "output", &[sizes.n_steps, sizes.batch, sizes.output], outputs.output)?;
+    check_len(op, "last h", &[sizes.batch, sizes.output], outputs.last.h)?;
+    check_len(op, "last c", &[sizes.batch, sizes.hidden], outputs.last.c)
+}
+
+/// All steps, from the state in the tape.
+fn run<E: Element>(
+    sequence: &VariantSequence<'_, E>,
+    matrices: &Matrices<E>,
+    outputs: Outputs<'_, E>,
+    tape: &mut VariantTape<E>,
+) -> Result<()> {
+    let (config, sizes) = (*sequence.parameters.config(), sequence.sizes());
+    let mut scan = Scan { sequence, config, sizes, matrices, tape };
     scan.input_product()?;
     let starts = sequence.starts();
     for nth in 0..sizes.n_steps {
         let t = sequence.step(nth);
         let cells = t * sizes.batch..(t + 1) * sizes.batch;
         for (row, _) in starts.get(cells).unwrap_or(&[]).iter().enumerate().filter(|(_, s)| **s) {
-            scan.start_anew(row);
+            scan.tape.start_anew(sequence, row);
         }
         let width = sizes.batch * sizes.output;
         scan.step(t, &mut outputs.output[t * width..][..width])?;
@@ -62,66 +106,29 @@ pub(super) fn peephole<E>(peepholes: &[E], gate: Gate, hidden: usize) -> &[E] {
     range.and_then(|range| peepholes.get(range)).unwrap_or(&[])
 }
 
-struct Scan<'a, 'b, E> {
+struct Scan<'a, 'b, E: Element> {
     sequence: &'a VariantSequence<'b, E>,
     config: LstmConfig,
     sizes: Sizes,
+    matrices: &'a Matrices<E>,
     tape: &'a mut VariantTape<E>,
 }
 
 impl<E: Element> Scan<'_, '_, E> {
-    /// The state before the first step, and the weights and inputs that the run really uses.
-    fn start(&mut self) {
-        match &self.sequence.initial {
-            Some(state) => {
-                self.tape.h.copy_from_slice(state.h);
-                self.tape.c.copy_from_slice(state.c);
-            }
-            None => (0..self.sizes.batch).for_each(|row| self.start_anew(row)),
-        }
-        let bias = &mut self.tape.bias;
-        bias.copy_from_slice(self.sequence.parameters.get(Parameter::BiasIh));
-        add(bias, self.sequence.parameters.get(Parameter::BiasHh));
-        let v = self.sequence.parameters.get(Parameter::WeightHh);
-        let mask = self.sequence.masks.connect.as_deref().unwrap_or(&[]);
-        for ((used, v), mask) in self.tape.v.iter_mut().zip(v).zip(mask) {
-            *used = *v * *mask;
-        }
-        let input = self.sizes.input;
-        let rows = self.tape.x.chunks_exact_mut(input).zip(self.sequence.x.chunks_exact(input));
-        for (cell, (clean, x)) in rows.enumerate() {
-            let (t, row) = (cell / self.sizes.batch, cell % self.sizes.batch);
-            if self.sequence.is_valid(t, row) {
-                clean.copy_from_slice(x);
-            } else {
-                clean.fill(E::ZERO);
-            }
-        }
-    }
-
-    /// Brings a row to the state that the layer owns.
-    fn start_anew(&mut self, row: usize) {
-        let Sizes { hidden, output, .. } = self.sizes;
-        let parts = [
-            (&mut self.tape.h[row * output..][..output], Parameter::InitialH),
-            (&mut self.tape.c[row * hidden..][..hidden], Parameter::InitialC),
-        ];
-        for (state, parameter) in parts {
-            match self.sequence.parameters.get(parameter) {
-                [] => state.fill(E::ZERO),
-                learned => state.copy_from_slice(learned),
-            }
-        }
-    }
-
     /// u + b of all steps into z: the halves of eq. (15) and (16) that do not wait for h.
     fn input_product(&mut self) -> Result<()> {
         let Sizes { input, hidden, .. } = self.sizes;
         let (cells, gates) = (self.sizes.cells(), 4 * hidden);
         let mut z = std::mem::take(&mut self.tape.z);
-        let x = MatrixRef::new(self.tape.clean_x(self.sequence.x), cells, input)?;
-        let u = MatrixRef::new(self.sequence.parameters.get(Parameter::WeightIh), gates, input)?;
-        matmul(MatrixMut::new(&mut z, cells, gates)?, x, u.t())?;
+        let x = self.tape.clean_x(self.sequence.x);
+        match &self.matrices.u {
+            Some(u) => u.multiply_here(x, &mut z)?,
+            None => {
+                let u = self.sequence.parameters.get(Parameter::WeightIh);
+                let (x, u) = (MatrixRef::new(x, cells, input)?, MatrixRef::new(u, gates, input)?);
+                matmul(MatrixMut::new(&mut z, cells, gates)?, x, u.t())?;
+            }
+        }
         if let Some(norm) = self.config.layer_norm {
             let gain = self.sequence.parameters.get(Parameter::NormIh);
             normalise_rows(&mut z, gain, norm.epsilon, &mut self.tape.norms[0], 0);
@@ -157,11 +164,9 @@ impl<E: Element> Scan<'_, '_, E> {
                 continue;
             }
             let masks = self.sequence.masks;
-            let keep_h = |k: usize| masks.keep_h.at((first + row) * output + k);
-            let keep_c = |k: usize| masks.keep_c.at((first + row) * hidden + k);
             let c = &self.tape.c_new[(first + row) * hidden..][..hidden];
-            keep(&mut self.tape.h[of_h.clone()], h, keep_h); // (24)
-            keep(&mut self.tape.c[of_c], c, keep_c);
+            keep(&mut self.tape.h[of_h.clone()], h, &masks.keep_h, (first + row) * output); // (24)
+            keep(&mut self.tape.c[of_c], c, &masks.keep_c, (first + row) * hidden);
             y.copy_from_slice(&self.tape.h[of_h]);
         }
         self.tape.h_new = h;
@@ -173,11 +178,8 @@ impl<E: Element> Scan<'_, '_, E> {
         let Sizes { batch, hidden, output, .. } = self.sizes;
         let (first, gates) = (t * batch, 4 * hidden);
         let mut product = std::mem::take(&mut self.tape.product);
-        let h =
-            MatrixRef::new(&self.tape.h_seen[first * output..][..batch * output], batch, output)?;
-        let v = self.tape.used_v(self.sequence.parameters.get(Parameter::WeightHh));
-        let v = MatrixRef::new(v, gates, output)?;
-        matmul(MatrixMut::new(&mut product, batch, gates)?, h, v.t())?;
+        let h = &self.tape.h_seen[first * output..][..batch * output];
+        self.multiply(&self.matrices.v, h, &mut product)?;
         if let Some(norm) = self.config.layer_norm {
             let gain = self.sequence.parameters.get(Parameter::NormHh);
             normalise_rows(&mut product, gain, norm.epsilon, &mut self.tape.norms[1], first);
@@ -208,19 +210,18 @@ impl<E: Element> Scan<'_, '_, E> {
         cell.output();
     }
 
+    /// dst = x M; single steps stay on their thread.
+    fn multiply(&self, m: &PackedMatrix<E>, x: &[E], dst: &mut [E]) -> Result<()> {
+        if self.matrices.u.is_some() { m.multiply_here(x, dst) } else { m.multiply(x, dst) }
+    }
+
     /// h' of a step, eq. (22) and (23).
     fn project(&self, t: usize, h: &mut [E]) -> Result<()> {
-        let Sizes { batch, hidden, output, .. } = self.sizes;
+        let Sizes { batch, hidden, .. } = self.sizes;
         let first = t * batch;
         if self.config.proj_size.is_some() {
             let r = &self.tape.r[first * hidden..][..batch * hidden];
-            let w = self.sequence.parameters.get(Parameter::WeightHr);
-            let w = MatrixRef::new(w, output, hidden)?;
-            return matmul(
-                MatrixMut::new(h, batch, output)?,
-                MatrixRef::new(r, batch, hidden)?,
-                w.t(),
-            );
+            return self.multiply(&self.matrices.w, r, h);
         }
         for (row, h) in h.chunks_exact_mut(hidden).enumerate() {
             let cell = first + row;
@@ -249,10 +250,14 @@ fn normalise_rows<E: Element>(
     }
 }
 
-/// k ∘ state + (1 - k) ∘ new, in place of the state.
-fn keep<E: Element>(state: &mut [E], new: &[E], part: impl Fn(usize) -> E) {
+/// k ∘ state + (1 - k) ∘ new, in place of the state; `first` is the place of its first number in the mask.
+fn keep<E: Element>(state: &mut [E], new: &[E], part: &Keep<E>, first: usize) {
+    if let Keep::Nothing = part {
+        state.copy_from_slice(new);
+        return;
+    }
     for (k, (state, new)) in state.iter_mut().zip(new).enumerate() {
-        let part = part(k);
-        *state = if part == E::ZERO { *new } else { part * *state + (E::ONE - part) * *new };
+        let part = part.at(first + k);
+        *state = part * *state + (E::ONE - part) * *new;
     }
 }

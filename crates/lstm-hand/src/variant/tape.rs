@@ -1,8 +1,9 @@
 //! What the forward pass keeps for the backward pass.
 
-use lstm_core::{Element, LstmConfig, Masks, NormPlacement, Parameter};
+use lstm_core::{Element, LstmConfig, NormPlacement, Parameter};
 
-use super::{Sizes, VariantSequence};
+use super::packed::Matrices;
+use super::{Sizes, VariantSequence, add};
 
 /// The record of a forward pass; make it once and reuse it for runs of any size.
 ///
@@ -10,7 +11,11 @@ use super::{Sizes, VariantSequence};
 /// layer normalisation of the products, H + 1 for that of the cell, H for each of a bounded cell and a
 /// projection. Entries of padded steps are unspecified.
 #[derive(Debug, Clone, Default)]
-pub struct VariantTape<E> {
+pub struct VariantTape<E: Element> {
+    /// The run that it is of.
+    pub(super) shape: Option<Shape>,
+    /// The matrices of a run that brought none packed.
+    pub(super) matrices: Matrices<E>,
     /// x with zeros for padding, `[T, B, I]`, where there is padding; empty where not.
     pub(super) x: Vec<E>,
     /// V as DropConnect left it; empty where it did nothing.
@@ -46,6 +51,27 @@ pub struct VariantTape<E> {
     pub(super) bias: Vec<E>,
 }
 
+/// What two runs have in common that one tape can be of.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Shape {
+    config: LstmConfig,
+    sizes: Sizes,
+    ragged: bool,
+    connected: bool,
+}
+
+impl Shape {
+    pub(super) fn new<E: Element>(sequence: &VariantSequence<'_, E>) -> Self {
+        let n_steps = sequence.size.0;
+        Self {
+            config: *sequence.parameters.config(),
+            sizes: sequence.sizes(),
+            ragged: sequence.lengths.is_some_and(|lengths| !lengths.is_full(n_steps)),
+            connected: sequence.masks.connect.is_some(),
+        }
+    }
+}
+
 impl<E: Element> VariantTape<E> {
     /// An empty tape; the first forward pass gives it its size.
     pub fn new() -> Self {
@@ -54,12 +80,15 @@ impl<E: Element> VariantTape<E> {
 
     /// Gives the tape the size of a run, so that the run itself allocates nothing.
     pub(crate) fn make_room(&mut self, sequence: &VariantSequence<'_, E>) {
-        let n_steps = sequence.size.0;
-        let ragged = sequence.lengths.is_some_and(|lengths| !lengths.is_full(n_steps));
-        self.resize(sequence.parameters.config(), sequence.sizes(), sequence.masks, ragged);
+        let shape = Shape::new(sequence);
+        if self.shape != Some(shape) {
+            self.resize(shape);
+            self.shape = Some(shape);
+        }
     }
 
-    fn resize(&mut self, config: &LstmConfig, sizes: Sizes, masks: &Masks<E>, ragged: bool) {
+    fn resize(&mut self, shape: Shape) {
+        let Shape { config, sizes, ragged, connected } = shape;
         let Sizes { batch, input, hidden, output, .. } = sizes;
         let cells = sizes.cells();
         let normed = config.layer_norm.is_some();
@@ -67,7 +96,7 @@ impl<E: Element> VariantTape<E> {
         let if_so = |so: bool, n: usize| if so { n } else { 0 };
         let resize = |data: &mut Vec<E>, n: usize| data.resize(n, E::ZERO);
         resize(&mut self.x, if_so(ragged, cells * input));
-        resize(&mut self.v, if_so(masks.connect.is_some(), 4 * hidden * output));
+        resize(&mut self.v, if_so(connected, 4 * hidden * output));
         resize(&mut self.h_seen, cells * output);
         resize(&mut self.c_before, cells * hidden);
         for (norm, scale) in &mut self.norms {
@@ -87,8 +116,50 @@ impl<E: Element> VariantTape<E> {
         resize(&mut self.c, batch * hidden);
         resize(&mut self.product, batch * 4 * hidden);
         resize(&mut self.h_new, batch * output);
-        let bias = Parameter::BiasIh.is_in(config);
+        let bias = Parameter::BiasIh.is_in(&config);
         resize(&mut self.bias, if_so(bias, 4 * hidden));
+    }
+
+    /// The state before the first step, and the weights and inputs that the run really uses.
+    pub(super) fn start(&mut self, sequence: &VariantSequence<'_, E>) {
+        match &sequence.initial {
+            Some(state) => {
+                self.h.copy_from_slice(state.h);
+                self.c.copy_from_slice(state.c);
+            }
+            None => (0..sequence.size.1).for_each(|row| self.start_anew(sequence, row)),
+        }
+        self.bias.copy_from_slice(sequence.parameters.get(Parameter::BiasIh));
+        add(&mut self.bias, sequence.parameters.get(Parameter::BiasHh));
+        let v = sequence.parameters.get(Parameter::WeightHh);
+        let mask = sequence.masks.connect.as_deref().unwrap_or(&[]);
+        for ((used, v), mask) in self.v.iter_mut().zip(v).zip(mask) {
+            *used = *v * *mask;
+        }
+        let Sizes { batch, input, .. } = sequence.sizes();
+        let rows = self.x.chunks_exact_mut(input).zip(sequence.x.chunks_exact(input));
+        for (cell, (clean, x)) in rows.enumerate() {
+            if sequence.is_valid(cell / batch, cell % batch) {
+                clean.copy_from_slice(x);
+            } else {
+                clean.fill(E::ZERO);
+            }
+        }
+    }
+
+    /// Brings a row to the state that the layer owns.
+    pub(super) fn start_anew(&mut self, sequence: &VariantSequence<'_, E>, row: usize) {
+        let Sizes { hidden, output, .. } = sequence.sizes();
+        let parts = [
+            (&mut self.h[row * output..][..output], Parameter::InitialH),
+            (&mut self.c[row * hidden..][..hidden], Parameter::InitialC),
+        ];
+        for (state, parameter) in parts {
+            match sequence.parameters.get(parameter) {
+                [] => state.fill(E::ZERO),
+                learned => state.copy_from_slice(learned),
+            }
+        }
     }
 
     /// The activated gates, `[T, B, 4H]`, and c', `[T, B, H]`.

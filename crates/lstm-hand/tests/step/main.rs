@@ -43,12 +43,14 @@ fn steps_allocate_nothing() {
         for format in [WeightFormat::F32, WeightFormat::Bf16, WeightFormat::Int8] {
             allocates_nothing(Stream::with_format(stack(sizes), format).unwrap());
         }
-        let small = LstmConfig::new(6, 9)
-            .with_proj_size(4)
-            .with_peepholes(true)
-            .with_gate_clip(2.0)
-            .with_learned_state(true);
-        let weights = LstmInit::default().weights(small, RandomStream::new(1)).unwrap();
-        allocates_nothing(Stream::<f32>::new(weights).unwrap());
+        for (input, hidden) in [(6, 9), (150, 200)] {
+            let config = LstmConfig::new(input, hidden)
+                .with_proj_size(hidden / 2)
+                .with_peepholes(true)
+                .with_gate_clip(2.0)
+                .with_learned_state(true);
+            let weights = LstmInit::default().weights(config, RandomStream::new(1)).unwrap();
+            allocates_nothing(Stream::<f32>::new(weights).unwrap());
+        }
     }
 }

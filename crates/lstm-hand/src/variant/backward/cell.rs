@@ -1,7 +1,7 @@
 //! The gates of one cell, eq. (20) and (18) to (16).
 
-use lstm_core::ops::pointwise::clip;
-use lstm_core::{Activation, Element, Gate, LstmConfig, Parameter, PeepholeOrder};
+use lstm_core::ops::pointwise::multiply_by_slope;
+use lstm_core::{Element, Gate, LstmConfig, Parameter, PeepholeOrder};
 
 use super::vectors::Vectors;
 use crate::variant::forward::{of_gate, peephole};
@@ -26,10 +26,9 @@ impl<E: Element> CellBack<'_, E> {
             Gate::Input | Gate::Forget | Gate::Output => self.config.activations.gate,
         };
         let dz = &mut self.dz[at.clone()];
+        dz.copy_from_slice(d);
         let (z, value) = (&self.z[at.clone()], &self.gates[at]);
-        for k in 0..hidden {
-            dz[k] = d[k] * slope(activation, self.config.gate_clip, z[k], value[k]);
-        }
+        multiply_by_slope(activation, self.config.gate_clip, z, value, dz);
         let Some(block) = PeepholeOrder::IFO.block(gate) else { return };
         let dp = self.small.get_mut(Parameter::WeightCh).get_mut(block * hidden..);
         for (dp, (dz, c)) in dp.into_iter().flatten().zip(dz.iter().zip(c)) {
@@ -39,31 +38,29 @@ impl<E: Element> CellBack<'_, E> {
         dc.iter_mut().zip(dz).zip(p).for_each(|((dc, dz), p)| *dc += *dz * *p);
     }
 
-    /// Eq. (18) to (16): `d` is the gradient by ĉ; adds to `dc` what goes to c_{t-1}.
-    pub(super) fn cell(&mut self, d: &[E], c_before: &[E], dc: &mut [E]) {
+    /// Eq. (18) to (16): `d` is the gradient by ĉ; adds to `dc` what goes to c_{t-1}. The last argument is
+    /// room for the gradients of three gates.
+    pub(super) fn cell(
+        &mut self,
+        d: &[E],
+        c_before: &[E],
+        dc: &mut [E],
+        [di, df, dg]: [&mut [E]; 3],
+    ) {
         let hidden = d.len();
         let value = |gate| &self.gates[of_gate(gate, hidden)];
         let [i, f, g] = [Gate::Input, Gate::Forget, Gate::Candidate].map(value);
-        let mut di: Vec<E> = d.iter().zip(g).map(|(d, g)| *d * *g).collect();
-        let df: Vec<E> = d.iter().zip(c_before).map(|(d, c)| *d * *c).collect();
-        let dg: Vec<E> = d.iter().zip(i).map(|(d, i)| *d * *i).collect();
-        dc.iter_mut().zip(d).zip(f).for_each(|((dc, d), f)| *dc += *d * *f);
+        for k in 0..hidden {
+            (di[k], df[k], dg[k]) = (d[k] * g[k], d[k] * c_before[k], d[k] * i[k]);
+            dc[k] += d[k] * f[k];
+        }
         if self.config.coupled {
-            di.iter_mut().zip(&df).for_each(|(di, df)| *di -= *df); // (17)
+            di.iter_mut().zip(&*df).for_each(|(di, df)| *di -= *df); // (17)
             self.dz[of_gate(Gate::Forget, hidden)].fill(E::ZERO);
         } else {
-            self.gate(Gate::Forget, &df, c_before, dc);
+            self.gate(Gate::Forget, df, c_before, dc);
         }
-        self.gate(Gate::Input, &di, c_before, dc);
-        self.gate(Gate::Candidate, &dg, c_before, dc);
-    }
-}
-
-/// The derivative of an activation behind a clip, where its value is `y`.
-pub(super) fn slope<E: Element>(activation: Activation, bound: Option<f64>, z: E, y: E) -> E {
-    match bound.map(E::from_f64) {
-        Some(bound) if z.abs() > bound => E::ZERO,
-        Some(bound) => activation.derivative(clip(z, bound), y),
-        None => activation.derivative(z, y),
+        self.gate(Gate::Input, di, c_before, dc);
+        self.gate(Gate::Candidate, dg, c_before, dc);
     }
 }

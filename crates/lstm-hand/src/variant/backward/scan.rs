@@ -1,9 +1,9 @@
 //! The steps from the last to the first, eq. (24) to (14).
 
-use lstm_core::ops::matmul::{MatrixMut, MatrixRef, matmul};
+use lstm_core::ops::pointwise::multiply_by_slope;
 use lstm_core::{Element, Gate, LstmConfig, NormPlacement, Parameter, Result};
 
-use super::cell::{CellBack, slope};
+use super::cell::CellBack;
 use super::vectors::Vectors;
 use super::{VariantScratch, VariantSequence, VariantTape};
 use crate::variant::forward::of_gate;
@@ -37,11 +37,8 @@ impl<E: Element> Scan<'_, '_, E> {
             if let Some(dy) = d_output.and_then(|dy| dy.get(new.clone())) {
                 dh.iter_mut().zip(dy).for_each(|(dh, dy)| *dh += *dy);
             }
-            for (k, (dh, dh_new)) in dh.iter_mut().zip(dh_new).enumerate() {
-                let kept = self.sequence.masks.keep_h.at(new.start + k) * *dh; // (24)
-                *dh_new = *dh - kept;
-                *dh = kept;
-            }
+            dh_new.copy_from_slice(dh);
+            self.sequence.masks.keep_h.split(new.start, dh_new, dh); // (24)
         }
         self.project(t)?;
         for row in 0..batch {
@@ -60,27 +57,22 @@ impl<E: Element> Scan<'_, '_, E> {
 
     /// dr, eq. (23).
     fn project(&mut self, t: usize) -> Result<()> {
-        let Sizes { batch, hidden, output, .. } = self.sizes;
+        let Sizes { batch, output, .. } = self.sizes;
         let dh_new = &self.scratch.dh_new[t * batch * output..][..batch * output];
         if self.config.proj_size.is_none() {
             self.scratch.dr.copy_from_slice(dh_new);
             return Ok(());
         }
-        let w = MatrixRef::new(self.sequence.parameters.get(Parameter::WeightHr), output, hidden)?;
-        let dr = MatrixMut::new(&mut self.scratch.dr, batch, hidden)?;
-        matmul(dr, MatrixRef::new(dh_new, batch, output)?, w)
+        self.scratch.w.multiply(dh_new, &mut self.scratch.dr)
     }
 
     /// dh += the gradient by V ĥ, eq. (14) and (15).
     fn recurrent_product(&mut self, t: usize) -> Result<()> {
-        let Sizes { batch, hidden, output, .. } = self.sizes;
+        let Sizes { batch, hidden, .. } = self.sizes;
         let dz = if self.scratch.dv.is_empty() { &self.scratch.du } else { &self.scratch.dv };
-        let dz =
-            MatrixRef::new(&dz[t * batch * 4 * hidden..][..batch * 4 * hidden], batch, 4 * hidden)?;
-        let v = self.tape.used_v(self.sequence.parameters.get(Parameter::WeightHh));
-        let v = MatrixRef::new(v, 4 * hidden, output)?;
+        let dz = &dz[t * batch * 4 * hidden..][..batch * 4 * hidden];
         let dh_seen = &mut self.scratch.dh_seen;
-        matmul(MatrixMut::new(dh_seen, batch, output)?, dz, v)?;
+        self.scratch.v.multiply(dz, dh_seen)?;
         if let Some(mask) = &self.sequence.masks.recurrent {
             dh_seen.iter_mut().zip(mask).for_each(|(d, m)| *d *= *m);
         }
@@ -106,13 +98,14 @@ impl<E: Element> Scan<'_, '_, E> {
         let dr = &mut self.scratch.dr[row * hidden..][..hidden];
         let dc = &mut self.scratch.dc[row * hidden..][..hidden];
 
-        let mut ds = vec![E::ZERO; hidden]; // (22)
-        let mut d_o = vec![E::ZERO; hidden];
+        let mut vectors = self.scratch.cell.chunks_exact_mut(hidden);
+        let mut next = || vectors.next().unwrap_or_default();
+        let (ds, d_o, of_gates) = (next(), next(), [next(), next(), next()]);
         for k in 0..hidden {
-            d_o[k] = dr[k] * activated[k];
-            let d = dr[k] * o[k];
-            ds[k] = d * slope(config.activations.hidden, config.hidden_clip, s[k], activated[k]);
+            d_o[k] = dr[k] * activated[k]; // (22)
+            ds[k] = dr[k] * o[k];
         }
+        multiply_by_slope(config.activations.hidden, config.hidden_clip, s, activated, ds);
         let placement = config.layer_norm.map(|norm| norm.placement);
         let gain = self.sequence.parameters.get(Parameter::NormC);
         let norm = |d: &mut [E], small: &mut Vectors<E>| {
@@ -121,24 +114,23 @@ impl<E: Element> Scan<'_, '_, E> {
             normalise_backward(d, &tape.c_norm.0[units.clone()], tape.c_norm.1[cell], gain, d_gain);
         };
         if placement == Some(NormPlacement::Output) {
-            norm(&mut ds, back.small); // (21)
+            norm(ds, back.small); // (21)
         }
         // dc keeps what zoneout passes on; ds becomes the gradient by c'.
-        for k in 0..hidden {
-            let kept = self.sequence.masks.keep_c.at(units.start + k) * dc[k]; // (24)
-            ds[k] += dc[k] - kept;
-            dc[k] = kept;
-        }
-        back.gate(Gate::Output, &d_o, c_new, &mut ds); // (20)
+        let kept = &mut *of_gates[0];
+        kept.copy_from_slice(dc);
+        self.sequence.masks.keep_c.split(units.start, kept, dc); // (24)
+        add(ds, kept);
+        back.gate(Gate::Output, d_o, c_new, ds); // (20)
         if placement == Some(NormPlacement::State) {
-            norm(&mut ds, back.small); // (19)
+            norm(ds, back.small); // (19)
         }
         if let (Some(bound), Some(c_raw)) = (config.cell_clip, tape.c_raw.get(units.clone())) {
             let bound = E::from_f64(bound); // (18)
             let held = ds.iter_mut().zip(c_raw).filter(|(_, c)| c.abs() > bound);
             held.for_each(|(d, _)| *d = E::ZERO);
         }
-        back.cell(&ds, c_before, dc);
+        back.cell(ds, c_before, dc, of_gates);
         self.norms(cell);
     }
 
