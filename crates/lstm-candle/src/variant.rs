@@ -166,7 +166,10 @@ fn apply(activation: Activation, bound: Option<f64>, z: &Tensor) -> Result<Tenso
         Activation::Tanh => x.tanh()?,
         Activation::Relu => x.relu()?,
         Activation::Affine { alpha, beta } => x.affine(alpha, beta)?,
-        Activation::LeakyRelu { alpha } => (x.relu()? - (x.neg()?.relu()? * alpha)?)?,
+        Activation::LeakyRelu { alpha } => {
+            let above = x.detach().ge(0.0)?.to_dtype(x.dtype())?;
+            x.mul(&above.affine(1.0 - alpha, alpha)?)?
+        }
         Activation::ThresholdedRelu { alpha } => {
             let kept = x.detach().ge(alpha)?.to_dtype(x.dtype())?;
             x.mul(&kept)?

@@ -6,7 +6,7 @@ mod layer_norm;
 pub use activation::{Activation, Activations};
 pub use layer_norm::{LayerNorm, NormPlacement};
 
-use crate::{Error, Parameter, Result};
+use crate::{Element, Error, Parameter, Result};
 
 /// The configuration of one layer and direction.
 ///
@@ -210,6 +210,37 @@ impl LstmConfig {
             return Err(Error::mismatch(OP, "proj_size", expected, size));
         }
         self.check_options(OP)
+    }
+
+    /// [`LstmConfig::check`], and that no constant is lost in the numbers that the layer computes in.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Mismatch`], also for a bound or epsilon that is 0 in `E`, or a constant of an activation that
+    /// is infinite there.
+    pub fn check_in<E: Element>(&self) -> Result<()> {
+        const OP: &str = "LstmConfig::check_in";
+        self.check()?;
+        let positive = [
+            ("gate_clip", self.gate_clip),
+            ("cell_clip", self.cell_clip),
+            ("hidden_clip", self.hidden_clip),
+            ("layer_norm epsilon", self.layer_norm.map(|norm| norm.epsilon)),
+        ];
+        for (what, value) in positive {
+            if let Some(value) = value.filter(|&value| E::from_f64(value) == E::ZERO) {
+                let expected = format!("a number above 0 in {:?}", E::DTYPE);
+                return Err(Error::mismatch(OP, what, expected, value));
+            }
+        }
+        let Activations { gate, candidate, hidden } = self.activations;
+        for activation in [gate, candidate, hidden] {
+            if !activation.constants().iter().all(|&c| E::from_f64(c).is_finite()) {
+                let expected = format!("constants that are finite in {:?}", E::DTYPE);
+                return Err(Error::mismatch(OP, "activation", expected, format!("{activation:?}")));
+            }
+        }
+        Ok(())
     }
 
     fn check_options(&self, op: &'static str) -> Result<()> {

@@ -151,6 +151,10 @@ pub fn layer_parameters(
 ) -> Result<Vec<Tensor>> {
     config.check()?;
     check_dtype(op, vb.dtype())?;
+    match vb.dtype() {
+        DType::F64 => config.check_in::<f64>()?,
+        _ => config.check_in::<f32>()?,
+    }
     let bound = 1.0 / (config.hidden_size as f64).sqrt();
     let tensor = |parameter: Parameter| {
         let init = match parameter.start() {

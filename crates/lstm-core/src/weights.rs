@@ -28,12 +28,13 @@ impl<E: Element> LstmWeights<E> {
     ///
     /// # Errors
     ///
-    /// What `tensor` returns; [`Error::Mismatch`] where sizes are zero or a tensor has a wrong length.
+    /// What `tensor` returns; [`Error::Mismatch`] where the configuration is refused ([`LstmConfig::check_in`]) or a tensor has a
+    /// wrong length.
     pub fn new(
         config: LstmConfig,
         mut tensor: impl FnMut(Parameter) -> Result<Vec<E>>,
     ) -> Result<Self> {
-        config.check()?;
+        config.check_in::<E>()?;
         let mut tensors = Vec::new();
         for parameter in config.parameters() {
             let data = tensor(parameter)?;

@@ -47,7 +47,7 @@ impl<'a, E: Element> ParameterSlices<'a, E> {
     /// [`Error::Mismatch`] where the configuration is refused, or a slice is missing or has a wrong length.
     pub fn new(config: LstmConfig, slices: Vec<&'a [E]>) -> Result<Self> {
         const OP: &str = "ParameterSlices::new";
-        config.check()?;
+        config.check_in::<E>()?;
         let parameters = config.parameters();
         Error::check(OP, "number of parameters", parameters.len(), slices.len())?;
         let mut all: [&[E]; Parameter::ALL.len()] = Default::default();

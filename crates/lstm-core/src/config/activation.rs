@@ -77,7 +77,8 @@ impl Activation {
     /// f(x) = x.
     pub const IDENTITY: Self = Self::Affine { alpha: 1.0, beta: 0.0 };
 
-    fn constants(self) -> [f64; 2] {
+    /// α and β; 0 where the function has none.
+    pub(crate) fn constants(self) -> [f64; 2] {
         match self {
             Self::Sigmoid | Self::Tanh | Self::Relu | Self::Softsign | Self::Softplus => [0.0; 2],
             Self::LeakyRelu { alpha } | Self::ThresholdedRelu { alpha } | Self::Elu { alpha } => {

@@ -3,7 +3,7 @@
 use super::{Step, StepGradients, clip, of_gate, passes, peephole_range, value};
 use crate::equations::add_scaled;
 use crate::equations::linear::{add_outer, product_of_transpose};
-use crate::{Gate, GateOrder, LstmWeights, NormPlacement, Parameter};
+use crate::{Gate, GateOrder, LstmConfig, LstmWeights, NormPlacement, Parameter};
 
 /// Splits a gradient by (24): what goes to the last value, and what is left in `d` for the new one.
 fn keep_backward(d: &mut [f64], part: &[f64]) -> Vec<f64> {
@@ -38,14 +38,7 @@ pub fn step_backward(
         add_outer(gradients.get_mut(Parameter::WeightHr), &dr, &now.r); // (23)
         dr = product_of_transpose(weights.get(Parameter::WeightHr), &dr, hidden);
     }
-    let (mut d_o, mut ds) = (vec![0.0; hidden], vec![0.0; hidden]);
-    for k in 0..hidden {
-        let shown = clip(now.s[k], config.hidden_clip); // (22)
-        let a = value(config.activations.hidden, shown);
-        let slope = config.activations.hidden.derivative(shown, a);
-        d_o[k] = dr[k] * a;
-        ds[k] = dr[k] * now.o[k] * slope * passes(now.s[k], config.hidden_clip);
-    }
+    let (d_o, mut ds) = output_backward(&config, now, &dr); // (22)
     let placement = config.layer_norm.map(|norm| norm.placement);
     if placement == Some(NormPlacement::Output) {
         ds = norm_backward(weights, gradients, now, &ds); // (21)
@@ -106,6 +99,18 @@ pub fn step_backward(
     d_seen.iter_mut().zip(&now.recurrent).for_each(|(d, m)| *d *= m); // (14)
     add_scaled(&mut dh_before, 1.0, &d_seen);
     StepGradients { dx, dh: dh_before, dc: dc_before }
+}
+
+/// From dr to the gradients by o and s, eq. (22).
+fn output_backward(config: &LstmConfig, now: &Step, dr: &[f64]) -> (Vec<f64>, Vec<f64>) {
+    let activation = config.activations.hidden;
+    let of_unit = |(k, dr): (usize, &f64)| {
+        let shown = clip(now.s[k], config.hidden_clip);
+        let a = value(activation, shown);
+        let slope = activation.derivative(shown, a) * passes(now.s[k], config.hidden_clip);
+        (dr * a, dr * now.o[k] * slope)
+    };
+    dr.iter().enumerate().map(of_unit).unzip()
 }
 
 /// dp_q += dz_q ∘ c and dc += dz_q ∘ p_q.
