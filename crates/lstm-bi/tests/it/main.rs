@@ -7,5 +7,6 @@ mod onnx;
 mod onnx_refusals;
 mod packed;
 mod packed_refusals;
+mod sizes;
 mod torch;
 mod torch_refusals;
