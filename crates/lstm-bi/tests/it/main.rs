@@ -9,4 +9,5 @@ mod packed;
 mod packed_refusals;
 mod sizes;
 mod torch;
+mod torch_cell;
 mod torch_refusals;
