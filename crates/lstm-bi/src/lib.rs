@@ -9,7 +9,8 @@
 //!   implementation of one layer; [`LayerwiseConfig`] does so layer by layer.
 //! - [`TorchLstm`] is called as PyTorch's `nn.LSTM`: batch-first, unbatched, [`PackedSequence`];
 //!   [`TorchLstmCell`] as its `nn.LSTMCell`.
-//! - [`OnnxLstm`] is the LSTM operator of ONNX over any implementation of one layer.
+//! - [`OnnxLstm`] is the LSTM operator of ONNX over any implementation of one layer; the feature `onnx`
+//!   builds it from nodes of `.onnx` files.
 //!
 //! The wrappers own no cell mathematics: they are generic over the trait `lstm_core::Lstm` and implement
 //! it themselves, so they nest. PyTorch's stacking, where the next layer sees both directions, is

@@ -5,6 +5,7 @@ mod help;
 mod layerwise;
 mod onnx;
 mod onnx_refusals;
+mod onnx_weights;
 mod packed;
 mod packed_refusals;
 mod sizes;
