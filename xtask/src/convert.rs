@@ -110,6 +110,9 @@ impl Args {
 
     fn convert<E: Element + WithDType>(&self) -> Result<()> {
         let read = self.read::<E>().with_context(|| format!("read {}", self.input.display()))?;
+        if let Some(options) = self.from.unsaid().filter(|_| Kind::of(&self.input) != Kind::Onnx) {
+            println!("{}: does not say {options}; read as PyTorch has it", self.input.display());
+        }
         let mut layers = Vec::new();
         for (place, weights) in read {
             let folded = if self.fold_biases { self.to.fold(&weights)? } else { weights };

@@ -55,6 +55,17 @@ impl Format {
         }
     }
 
+    /// Options that its layers may have and its arrays do not say.
+    pub fn unsaid(self) -> Option<&'static str> {
+        match self {
+            Self::Onnx => Some("activations, coupled gates and clips"),
+            Self::Burn => Some("activations, coupled gates and a clip of the cell"),
+            Self::Keras | Self::Flax => Some("activations"),
+            Self::Haste => Some("zoneout"),
+            Self::Torch | Self::KerasCudnn | Self::Haiku | Self::Onednn => None,
+        }
+    }
+
     /// The biases that the format has for a layer with `biases`.
     fn biases(self, biases: Biases) -> Biases {
         match self {

@@ -7,7 +7,7 @@ use lstm_core::interop::keras_file;
 use lstm_core::weights::{self, found_from_pth};
 use lstm_core::{Activations, Biases, LayerPlace};
 
-use crate::convert::{converted, refused};
+use crate::convert::{convert, converted, refused};
 
 fn vector(name: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/lstm-core/tests/vectors");
@@ -60,6 +60,10 @@ fn layers_of_keras_are_listed_and_converted() {
         assert!(got == expected);
     }
     let path = vector("keras_model.keras");
+    let last = ["--from", "keras", "--to", "keras", "--layers", "layers/lstm/cell"];
+    let done = convert(out.path(), &path, "last.safetensors", &last);
+    let text = String::from_utf8(done.stdout).unwrap();
+    assert!(text.contains("does not say activations; read as PyTorch has it"), "{text}");
     let from = ["--from", "keras", "--to", "torch", "--fold-biases"];
     let alone = [&from[..], &["--layers", "layers/bidirectional/backward_layer/cell"]].concat();
     let words = ["backward_layer", "expected Forward, got Reverse", "--both"];
