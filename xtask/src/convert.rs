@@ -2,25 +2,27 @@
 
 mod format;
 mod groups;
+mod unsaid;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use candle_core::{DType, WithDType};
 use lstm_core::interop::{NamedArray, arrays_to_safetensors};
 use lstm_core::onnx::{self, OnnxDialect};
-use lstm_core::{Element, LayerPlace, weights, write_atomic};
+use lstm_core::{Direction, Element, LayerPlace, LstmWeights, write_atomic};
 
-use crate::inspect::Source;
+use crate::inspect::{Kind, Source};
 use format::{Format, Grouping, Layers};
 
 /// Convert an LSTM's weights between frameworks.
 ///
-/// Files are safetensors; PyTorch's may also be read from .pt and .pth. With the ending .onnx ONNX's are
-/// models: --layers names the nodes, and one node is written. Formats whose layers have arrays of
-/// their own have them under `l0.`, `l0_reverse.`, `l1.` and so on, unless --layers says otherwise. What
-/// arrays do not say (activations, clips) is as in PyTorch.
+/// Files are safetensors; PyTorch's may also be read from .pt and .pth, Keras' from .keras and .h5. With the
+/// ending .onnx ONNX's are models: --layers names the nodes, and one node is written. Of a file of Keras
+/// --layers gives the paths that `inspect` lists. Formats whose layers have arrays of their own have them
+/// under `l0.`, `l0_reverse.`, `l1.` and so on, unless --layers says otherwise. What arrays do not say
+/// (activations, clips) is read as PyTorch has it, and is written with --drop-options alone.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The file to read.
@@ -36,6 +38,9 @@ pub struct Args {
     /// What stands before the names to read; other tensors of the file are left alone.
     #[arg(long)]
     prefix: Option<String>,
+    /// The key under which a .pt or .pth file has its state dict.
+    #[arg(long)]
+    key: Option<String>,
     /// What stands before the names to write.
     #[arg(long, default_value = "")]
     to_prefix: String,
@@ -50,6 +55,10 @@ pub struct Args {
     /// rounds.
     #[arg(long)]
     fold_biases: bool,
+    /// Write layers with options that the arrays do not say (activations, clips, coupled gates), and name
+    /// them: who reads the arrays must set them.
+    #[arg(long)]
+    drop_options: bool,
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
@@ -57,6 +66,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         std::fs::canonicalize(&args.input).is_ok_and(|input| input == output)
     });
     ensure!(!same, "OUT: expected another file than {}", args.input.display());
+    args.check_files()?;
     match args.dtype()? {
         DType::F64 => args.convert::<f64>()?,
         DType::F32 => args.convert::<f32>()?,
@@ -66,18 +76,43 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 }
 
 impl Args {
+    /// Refuses files whose ending is that of another kind than the format's.
+    fn check_files(&self) -> Result<()> {
+        let (input, output) = (Kind::of(&self.input), Kind::of(&self.output));
+        let reads = match input {
+            Kind::Safetensors => true,
+            Kind::Pickle => self.from == Format::Torch,
+            Kind::Onnx => self.from == Format::Onnx,
+            Kind::Keras => self.from == Format::Keras,
+        };
+        ensure!(reads, "IN: expected a file of --from, got {}", self.input.display());
+        let torch = self.from == Format::Torch;
+        ensure!(torch || self.key.is_none(), "--key: expected --from torch");
+        let writes = match output {
+            Kind::Safetensors => true,
+            Kind::Onnx => self.to == Format::Onnx,
+            Kind::Pickle | Kind::Keras => false,
+        };
+        let expected = "a .safetensors file, or with --to onnx an .onnx file";
+        ensure!(writes, "OUT: expected {expected}, got {}", self.output.display());
+        Ok(())
+    }
+
     fn dtype(&self) -> Result<DType> {
         if self.from == Format::Torch {
-            return Ok(Source::open(&self.input)?.choose(self.prefix.as_deref())?.dtype);
+            return Ok(self.source()?.choose(self.prefix.as_deref())?.dtype);
         }
-        if self.is_model(&self.input, self.from) {
-            return Ok(Source::open(&self.input)?.choose(self.node(0))?.dtype);
+        if Kind::of(&self.input) != Kind::Safetensors {
+            return Ok(self.source()?.choose(self.name(0)).context("--layers")?.dtype);
         }
         groups::dtype(&self.input, &self.prefix_of_arrays())
     }
 
     fn convert<E: Element + WithDType>(&self) -> Result<()> {
         let read = self.read::<E>().with_context(|| format!("read {}", self.input.display()))?;
+        if let Some(options) = self.from.unsaid().filter(|_| Kind::of(&self.input) != Kind::Onnx) {
+            println!("{}: does not say {options}; read as PyTorch has it", self.input.display());
+        }
         let mut layers = Vec::new();
         for (place, weights) in read {
             let folded = if self.fold_biases { self.to.fold(&weights)? } else { weights };
@@ -98,29 +133,45 @@ impl Args {
         Ok(())
     }
 
-    /// Whether a file is an ONNX model, and not arrays.
-    fn is_model(&self, path: &Path, format: Format) -> bool {
-        format == Format::Onnx && path.extension().is_some_and(|extension| extension == "onnx")
+    fn source(&self) -> Result<Source> {
+        Source::open(&self.input, self.key.as_deref())
     }
 
-    /// The name of a layer's node; none where the model has to have one only.
-    fn node(&self, layer: usize) -> Option<&str> {
-        self.layers.get(layer).map(String::as_str)
+    /// The name of a node or layer; none where the file has to have one only.
+    fn name(&self, index: usize) -> Option<&str> {
+        self.layers.get(index).map(String::as_str)
     }
 
-    /// The nodes of a model, one a layer.
+    /// The nodes of a model, one a layer, or the layers of a file of Keras.
     fn read_model<E: Element + WithDType>(&self) -> Result<Layers<E>> {
         ensure!(
             self.prefix.is_none(),
-            "--prefix: expected none for a model, whose nodes have names"
+            "--prefix: expected none for a model, whose nodes and layers have names"
         );
-        ensure!(!self.both, "--both: a node says which directions it has");
-        let source = Source::open(&self.input)?;
+        let says_direction = Kind::of(&self.input) == Kind::Onnx;
+        ensure!(!self.both || !says_direction, "--both: a node says which directions it has");
+        ensure!(
+            !self.both || self.layers.len().is_multiple_of(2),
+            "--both: expected pairs of --layers"
+        );
+        let source = self.source()?;
         let mut layers = Vec::new();
-        for layer in 0..self.layers.len().max(1) {
-            let found = source.choose(self.node(layer)).context("--layers")?;
-            let node = source.weights(&found)?;
-            layers.extend(node.into_iter().map(|(place, w)| (LayerPlace { layer, ..place }, w)));
+        for index in 0..self.layers.len().max(1) {
+            let found = source.choose(self.name(index)).context("--layers")?;
+            let layer = if self.both { index / 2 } else { index };
+            for (place, weights) in source.weights(&found)? {
+                let place = LayerPlace { layer, ..place };
+                let is_second = self.both && index % 2 == 1;
+                let expected = if is_second { Direction::Reverse } else { Direction::Forward };
+                ensure!(
+                    says_direction || place.direction == expected,
+                    "direction of `{}`: expected {expected:?}, got {:?}; --both takes pairs of a \
+                     forward and a backward layer",
+                    found.lstm.prefix,
+                    place.direction
+                );
+                layers.push((place, weights));
+            }
         }
         Ok(layers)
     }
@@ -133,10 +184,10 @@ impl Args {
     fn read<E: Element + WithDType>(&self) -> Result<Layers<E>> {
         if self.from == Format::Torch {
             ensure!(self.layers.is_empty(), "--layers: PyTorch's names say which layer is which");
-            let source = Source::open(&self.input)?;
+            let source = self.source()?;
             return source.weights(&source.choose(self.prefix.as_deref())?);
         }
-        if self.is_model(&self.input, self.from) {
+        if Kind::of(&self.input) != Kind::Safetensors {
             return self.read_model();
         }
         let bytes = std::fs::read(&self.input)?;
@@ -153,15 +204,14 @@ impl Args {
     }
 
     fn write<E: Element>(&self, layers: &Layers<E>) -> Result<Vec<u8>> {
-        if self.to == Format::Torch {
-            let layers: Vec<_> = layers.iter().map(|(place, weights)| (*place, weights)).collect();
-            return Ok(weights::to_bytes(&self.to_prefix, &layers)?);
-        }
-        if self.is_model(&self.output, self.to) {
+        if Kind::of(&self.output) == Kind::Onnx {
             let n = layers.iter().map(|(place, _)| place.layer + 1).max().unwrap_or(0);
             ensure!(n == 1, "layers of a model of one node: expected 1, got {n}");
             let layers: Vec<_> = layers.iter().map(|(place, weights)| (*place, weights)).collect();
             return Ok(onnx::to_bytes("lstm", &layers, OnnxDialect::ONNXRUNTIME)?);
+        }
+        if self.to == Format::Torch {
+            return Ok(arrays_to_safetensors(&self.to_prefix, &self.to.write(layers)?)?);
         }
         let mut all: Vec<NamedArray<E>> = Vec::new();
         let together = |one: &_, next: &_| groups::are_together(self.to.grouping(), one, next);
@@ -171,10 +221,32 @@ impl Args {
                 Grouping::Layer => format!("l{}.", group[0].0.layer),
                 Grouping::Stack => String::new(),
             };
-            for array in self.to.write(group)? {
+            let arrays = self.to.write(group)?;
+            self.check_said(group, &arrays)?;
+            for array in arrays {
                 all.push(NamedArray { name: format!("{name}{}", array.name), ..array });
             }
         }
         Ok(arrays_to_safetensors(&self.to_prefix, &all)?)
+    }
+
+    /// Refuses what the arrays of a group do not say, or names it where the caller takes care of it.
+    fn check_said<E: Element>(
+        &self,
+        group: &[(LayerPlace, LstmWeights<E>)],
+        arrays: &[NamedArray<E>],
+    ) -> Result<()> {
+        let lost = unsaid::options(self.to, group, arrays)?.join(", ");
+        if lost.is_empty() {
+            return Ok(());
+        }
+        let place = group[0].0.suffix();
+        ensure!(
+            self.drop_options,
+            "{place}: expected options that the arrays say, got others in {lost}; --drop-options \
+             writes the arrays alone"
+        );
+        println!("{place}: not in the arrays, set it where they are read: {lost}");
+        Ok(())
     }
 }

@@ -4,6 +4,7 @@ mod axis;
 mod heat;
 mod input;
 mod lines;
+mod named;
 mod page;
 mod run;
 mod source;
@@ -21,13 +22,16 @@ use axis::Axis;
 use input::InputArgs;
 use page::Page;
 use source::Found;
-pub use source::Source;
+pub use source::{Kind, Source};
 
 /// List the LSTMs of a weight file; with an input, draw one at work.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A weight file, or the folder of a run of `compare`.
+    /// A weight file (.safetensors, .pt, .pth, .onnx, .keras, .h5), or the folder of a run of `compare`.
     file: PathBuf,
+    /// The key under which a .pt or .pth file has its state dict, as `state_dict` or `model`.
+    #[arg(long)]
+    key: Option<String>,
     /// What stands before the tensor names of the LSTM to draw; needed where the file has several.
     #[arg(long)]
     prefix: Option<String>,
@@ -39,7 +43,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let source = Source::open(&args.file)?;
+    let source = Source::open(&args.file, args.key.as_deref())?;
     if args.input.input.is_none() && args.input.text.is_none() {
         print!("{}", list(&source.lstms()?));
         return Ok(ExitCode::SUCCESS);

@@ -43,7 +43,7 @@ impl<L: Lstm> Bidirectional<L> {
     ///
     /// # Errors
     ///
-    /// [`Error::Mismatch`] where their sizes, state rows or dtypes differ.
+    /// [`Error::Mismatch`] where their sizes, state rows, dtypes or devices differ.
     pub fn from_parts(forward: L, reverse: L, merge: Merge) -> Result<Self> {
         const OP: &str = "Bidirectional::from_parts";
         let sizes =
@@ -51,6 +51,7 @@ impl<L: Lstm> Bidirectional<L> {
         let what = "[input size, hidden size, h size, output size, state rows] of the reverse part";
         Error::check(OP, what, sizes(&forward), sizes(&reverse))?;
         Error::check(OP, "dtype of the reverse part", forward.dtype(), reverse.dtype())?;
+        check_device(OP, "device of the reverse part", forward.device(), reverse.device())?;
         Ok(Self { forward, reverse, merge })
     }
 
@@ -79,7 +80,7 @@ impl<L: Lstm> Lstm for Bidirectional<L> {
         self.merge.output_size(self.forward.output_size())
     }
     fn state_rows(&self) -> usize {
-        2 * self.forward.state_rows()
+        self.forward.state_rows().saturating_mul(2)
     }
     fn dtype(&self) -> DType {
         self.forward.dtype()
@@ -107,4 +108,17 @@ impl<L: Lstm> Lstm for Bidirectional<L> {
             },
         })
     }
+}
+
+/// Refuses parts of one wrapper on different devices.
+pub(crate) fn check_device(
+    op: &'static str,
+    what: &str,
+    expected: &Device,
+    got: &Device,
+) -> Result<()> {
+    if expected.same_device(got) {
+        return Ok(());
+    }
+    Err(Error::mismatch(op, what, format!("{expected:?}"), format!("{got:?}")))
 }

@@ -1,7 +1,7 @@
 //! A stack of equal layers as a value: layers, directions, dropout.
 
 use candle_nn::VarBuilder;
-use lstm_core::{LayerPlace, Lstm, LstmConfig, LstmLayer, Result};
+use lstm_core::{Error, LayerPlace, Lstm, LstmConfig, LstmLayer, Result};
 
 use crate::dropout::check_alone;
 use crate::{LayerwiseConfig, Merge, StackLayer};
@@ -80,7 +80,35 @@ impl StackedConfig {
         self.directions.output_size(self.layer.output_size())
     }
 
-    /// The same stack, layer by layer.
+    /// Refuses what no stack can have.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Mismatch`] for zero layers, a layer that [`LstmConfig::check`] refuses, more layers than fit
+    /// the address space, or a dropout outside [0, 1] or without a layer to follow.
+    pub fn check(&self) -> Result<()> {
+        const OP: &str = "StackedConfig::check";
+        check_alone(OP, self.dropout, self.num_layers)?;
+        self.layer.check()?;
+        let Some(n_above) = self.num_layers.checked_sub(1) else {
+            return Err(Error::mismatch(OP, "number of layers", "at least 1", 0));
+        };
+        if n_above == 0 {
+            return Ok(());
+        }
+        let above = self.layer.with_input_size(self.output_size());
+        above.check()?;
+        // In each of two directions: 8 bytes a number at most, and less than 512 for the description.
+        let bytes = above.n_parameters().checked_mul(8).map(|bytes| bytes.max(512));
+        let bytes = bytes.and_then(|bytes| bytes.checked_mul(2)?.checked_mul(self.num_layers));
+        if bytes.is_none_or(|bytes| bytes > isize::MAX as usize) {
+            let expected = "layers that fit the address space";
+            return Err(Error::mismatch(OP, "number of layers", expected, self.num_layers));
+        }
+        Ok(())
+    }
+
+    /// The same stack, layer by layer; needs room for `num_layers` of them, see [`StackedConfig::check`].
     pub fn layerwise(&self) -> LayerwiseConfig {
         let above = self.layer.with_input_size(self.output_size());
         let config = |layer| if layer == 0 { self.layer } else { above };
@@ -91,7 +119,7 @@ impl StackedConfig {
     }
 
     /// Every layer and direction in PyTorch's order, with its own configuration: what
-    /// [`lstm_core::weights::load`] asks for.
+    /// [`lstm_core::weights::load`] asks for. Needs room for all, see [`StackedConfig::check`].
     pub fn layers(&self) -> Vec<(LayerPlace, LstmConfig)> {
         self.layerwise().layers()
     }
@@ -103,10 +131,9 @@ impl StackedConfig {
     ///
     /// # Errors
     ///
-    /// [`lstm_core::Error::Mismatch`] for zero layers or sizes, or a dropout outside [0, 1] or without a
-    /// layer to follow; as [`LstmLayer::build`] for tensors.
+    /// As [`StackedConfig::check`]; as [`LstmLayer::build`] for tensors.
     pub fn build<L: LstmLayer + 'static>(&self, vb: VarBuilder<'_>) -> Result<Box<dyn Lstm>> {
-        check_alone("StackedConfig::build", self.dropout, self.num_layers)?;
+        self.check()?;
         self.layerwise().build::<L>(vb)
     }
 }

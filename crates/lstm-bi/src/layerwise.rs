@@ -113,6 +113,7 @@ impl LayerwiseConfig {
         let name = vb.prefix();
         let mut layers: Vec<Box<dyn Lstm>> = Vec::with_capacity(self.layers.len());
         for (layer, one) in self.layers.iter().enumerate() {
+            one.config.check()?;
             let single = |place| L::build(&one.config, place, vb.clone());
             layers.push(match one.directions {
                 Directions::Forward => Box::new(single(LayerPlace::forward(layer))?),

@@ -7,8 +7,10 @@
 //! - [`Stacked`] feeds each layer's output to the next, with dropout between layers in training.
 //! - [`StackedConfig`] describes a stack of equal layers (directions, dropout) and builds it from any
 //!   implementation of one layer; [`LayerwiseConfig`] does so layer by layer.
-//! - [`TorchLstm`] is called as PyTorch's `nn.LSTM`: batch-first, unbatched, [`PackedSequence`].
-//! - [`OnnxLstm`] is the LSTM operator of ONNX over any implementation of one layer.
+//! - [`TorchLstm`] is called as PyTorch's `nn.LSTM`: batch-first, unbatched, [`PackedSequence`];
+//!   [`TorchLstmCell`] as its `nn.LSTMCell`.
+//! - [`OnnxLstm`] is the LSTM operator of ONNX over any implementation of one layer; the feature `onnx`
+//!   builds it from nodes of `.onnx` files.
 //!
 //! The wrappers own no cell mathematics: they are generic over the trait `lstm_core::Lstm` and implement
 //! it themselves, so they nest. PyTorch's stacking, where the next layer sees both directions, is
@@ -67,4 +69,4 @@ pub use packed::{
 };
 pub use stacked::Stacked;
 pub use state_layout::{StateLayout, StatePart};
-pub use torch::{PackedOutput, TorchLstm, TorchLstmConfig};
+pub use torch::{PackedOutput, TorchLstm, TorchLstmCell, TorchLstmConfig};

@@ -18,10 +18,11 @@ pub enum Merge {
 }
 
 impl Merge {
-    /// The features of the merged output, where each direction has `features`.
+    /// The features of the merged output, where each direction has `features`; at most `usize::MAX`, which
+    /// no layer can have.
     pub fn output_size(self, features: usize) -> usize {
         match self {
-            Self::Concat => 2 * features,
+            Self::Concat => features.saturating_mul(2),
             Self::Sum | Self::Mean | Self::Product => features,
         }
     }

@@ -3,6 +3,7 @@
 mod inputs;
 mod outputs;
 mod parameters;
+mod weights;
 
 pub use inputs::OnnxInputs;
 pub use outputs::OnnxOutputs;
@@ -12,6 +13,9 @@ use lstm_core::onnx::{EmptyRows, OnnxAttributes, OnnxDialect, OnnxLayout};
 use lstm_core::{LstmLayer, Mode, Result, SeqOptions, tensors};
 
 /// An LSTM node of ONNX: layers of the implementation `L` behind the operator's inputs and outputs.
+///
+/// [`OnnxLstm::from_weights`] takes weights in memory, and with the feature `onnx` `from_node` a node that
+/// `lstm_core::onnx::load` has read.
 ///
 /// It is differentiable: gradients of Y, Y_h and Y_c flow to X, W, R, B, P and the initial states. What
 /// [`OnnxLstm::new`] has put in order is what W, R, B and P held at that moment, so a training step that

@@ -129,7 +129,8 @@ impl PackedSequence {
 
 /// The inverse of a permutation of `0..n`.
 fn inverse(op: &'static str, permutation: &[usize], n: usize) -> Result<Vec<usize>> {
-    let mut inverse = vec![None; n];
+    // Checked before the room is made: `n` may be that of a tensor without elements.
+    let mut inverse = vec![None; if permutation.len() == n { n } else { 0 }];
     for (to, &from) in permutation.iter().enumerate() {
         if let Some(place) = inverse.get_mut(from) {
             *place = Some(to);

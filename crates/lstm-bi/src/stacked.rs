@@ -4,7 +4,8 @@ use candle_core::{DType, Device, Tensor};
 use lstm_core::random::RandomStream;
 use lstm_core::{Error, Lstm, LstmState, LstmStep, Mode, Result, SeqOptions, SeqOutput, tensors};
 
-use crate::dropout::{check_probability, dropout};
+use crate::bidirectional::check_device;
+use crate::dropout::{check_alone, dropout};
 use crate::{StateLayout, StatePart};
 
 /// Layers where each reads the output of the one below, with dropout between them in training.
@@ -30,11 +31,11 @@ impl<L: Lstm> Stacked<L> {
     ///
     /// # Errors
     ///
-    /// [`Error::Mismatch`] where there is no layer, `dropout` is not in [0, 1], a layer does not read
-    /// what the one below returns, or dtypes differ.
+    /// [`Error::Mismatch`] where there is no layer, `dropout` is not in [0, 1] or has no layer to follow, a
+    /// layer does not read what the one below returns, or dtypes or devices differ.
     pub fn from_layers(layers: Vec<L>, dropout: f64, name: impl Into<String>) -> Result<Self> {
         const OP: &str = "Stacked::from_layers";
-        check_probability(OP, dropout)?;
+        check_alone(OP, dropout, layers.len())?;
         if layers.is_empty() {
             return Err(Error::mismatch(OP, "number of layers", "at least 1", 0));
         }
@@ -43,6 +44,7 @@ impl<L: Lstm> Stacked<L> {
             let (one, two) = (&pair[0], &pair[1]);
             Error::check(OP, &what("input size"), one.output_size(), two.input_size())?;
             Error::check(OP, &what("dtype"), one.dtype(), two.dtype())?;
+            check_device(OP, &what("device"), one.device(), two.device())?;
         }
         let layout = StateLayout::new(layers.iter().map(StatePart::of).collect::<Vec<_>>());
         Ok(Self { layers, layout, dropout, name: name.into() })

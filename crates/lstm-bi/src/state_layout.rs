@@ -27,7 +27,8 @@ impl StatePart {
 /// Where all layers have the same sizes of h and c, their rows lie one below the other: PyTorch's order,
 /// `[ΣD, B, ·]`. Where sizes differ no tensor has room for rows of several lengths; then the state has one
 /// row, in which the same rows lie side by side along the features, in the same order: `[1, B, Σ]`. A layer
-/// with two directions contributes its forward row, then its reverse row.
+/// with two directions contributes its forward row, then its reverse row. Sums that no tensor can have are
+/// `usize::MAX`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateLayout {
     /// From the lowest layer up.
@@ -69,7 +70,8 @@ impl StateLayout {
 
     /// The first dimension of the joined state.
     pub fn rows(&self) -> usize {
-        if self.is_even() { self.parts.iter().map(|part| part.rows).sum() } else { 1 }
+        let rows = |sum: usize, part: &StatePart| sum.saturating_add(part.rows);
+        if self.is_even() { self.parts.iter().fold(0, rows) } else { 1 }
     }
 
     /// The last dimension of the joined h.
@@ -86,7 +88,8 @@ impl StateLayout {
         if self.is_even() {
             return self.parts.first().map_or(0, |part| part.size(half));
         }
-        self.parts.iter().map(|part| part.rows * part.size(half)).sum()
+        let width = |part: &StatePart| part.rows.saturating_mul(part.size(half));
+        self.parts.iter().fold(0, |sum, part| sum.saturating_add(width(part)))
     }
 
     /// Cuts a stack's state into the states of its layers, the lowest first.
@@ -120,9 +123,9 @@ impl StateLayout {
         let mut cut = Vec::with_capacity(self.parts.len());
         for part in &self.parts {
             let (rows, size) = (part.rows, part.size(half));
-            let len = if even { rows } else { rows * size };
+            let len = if even { rows } else { rows.saturating_mul(size) };
             let own = joined.narrow(if even { 0 } else { 2 }, first, len)?;
-            first += len;
+            first = first.saturating_add(len);
             cut.push(match (even, rows) {
                 (true, _) | (false, 1) => own,
                 _ => own.reshape((batch, rows, size))?.transpose(0, 1)?.contiguous()?,
@@ -138,7 +141,7 @@ impl StateLayout {
             let batch = check_shape("StateLayout::join", half.name(), tensor, rows, size)?;
             pieces.push(match (self.is_even(), rows) {
                 (true, _) | (false, 1) => (*tensor).clone(),
-                _ => tensor.transpose(0, 1)?.reshape((1, batch, rows * size))?,
+                _ => tensor.transpose(0, 1)?.reshape((1, batch, rows.saturating_mul(size)))?,
             });
         }
         Ok(Tensor::cat(&pieces, if self.is_even() { 0 } else { 2 })?)

@@ -1,7 +1,9 @@
 //! PyTorch's `nn.LSTM`: its arguments, its layouts of input and state, its packed sequences.
 
+mod cell;
 mod config;
 
+pub use cell::TorchLstmCell;
 pub use config::TorchLstmConfig;
 
 use candle_core::Tensor;

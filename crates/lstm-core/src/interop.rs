@@ -39,6 +39,7 @@ pub mod keras_cudnn;
 pub mod keras_file;
 pub mod onednn;
 pub mod onnx;
+pub mod torch;
 
 pub use arrays::{NamedArray, arrays_from_safetensors, arrays_to_safetensors};
 

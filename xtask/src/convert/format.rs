@@ -2,7 +2,9 @@
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
-use lstm_core::interop::{NamedArray, burn, flax, haiku, haste, keras, keras_cudnn, onednn, onnx};
+use lstm_core::interop::{
+    NamedArray, burn, flax, haiku, haste, keras, keras_cudnn, onednn, onnx, torch,
+};
 use lstm_core::{
     Biases, Direction, Element, LayerNorm, LayerPlace, LstmConfig, LstmWeights, NormPlacement,
 };
@@ -50,6 +52,17 @@ impl Format {
             Self::Onnx => Grouping::Layer,
             Self::Onednn => Grouping::Stack,
             _ => Grouping::Direction,
+        }
+    }
+
+    /// Options that its layers may have and its arrays do not say.
+    pub fn unsaid(self) -> Option<&'static str> {
+        match self {
+            Self::Onnx => Some("activations, coupled gates and clips"),
+            Self::Burn => Some("activations, coupled gates and a clip of the cell"),
+            Self::Keras | Self::Flax => Some("activations"),
+            Self::Haste => Some("zoneout"),
+            Self::Torch | Self::KerasCudnn | Self::Haiku | Self::Onednn => None,
         }
     }
 
@@ -122,9 +135,21 @@ impl Format {
                 onnx::arrays(&known.collect::<Vec<_>>())?
             }
             Self::Onednn => {
+                let top = layers.iter().map(|(place, _)| place.layer).max().unwrap_or(0);
+                let config = weights.config();
+                ensure!(
+                    top == 0 || config.input_size == config.output_size(),
+                    "I of oneDNN's layers above the first: expected the {} features of one direction \
+                     (both are joined at the end alone), got {}",
+                    config.output_size(),
+                    config.input_size
+                );
                 onednn::arrays(&layers.iter().map(|(place, w)| (*place, w)).collect::<Vec<_>>())?
             }
-            Self::Torch => anyhow::bail!("PyTorch's names are written whole"),
+            Self::Torch => {
+                let arrays = layers.iter().map(|(place, weights)| torch::arrays(*place, weights));
+                arrays.collect::<lstm_core::Result<Vec<_>>>()?.concat()
+            }
         })
     }
 

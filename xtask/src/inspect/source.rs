@@ -6,34 +6,39 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_core::pickle::PthTensors;
 use candle_core::{DType, Device, Tensor, WithDType};
-use lstm_core::onnx::{self, OnnxDialect, OnnxLstm};
 use lstm_core::weights::{FoundLstm, discover};
 use lstm_core::{Element, Error, LayerPlace, LstmWeights};
 use lstm_train::Checkpoint;
 
+use super::named::Named;
+
 /// What stands before the weights in a checkpoint of `compare`.
 const CHECKPOINT_WEIGHTS: &str = "weight/";
 
-/// The tensors of a file, or the LSTM nodes of an ONNX model.
+/// The tensors of a file, or the LSTMs of an ONNX model or of Keras' files.
 pub struct Source {
     path: PathBuf,
     tensors: HashMap<String, Tensor>,
-    nodes: Nodes,
+    named: Named,
     /// The run that the file is a checkpoint of, if it is one.
     pub checkpoint: Option<Checkpoint>,
 }
 
-/// The LSTM nodes of an ONNX model.
-enum Nodes {
-    None,
-    F32(Vec<OnnxLstm<f32>>),
-    F64(Vec<OnnxLstm<f64>>),
+/// What a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Safetensors,
+    /// PyTorch's .pt and .pth.
+    Pickle,
+    Onnx,
+    /// Keras' .keras, .weights.h5 and .h5.
+    Keras,
 }
 
 /// An LSTM in a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
-    /// Its prefix is the node's name in an ONNX model.
+    /// Its prefix is the node's name in an ONNX model, the path in a file of Keras.
     pub lstm: FoundLstm,
     /// That of its first tensor.
     pub dtype: DType,
@@ -41,31 +46,37 @@ pub struct Found {
 
 impl Source {
     /// Reads a weight file, or the checkpoint in the folder of a run.
-    pub fn open(path: &Path) -> Result<Self> {
+    ///
+    /// `key`: under which a `.pt` or `.pth` file has its state dict.
+    pub fn open(path: &Path, key: Option<&str>) -> Result<Self> {
         let path =
             if path.is_dir() { path.join("checkpoint.safetensors") } else { path.to_owned() };
-        let extension = path.extension().unwrap_or_default();
+        let kind = Kind::of(&path);
         let read = || format!("read {}", path.display());
-        if extension == "onnx" {
-            let nodes = Nodes::read(&path).with_context(read)?;
-            return Ok(Self { path, tensors: HashMap::new(), nodes, checkpoint: None });
+        ensure!(
+            key.is_none() || kind == Kind::Pickle,
+            "--key: expected a .pt or .pth file, got {}",
+            path.display()
+        );
+        let (mut named, mut tensors) = (Named::None, HashMap::new());
+        match kind {
+            Kind::Onnx => named = Named::onnx(&path).with_context(read)?,
+            Kind::Keras => named = Named::keras(&path).with_context(read)?,
+            Kind::Pickle => tensors = pickled(&path, key).with_context(read)?,
+            Kind::Safetensors => {
+                let loaded = candle_core::safetensors::load(&path, &Device::Cpu);
+                tensors = loaded.with_context(read)?;
+            }
         }
-        let tensors = if ["pt", "pth"].iter().any(|known| extension == *known) {
-            pickled(&path)
-        } else {
-            candle_core::safetensors::load(&path, &Device::Cpu).map_err(Into::into)
-        };
-        let tensors = tensors.with_context(read)?;
-        let checkpoint = Checkpoint::load(&path).ok();
-        Ok(Self { path, tensors, nodes: Nodes::None, checkpoint })
+        let is_tensors = kind == Kind::Safetensors;
+        let checkpoint = if is_tensors { Checkpoint::load(&path).ok() } else { None };
+        Ok(Self { path, tensors, named, checkpoint })
     }
 
     /// The LSTMs of the file; those of a checkpoint's moments are none.
     pub fn lstms(&self) -> Result<Vec<Found>> {
-        match &self.nodes {
-            Nodes::None => {}
-            Nodes::F32(nodes) => return Ok(of_nodes(nodes, DType::F32)),
-            Nodes::F64(nodes) => return Ok(of_nodes(nodes, DType::F64)),
+        if let Some(found) = self.named.found() {
+            return Ok(found);
         }
         let tensors = self.tensors.iter().filter(|(name, _)| self.is_weight(name));
         let found = discover(tensors.map(|(name, tensor)| (name.as_str(), tensor.dims())))?;
@@ -115,7 +126,7 @@ impl Source {
         const OP: &str = "read weights";
         let dtype = <E as WithDType>::DTYPE;
         Error::check(OP, "dtype", dtype, found.dtype)?;
-        if let Some(layers) = self.of_node(found) {
+        if let Some(layers) = self.named.layers(&found.lstm.prefix) {
             return Ok(layers);
         }
         let weights = found.lstm.weights(|name, _| {
@@ -130,7 +141,7 @@ impl Source {
 
     /// The weights of an LSTM in f64, whatever the file has.
     pub fn weights_in_f64(&self, found: &Found) -> Result<Vec<(LayerPlace, LstmWeights<f64>)>> {
-        if let Some(layers) = self.of_node(found) {
+        if let Some(layers) = self.named.layers(&found.lstm.prefix) {
             return Ok(layers);
         }
         let weights = found.lstm.weights(|name, _| {
@@ -139,23 +150,6 @@ impl Source {
         })?;
         let places = found.lstm.layers.iter().map(|(place, _)| *place);
         Ok(places.zip(weights).collect())
-    }
-
-    /// The layers of a node, if the file has nodes.
-    fn of_node<E: Element>(&self, found: &Found) -> Option<Vec<(LayerPlace, LstmWeights<E>)>> {
-        fn layers<F: Element, E: Element>(
-            nodes: &[OnnxLstm<F>],
-            name: &str,
-        ) -> Option<Vec<(LayerPlace, LstmWeights<E>)>> {
-            let node = nodes.iter().find(|lstm| lstm.node.name == name)?;
-            let places = node.layers.iter().map(|(place, _)| *place);
-            Some(places.zip(node.weights.iter().map(LstmWeights::cast)).collect())
-        }
-        match &self.nodes {
-            Nodes::None => None,
-            Nodes::F32(nodes) => layers(nodes, &found.lstm.prefix),
-            Nodes::F64(nodes) => layers(nodes, &found.lstm.prefix),
-        }
     }
 
     /// The embedding: the tensor `name`, or the only one that is called an embedding.
@@ -188,38 +182,28 @@ impl Source {
     }
 }
 
-impl Nodes {
-    /// Reads the nodes, in f32 or else in f64, with `clip` as onnxruntime has it.
-    fn read(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path)?;
-        match onnx::lstms_from_bytes(&bytes, OnnxDialect::ONNXRUNTIME) {
-            Ok(nodes) => Ok(Self::F32(nodes)),
-            // The error of f32 stays where it is none of the type.
-            Err(error) => match onnx::lstms_from_bytes(&bytes, OnnxDialect::ONNXRUNTIME) {
-                Ok(nodes) => Ok(Self::F64(nodes)),
-                Err(_) => Err(error.into()),
-            },
+impl Kind {
+    /// The kind of the file, by its ending.
+    pub fn of(path: &Path) -> Self {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("onnx") => Self::Onnx,
+            Some("keras" | "h5" | "hdf5") => Self::Keras,
+            Some("pt" | "pth") => Self::Pickle,
+            _ => Self::Safetensors,
         }
     }
 }
 
-/// One LSTM a node.
-fn of_nodes<E>(nodes: &[OnnxLstm<E>], dtype: DType) -> Vec<Found> {
-    let found = |lstm: &OnnxLstm<E>| {
-        let (prefix, layers) = (lstm.node.name.clone(), lstm.layers.clone());
-        Found { lstm: FoundLstm { prefix, is_cell: false, layers }, dtype }
-    };
-    nodes.iter().map(found).collect()
-}
-
-/// The tensors of a file that `torch.save` wrote; no code in it is run.
-fn pickled(path: &Path) -> Result<HashMap<String, Tensor>> {
-    let file = PthTensors::new(path, None)?;
+/// The tensors of a file that `torch.save` wrote, or of the state dict under `key`; no code in it is run.
+fn pickled(path: &Path, key: Option<&str>) -> Result<HashMap<String, Tensor>> {
+    let file = PthTensors::new(path, key)?;
     let mut tensors = HashMap::new();
     for name in file.tensor_infos().keys() {
         let tensor = file.get(name)?.with_context(|| format!("no tensor `{name}`"))?;
         tensors.insert(name.clone(), tensor);
     }
+    let at = key.map_or("no --key".to_owned(), |key| format!("--key {key}"));
+    ensure!(!tensors.is_empty(), "expected a state dict, or --key of one, got none with {at}");
     Ok(tensors)
 }
 

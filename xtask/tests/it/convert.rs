@@ -13,19 +13,19 @@ use lstm_core::{
 const FORMATS: [&str; 8] =
     ["onnx", "keras", "keras-cudnn", "haste", "haiku", "flax", "onednn", "burn"];
 
-fn convert(folder: &Path, input: &str, output: &str, more: &[&str]) -> Output {
+pub fn convert(folder: &Path, input: &str, output: &str, more: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
     command.current_dir(folder).args(["convert", input, output]).args(more).output().unwrap()
 }
 
 #[track_caller]
-fn converted(folder: &Path, input: &str, output: &str, more: &[&str]) {
+pub fn converted(folder: &Path, input: &str, output: &str, more: &[&str]) {
     let output = convert(folder, input, output, more);
     assert!(output.status.success(), "{more:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[track_caller]
-fn refused(folder: &Path, input: &str, output: &str, more: &[&str], words: &[&str]) {
+pub fn refused(folder: &Path, input: &str, output: &str, more: &[&str], words: &[&str]) {
     let before = std::fs::read(folder.join(output)).ok();
     let done = convert(folder, input, output, more);
     let text = String::from_utf8(done.stderr).unwrap();
@@ -62,7 +62,7 @@ fn layers<E: Element>(format: &str, directions: usize) -> Vec<(LayerPlace, LstmW
     layers
 }
 
-fn save<E: Element>(path: PathBuf, prefix: &str, layers: &[(LayerPlace, LstmWeights<E>)]) {
+pub fn save<E: Element>(path: PathBuf, prefix: &str, layers: &[(LayerPlace, LstmWeights<E>)]) {
     let layers: Vec<_> = layers.iter().map(|(place, weights)| (*place, weights)).collect();
     weights::save(&path, prefix, &layers).unwrap();
 }

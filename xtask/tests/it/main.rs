@@ -2,6 +2,8 @@
 
 mod bench; // `bench` on tiny shapes: what it writes and what it refuses.
 mod convert; // Every format there and back, published weights in two layouts, refusals.
+mod convert_options; // Options that a format or its arrays do not say are refused, never dropped unasked.
+mod foreign; // Files of Keras, and state dicts under a key.
 mod inspect; // Pages and lists of little weight files, and what is refused.
 mod kill; // A run killed at random moments ends with the same bits as one left alone.
 mod refusals; // Bad arguments, data and checkpoints get an error and exit status 1.

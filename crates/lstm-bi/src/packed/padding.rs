@@ -1,5 +1,7 @@
 //! Between padded batches and packed sequences.
 
+use std::hint::black_box;
+
 use candle_core::Tensor;
 use lstm_core::{Error, Lengths, Result};
 
@@ -81,8 +83,8 @@ pub fn pack_padded_sequence(
 ///
 /// # Errors
 ///
-/// [`Error::Mismatch`] where `total_length` is below the longest length; [`Error::Candle`] where the dtype
-/// has no such padding value.
+/// [`Error::Mismatch`] where `total_length` is below the longest length or beyond memory; [`Error::Candle`]
+/// where the dtype has no such padding value.
 pub fn pad_packed_sequence(
     packed: &PackedSequence,
     options: PadOptions,
@@ -95,10 +97,11 @@ pub fn pad_packed_sequence(
         return Err(Error::mismatch(OP, "total_length", expected, n_steps));
     }
     let data = packed.data();
+    let n_cells = check_room(OP, n_steps, batch, &data.dims()[1..])?;
     let (n_packed, rest) = (data.dim(0)?, &data.dims()[1..]);
     let padding = Tensor::full(options.padding_value, [&[1], rest].concat(), data.device())?;
     let with_padding = Tensor::cat(&[data, &padding.to_dtype(data.dtype())?], 0)?;
-    let mut cells = Vec::with_capacity(n_steps * batch);
+    let mut cells = Vec::with_capacity(n_cells);
     let mut first = 0;
     for step in 0..n_steps {
         let alive = packed.batch_sizes().get(step).copied().unwrap_or(0);
@@ -137,6 +140,35 @@ pub(super) fn time_major(
         true => (input.transpose(0, 1)?, second, first),
         false => (input.clone(), first, second),
     })
+}
+
+/// T·B, where a padded batch `[T, B, ..]` and the index of its cells find room.
+pub(super) fn check_room(
+    op: &'static str,
+    n_steps: usize,
+    batch: usize,
+    rest: &[usize],
+) -> Result<usize> {
+    // At most 8 bytes an element, and an index for each cell.
+    let cells = n_steps.checked_mul(batch);
+    let elements = cells.and_then(|cells| {
+        rest.iter().try_fold(cells, |product, &axis| product.checked_mul(axis.max(1)))
+    });
+    let bytes = elements.and_then(|elements| elements.checked_mul(8));
+    // Asked for and given back at once: what comes later ends the process where there is no room.
+    let fits = |bytes: &usize| {
+        let mut room = Vec::<u8>::new();
+        let is_there = room.try_reserve_exact(*bytes).is_ok();
+        black_box(&room);
+        is_there
+    };
+    match (cells, bytes.filter(fits)) {
+        (Some(cells), Some(_)) => Ok(cells),
+        _ => {
+            let got = format!("[{n_steps}, {batch}] with {rest:?}");
+            Err(Error::mismatch(op, "total_length", "a padded batch that fits the memory", got))
+        }
+    }
 }
 
 /// `[T, B, ..]` as `[T·B, ..]`.

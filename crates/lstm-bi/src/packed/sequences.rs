@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use lstm_core::{Error, Lengths, Result};
 
-use super::padding::time_major;
+use super::padding::{check_room, time_major};
 use super::{PackOptions, PackedSequence, PadOptions, pack_padded_sequence, take_rows};
 
 /// Lays sequences, `[Lᵢ, ..]` each, side by side: `[T, B, ..]`, or `[B, T, ..]` where `batch_first`.
@@ -13,7 +13,7 @@ use super::{PackOptions, PackedSequence, PadOptions, pack_padded_sequence, take_
 /// # Errors
 ///
 /// [`Error::Mismatch`] where there is no sequence or only empty ones, where the dimensions behind the
-/// first, the dtypes or the devices differ, or where `total_length` is below the longest length.
+/// first, the dtypes or the devices differ, or where `total_length` is below the longest length or beyond memory.
 pub fn pad_sequence(sequences: &[Tensor], options: PadOptions) -> Result<(Tensor, Lengths)> {
     const OP: &str = "pad_sequence";
     let lengths = check_sequences(OP, sequences)?;
@@ -23,6 +23,8 @@ pub fn pad_sequence(sequences: &[Tensor], options: PadOptions) -> Result<(Tensor
         let expected = format!("at least {} (the longest sequence)", longest.max(1));
         return Err(Error::mismatch(OP, "number of steps", expected, n_steps));
     }
+    let rest = sequences[0].dims().get(1..).unwrap_or_default();
+    check_room(OP, n_steps, sequences.len(), rest)?;
     let mut rows = Vec::with_capacity(sequences.len());
     for (sequence, &len) in sequences.iter().zip(&lengths) {
         let rest = &sequence.dims()[1..];
