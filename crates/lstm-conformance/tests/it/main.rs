@@ -8,4 +8,5 @@ mod fixtures; // Fixtures that say something unknown are refused.
 mod invariance; // Cut sequences, single rows, swapped directions, steps, padding, files, threads.
 mod options; // The options of the cell: agreement, and gradients against finite differences.
 mod refusals; // Bad input gets the same error from every implementation.
+mod resets; // A row with marks equals its pieces, each run on its own.
 mod vectors; // PyTorch's vectors, committed and, where present, shared ones.
