@@ -211,7 +211,8 @@ fn settings(args: &Args, configs: &[TrainConfig]) -> Result<Vec<(String, String)
     if let Some(serde_json::Value::Object(fields)) =
         configs.first().map(serde_json::to_value).transpose()?
     {
-        let shared = fields.into_iter().filter(|(name, _)| name != "model" && name != "data");
+        let own = ["model", "layers", "data"];
+        let shared = fields.into_iter().filter(|(name, _)| !own.contains(&&name[..]));
         settings.extend(shared.map(|(name, value)| (name.replace('_', " "), value.to_string())));
     }
     Ok(settings)

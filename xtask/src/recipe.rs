@@ -54,13 +54,21 @@ impl ModelName {
         config: &TrainConfig,
         vb: VarBuilder<'_>,
     ) -> lstm_core::Result<Box<dyn Lstm>> {
-        let stack = StackedConfig::new(LstmConfig::new(config.embedding, config.hidden));
-        let both = stack.with_directions(Directions::Both(Merge::Concat));
+        let layers = self.layers(config);
         match self {
-            Self::Lstm => stack.build::<CandleLstm>(vb),
-            Self::Bilstm => both.build::<CandleLstm>(vb),
-            Self::HandLstm => stack.build::<HandLstm>(vb),
-            Self::HandBilstm => both.build::<HandLstm>(vb),
+            Self::Lstm | Self::Bilstm => layers.build::<CandleLstm>(vb),
+            Self::HandLstm | Self::HandBilstm => layers.build::<HandLstm>(vb),
+        }
+    }
+
+    /// The layers of the model.
+    pub fn layers(self, config: &TrainConfig) -> StackedConfig {
+        let stack = StackedConfig::new(LstmConfig::new(config.embedding, config.hidden));
+        match self {
+            Self::Lstm | Self::HandLstm => stack,
+            Self::Bilstm | Self::HandBilstm => {
+                stack.with_directions(Directions::Both(Merge::Concat))
+            }
         }
     }
 }
@@ -140,6 +148,7 @@ impl Settings {
         config.seed = self.seed;
         config.log_every = self.log_every;
         config.checkpoint_every = self.checkpoint_every;
+        config.layers = format!("{:?}", model.layers(&config));
         config
     }
 }

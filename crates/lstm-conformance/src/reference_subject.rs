@@ -3,11 +3,13 @@
 use candle_core::{DType, Device, Tensor};
 use lstm_bi::{Directions, Merge};
 use lstm_core::equations::batch;
-use lstm_core::{Error, LayerPlace, LstmConfig, LstmState, LstmWeights, Masks, Result, tensors};
+use lstm_core::{
+    Error, LayerPlace, LstmConfig, LstmState, LstmWeights, Masks, Mode, Result, tensors,
+};
 
 use crate::{Answer, Case, Subject};
 
-/// Solves cases by the equations; knows concatenated directions only.
+/// Solves cases by the equations; knows concatenated directions only, and no dropout between layers.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ReferenceSubject;
 
@@ -60,13 +62,19 @@ impl Subject for ReferenceSubject {
     }
 
     fn solve(&self, case: &Case) -> Result<Answer> {
+        const OP: &str = "ReferenceSubject::solve";
+        if case.config.dropout > 0.0 && case.mode != Mode::Eval {
+            let what = format!("dropout {} in training", case.config.dropout);
+            let reason = "the reference knows no dropout between layers".to_owned();
+            return Err(Error::Unsupported { op: OP, what, reason });
+        }
         let n_directions = match case.config.directions {
             Directions::Forward | Directions::Reverse => 1,
             Directions::Both(Merge::Concat) => 2,
             Directions::Both(merge) => {
                 let what = format!("merge {merge:?}");
                 let reason = "the reference knows concatenation only".to_owned();
-                return Err(Error::Unsupported { op: "ReferenceSubject::solve", what, reason });
+                return Err(Error::Unsupported { op: OP, what, reason });
             }
         };
         let mut solver = Solver::new(case, n_directions)?;

@@ -4,7 +4,7 @@
 //! `adam.m/` and `adam.v/`, and in its header the configuration and the [`Progress`] as JSON. It is written
 //! beside, synced and renamed, so that it is whole or absent whatever happens.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
@@ -45,7 +45,14 @@ pub struct Checkpoint {
     pub config: TrainConfig,
     /// Where it stood.
     pub progress: Progress,
-    tensors: HashMap<String, Vec<f32>>,
+    tensors: BTreeMap<String, Saved>,
+}
+
+/// A tensor as it was saved.
+#[derive(Debug)]
+struct Saved {
+    shape: Vec<usize>,
+    numbers: Vec<f32>,
 }
 
 const WEIGHT: &str = "weight/";
@@ -103,14 +110,14 @@ impl Checkpoint {
         let format = |error: safetensors::SafeTensorError| damaged(op, path, error);
         let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(format)?;
         let file = SafeTensors::deserialize(&bytes).map_err(format)?;
-        let mut tensors = HashMap::new();
+        let mut tensors = BTreeMap::new();
         for (name, view) in file.tensors() {
             if view.dtype() != Dtype::F32 {
                 return Err(damaged(op, path, format!("`{name}` in {:?}", view.dtype())));
             }
             let numbers = view.data().chunks_exact(4);
             let numbers = numbers.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-            tensors.insert(name, numbers);
+            tensors.insert(name, Saved { shape: view.shape().to_vec(), numbers });
         }
         let config = header(path, &metadata, "config")?;
         let progress = header(path, &metadata, "progress")?;
@@ -147,29 +154,42 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// [`Error::Checkpoint`] where a tensor is missing or has another size.
+    /// [`Error::Checkpoint`] where a tensor is missing, has another shape or is none of the optimiser's.
     pub fn restore(&self, path: &Path, adam: &mut AdamW) -> Result<()> {
-        let get = |name: String| match self.tensors.get(&name) {
-            Some(numbers) => Ok(numbers.clone()),
-            None => Err(damaged("resume", path, format!("no tensor `{name}`"))),
-        };
         let mut weights = Vec::new();
+        let mut moments = HashMap::new();
         for (name, var, _) in adam.state()? {
-            let numbers = get(format!("{WEIGHT}{name}"))?;
-            if numbers.len() != var.elem_count() {
-                let got = format!("{} numbers in `{name}`, not {:?}", numbers.len(), var.dims());
-                return Err(damaged("resume", path, got));
-            }
-            weights.push((var.clone(), numbers));
+            let get = |prefix: &str| self.numbers(path, &format!("{prefix}{name}"), var.dims());
+            weights.push((var.clone(), get(WEIGHT)?));
+            moments.insert(name.to_owned(), [get(MOMENTS[0])?, get(MOMENTS[1])?]);
+        }
+        let is_known = |saved: &String| {
+            let mut names = [WEIGHT, MOMENTS[0], MOMENTS[1]].into_iter();
+            names.any(|p| saved.strip_prefix(p).is_some_and(|name| moments.contains_key(name)))
+        };
+        if let Some(name) = self.tensors.keys().find(|saved| !is_known(saved)) {
+            let got = format!("a tensor `{name}`, which the model does not have");
+            return Err(damaged("resume", path, got));
         }
         adam.restore(self.progress.step, |name| {
-            let [m, v] = MOMENTS.map(|prefix| get(format!("{prefix}{name}")));
-            Ok([m?, v?])
+            moments.remove(name).ok_or_else(|| damaged("resume", path, format!("no `{name}`")))
         })?;
         for (var, numbers) in weights {
             var.set(&Tensor::from_vec(numbers, var.shape(), &Device::Cpu)?)?;
         }
         Ok(())
+    }
+
+    /// The numbers of a tensor that must have `shape`.
+    fn numbers(&self, path: &Path, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        match self.tensors.get(name) {
+            Some(saved) if saved.shape == shape => Ok(saved.numbers.clone()),
+            Some(saved) => {
+                let got = format!("shape {:?} of `{name}`, not {shape:?}", saved.shape);
+                Err(damaged("resume", path, got))
+            }
+            None => Err(damaged("resume", path, format!("no tensor `{name}`"))),
+        }
     }
 }
 
@@ -196,5 +216,86 @@ fn damaged(op: &'static str, path: &Path, got: impl ToString) -> Error {
         what: "contents".to_owned(),
         expected: "a checkpoint of this model".to_owned(),
         got: got.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use candle_core::{DType, Device};
+    use candle_nn::VarMap;
+    use lstm_core::LstmConfig;
+    use lstm_core::variables::{seeded, sorted};
+    use lstm_hand::HandLstm;
+
+    use super::{Checkpoint, Progress};
+    use crate::TrainConfig;
+    use crate::optimizer::{AdamW, AdamWConfig};
+
+    fn optimizer(layer: &LstmConfig) -> AdamW {
+        let variables = VarMap::new();
+        let vb = seeded(&variables, 3, DType::F32, &Device::Cpu);
+        HandLstm::new(layer, vb.pp("lstm")).unwrap();
+        AdamW::new(sorted(&variables), AdamWConfig::new(0.1)).unwrap()
+    }
+
+    fn config(layer: &LstmConfig) -> TrainConfig {
+        TrainConfig { layers: format!("{layer:?}"), ..TrainConfig::new("hand-lstm") }
+    }
+
+    /// A run of `layer` as it was saved, in a file of its own.
+    fn saved(name: &str, layer: &LstmConfig) -> (PathBuf, Checkpoint) {
+        let file = format!("lstm-train-checkpoint-{name}-{}", std::process::id());
+        let path = std::env::temp_dir().join(file);
+        let progress = Progress { step: 7, ..Progress::default() };
+        Checkpoint::save(&path, &config(layer), &progress, &mut optimizer(layer)).unwrap();
+        let checkpoint = Checkpoint::load(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        (path, checkpoint)
+    }
+
+    fn error(result: crate::Result<()>) -> String {
+        result.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn tensors_that_the_model_does_not_have_are_refused_by_name() {
+        let plain = LstmConfig::new(3, 5);
+        let (path, checkpoint) = saved("more", &plain.with_learned_state(true));
+        let text = error(checkpoint.restore(&path, &mut optimizer(&plain)));
+        assert!(text.contains("`adam.m/lstm.initial_c_l0`"), "{text}");
+        let (path, checkpoint) = saved("fewer", &plain);
+        checkpoint.restore(&path, &mut optimizer(&plain)).unwrap();
+        let text = error(checkpoint.restore(&path, &mut optimizer(&plain.with_peepholes(true))));
+        assert!(text.contains("no tensor `weight/lstm.weight_ch_l0`"), "{text}");
+    }
+
+    #[test]
+    fn a_tensor_of_another_shape_with_as_many_numbers_is_refused() {
+        // Both weights have 4·5 rows; [20, 5] and [25, 4] have as many numbers.
+        let (path, mut checkpoint) = saved("shape", &LstmConfig::new(5, 5));
+        let name = "weight/lstm.weight_ih_l0";
+        checkpoint.tensors.get_mut(name).unwrap().shape = vec![25, 4];
+        let text = error(checkpoint.restore(&path, &mut optimizer(&LstmConfig::new(5, 5))));
+        assert!(text.contains("shape [25, 4] of `weight/lstm.weight_ih_l0`"), "{text}");
+    }
+
+    #[test]
+    fn layers_with_other_options_are_another_run() {
+        let plain = LstmConfig::new(3, 5);
+        let options = [
+            plain.with_zoneout(0.1, 0.0),
+            plain.with_cell_clip(3.0),
+            plain.with_coupled(true),
+            plain.with_peepholes(true),
+        ];
+        for option in options {
+            let (_, checkpoint) = saved("options", &option);
+            let resume = |layer| checkpoint.check_config(Path::new("here"), &config(layer));
+            resume(&option).unwrap();
+            let text = error(resume(&plain));
+            assert!(text.contains("here: layers: expected"), "{text}");
+        }
     }
 }

@@ -10,6 +10,11 @@ use crate::error::{Error, Result};
 pub struct TrainConfig {
     /// The name of the model, which tells runs with other layers apart.
     pub model: String,
+    /// The layers with all their options, as text: the `Debug` form of what they are built from. A run is not
+    /// resumed with other layers; options without tensors (clips, activations, masks) are told apart by this
+    /// alone.
+    #[serde(default)]
+    pub layers: String,
     /// What tells the data apart, for example [`crate::Splits::fingerprint`]; a run is not resumed on other
     /// data.
     pub data: String,
@@ -46,6 +51,7 @@ impl TrainConfig {
     pub fn new(model: impl Into<String>) -> Self {
         Self {
             model: model.into(),
+            layers: String::new(),
             data: String::new(),
             vocabulary: 0,
             embedding: 256,

@@ -4,7 +4,10 @@ use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarMap;
 use lstm_candle::{CandleLstm, MAX_GRAPH_STEPS};
 use lstm_core::variables::{seeded, sorted};
-use lstm_core::{Lengths, Lstm, LstmConfig, SeqOptions};
+use lstm_core::{
+    Activation, Activations, LayerNorm, Lengths, Lstm, LstmConfig, Mode, NormPlacement, Resets,
+    SeqOptions,
+};
 
 fn layer(config: LstmConfig) -> (VarMap, CandleLstm) {
     let variables = VarMap::new();
@@ -37,6 +40,50 @@ fn the_deepest_graph_leaves_most_of_a_small_stack() {
         let loss = lstm.seq(&x, &options).unwrap().state.c.sum_all().unwrap();
         loss.backward().unwrap();
     });
+}
+
+/// I = 2, H = 3 and every option at once; the activations are those with the deepest graphs.
+fn every_option(placement: NormPlacement) -> LstmConfig {
+    let elu = Activation::Elu { alpha: 0.7 };
+    LstmConfig::new(2, 3)
+        .with_proj_size(2)
+        .with_peepholes(true)
+        .with_coupled(true)
+        .with_activations(Activations { gate: elu, candidate: Activation::Softplus, hidden: elu })
+        .with_gate_clip(3.0)
+        .with_cell_clip(2.0)
+        .with_hidden_clip(1.5)
+        .with_layer_norm(LayerNorm::new(placement))
+        .with_zoneout(0.3, 0.3)
+        .with_recurrent_dropout(0.3)
+        .with_drop_connect(0.3)
+        .with_learned_state(true)
+}
+
+#[test]
+fn the_deepest_graph_with_every_option_leaves_most_of_a_small_stack() {
+    // A quarter of the plain cell's steps is one graph.
+    let n_steps = MAX_GRAPH_STEPS / 4;
+    for placement in [NormPlacement::State, NormPlacement::Output] {
+        with_stack(512 << 10, || {
+            let (variables, lstm) = layer(every_option(placement));
+            let x = input(n_steps, 2, 2);
+            let lengths = Lengths::new(vec![n_steps, n_steps - 1]);
+            // A mark in the second row only, so that the first row's graph is of all steps.
+            let marks = (0..2 * n_steps).map(|k| k == 5).collect::<Vec<_>>();
+            let resets = Resets::new(n_steps, 2, marks).unwrap();
+            let options = SeqOptions {
+                lengths: Some(&lengths),
+                resets: Some(&resets),
+                mode: Mode::Train { seed: 1, step: 2 },
+                ..SeqOptions::default()
+            };
+            let loss = lstm.seq(&x, &options).unwrap().state.c.sum_all().unwrap();
+            let store = loss.backward().unwrap();
+            let variables = sorted(&variables);
+            assert!(variables.iter().all(|(_, var)| store.get(var).is_some()));
+        });
+    }
 }
 
 #[test]

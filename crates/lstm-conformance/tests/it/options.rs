@@ -1,5 +1,7 @@
 //! The options of the cell: implementations agree, and the derived gradients are the slopes.
 
+use std::cell::Cell;
+
 use candle_core::{DType, Tensor};
 use lstm_bi::StackedConfig;
 use lstm_conformance::{Case, Subject, largest_error, random_case, tolerance};
@@ -7,6 +9,7 @@ use lstm_core::random::RandomStream;
 use lstm_core::{LayerPlace, LstmConfig, LstmWeights, tensors};
 use lstm_hand::Stream;
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 
 use crate::subjects;
 
@@ -17,8 +20,9 @@ fn agree(case: &Case) {
         let answer = subject.solve(case).unwrap();
         assert_eq!(answer.len(), expected.len());
         let (error, worst) = largest_error(&answer, &expected).unwrap();
-        // Gradients through several layers of clips and norms: see docs/numerics.md.
-        let allowed = 30.0 * tolerance(case.dtype);
+        // Gradients through several layers of norms: see docs/numerics.md.
+        let normed = case.config.layer.layer_norm.is_some();
+        let allowed = if normed { 30.0 } else { 1.0 } * tolerance(case.dtype);
         assert!(error <= allowed, "{}: {worst}: {error:e}", subject.name());
     }
 }
@@ -42,13 +46,39 @@ proptest! {
     ) {
         streams(config, batch, seed);
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(15))]
 
     #[test]
-    fn gradients_are_slopes_under_any_options(case in subjects::any_variant(DType::F64)) {
-        for subject in [subjects::hand(), Box::new(lstm_conformance::ReferenceSubject)] {
-            slopes(&case, &*subject);
-        }
+    fn implementations_agree_on_large_layers_in_f64(case in subjects::any_large(DType::F64)) {
+        agree(&case);
     }
+
+    #[test]
+    fn implementations_agree_on_large_layers_in_f32(case in subjects::any_large(DType::F32)) {
+        agree(&case);
+    }
+}
+
+#[test]
+fn gradients_are_slopes_under_any_options() {
+    let (compared, skipped) = (Cell::new(0_u32), Cell::new(0_u32));
+    let mut runner = TestRunner::new(ProptestConfig::with_cases(300));
+    let run = runner.run(&subjects::any_variant(DType::F64), |case| {
+        for subject in [subjects::hand(), Box::new(lstm_conformance::ReferenceSubject)] {
+            let [more_compared, more_skipped] = slopes(&case, &*subject);
+            compared.set(compared.get() + more_compared);
+            skipped.set(skipped.get() + more_skipped);
+        }
+        Ok(())
+    });
+    run.unwrap();
+    let (compared, skipped) = (compared.get(), skipped.get());
+    let share = f64::from(compared) / f64::from(compared + skipped);
+    // Measured: 0.999.
+    assert!(share > 0.97, "{compared} tensors compared, {skipped} skipped at kinks");
 }
 
 /// A stream's steps against the trait's sequence, from the layer's own initial state.
@@ -110,8 +140,10 @@ fn moved(case: &Case, name: &str, shift: f64) -> (Case, Tensor) {
 
 /// Compares the derivative by every tensor, along a random direction, with the loss's slope.
 ///
-/// Where the slopes of two steps differ, the loss has a kink (of a clip or activation) between them.
-fn slopes(case: &Case, subject: &dyn Subject) {
+/// Where the slopes of two steps differ, the loss has a kink (of a clip or activation) between them. Returns
+/// the numbers of tensors compared and skipped.
+fn slopes(case: &Case, subject: &dyn Subject) -> [u32; 2] {
+    let [mut compared, mut skipped] = [0, 0];
     let answer = subject.solve(case).unwrap();
     for name in answer.keys().filter_map(|name| name.strip_prefix("grad.")) {
         let at = |shift| loss(&moved(case, name, shift).0, subject);
@@ -119,12 +151,15 @@ fn slopes(case: &Case, subject: &dyn Subject) {
         let (near, far) = (slope(1e-6), slope(3e-6));
         let scale = near.abs().max(1.0);
         if (near - far).abs() > 1e-7 * scale {
+            skipped += 1;
             continue;
         }
+        compared += 1;
         let direction = moved(case, name, 0.0).1;
         let derived = answer[&format!("grad.{name}")].mul(&direction).unwrap().sum_all().unwrap();
         let derived = derived.to_scalar::<f64>().unwrap();
         let error = (derived - near).abs() / scale;
         assert!(error < 1e-6, "{}: {name}: derived {derived}, slope {near}", subject.name());
     }
+    [compared, skipped]
 }

@@ -4,10 +4,12 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::VarMap;
 use lstm_bi::{Bidirectional, Directions, Merge, Stacked, StackedConfig, dropout};
 use lstm_candle::CandleLstm;
+use lstm_conformance::{ReferenceSubject, Subject, random_case};
 use lstm_core::random::RandomStream;
 use lstm_core::variables::seeded;
 use lstm_core::{
-    LayerPlace, Lengths, Lstm, LstmConfig, LstmLayer, LstmState, Result, SeqOptions, SeqOutput,
+    LayerPlace, Lengths, Lstm, LstmConfig, LstmLayer, LstmState, Mode, Result, SeqOptions,
+    SeqOutput,
 };
 use lstm_hand::HandLstm;
 
@@ -120,4 +122,17 @@ fn wrong_wrappers() {
     let alone = StackedConfig::new(LstmConfig::new(3, 4)).with_dropout(0.5);
     assert!(error(alone.build::<HandLstm>(vb()).map(drop)).contains("between layers"));
     assert!(bidirectional().with_layers(0).build::<HandLstm>(vb()).is_err());
+}
+
+#[test]
+fn the_reference_refuses_what_it_does_not_compute() {
+    let stack = StackedConfig::new(LstmConfig::new(3, 4)).with_layers(2);
+    let mut case = random_case(stack.with_dropout(0.5), (5, 2), DType::F64, 1).unwrap();
+    assert!(ReferenceSubject.solve(&case).is_ok());
+    case.mode = Mode::Train { seed: 1, step: 0 };
+    let text = ReferenceSubject.solve(&case).unwrap_err().to_string();
+    assert!(text.contains("dropout 0.5 in training"), "{text}");
+    case.config = stack.with_directions(Directions::Both(Merge::Sum));
+    let text = ReferenceSubject.solve(&case).unwrap_err().to_string();
+    assert!(text.contains("merge Sum"), "{text}");
 }
