@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_core::pickle::PthTensors;
 use candle_core::{DType, Device, Tensor, WithDType};
 use lstm_core::onnx::{self, OnnxDialect, OnnxLstm};
-use lstm_core::weights::{FoundLstm, discover};
+use lstm_core::weights::{Discovered, FoundLstm, RefusedLstm, discover, discover_in_bytes};
 use lstm_core::{Element, Error, LayerPlace, LstmWeights};
 use lstm_train::Checkpoint;
 
@@ -50,7 +50,7 @@ impl Source {
             let nodes = Nodes::read(&path).with_context(read)?;
             return Ok(Self { path, tensors: HashMap::new(), nodes, checkpoint: None });
         }
-        let tensors = if ["pt", "pth"].iter().any(|known| extension == *known) {
+        let tensors = if is_pickle(&path) {
             pickled(&path)
         } else {
             candle_core::safetensors::load(&path, &Device::Cpu).map_err(Into::into)
@@ -60,15 +60,16 @@ impl Source {
         Ok(Self { path, tensors, nodes: Nodes::None, checkpoint })
     }
 
-    /// The LSTMs of the file; those of a checkpoint's moments are none.
-    pub fn lstms(&self) -> Result<Vec<Found>> {
+    /// The LSTMs of the file, and those that are damaged; those of a checkpoint's moments are none.
+    pub fn lstms(&self) -> Result<(Vec<Found>, Vec<RefusedLstm>)> {
         match &self.nodes {
             Nodes::None => {}
-            Nodes::F32(nodes) => return Ok(of_nodes(nodes, DType::F32)),
-            Nodes::F64(nodes) => return Ok(of_nodes(nodes, DType::F64)),
+            Nodes::F32(nodes) => return Ok((of_nodes(nodes, DType::F32), Vec::new())),
+            Nodes::F64(nodes) => return Ok((of_nodes(nodes, DType::F64), Vec::new())),
         }
-        let tensors = self.tensors.iter().filter(|(name, _)| self.is_weight(name));
-        let found = discover(tensors.map(|(name, tensor)| (name.as_str(), tensor.dims())))?;
+        let Discovered { mut found, mut refused } = self.discovered()?;
+        found.retain(|lstm| self.is_weight(&lstm.prefix));
+        refused.retain(|lstm| self.is_weight(&lstm.prefix));
         let with_dtype = |lstm: FoundLstm| {
             let parameter = lstm.layers.first().and_then(|(place, config)| {
                 Some(lstm.tensor_name(*config.parameters().first()?, *place))
@@ -77,7 +78,17 @@ impl Source {
             let dtype = tensor.context("an LSTM without tensors")?.dtype();
             Ok(Found { lstm, dtype })
         };
-        found.into_iter().map(with_dtype).collect()
+        let found: Result<_> = found.into_iter().map(with_dtype).collect();
+        Ok((found?, refused))
+    }
+
+    /// What the names say; of a safetensors file also what stands beside them.
+    fn discovered(&self) -> Result<Discovered> {
+        if is_pickle(&self.path) {
+            let tensors = self.tensors.iter();
+            return Ok(discover(tensors.map(|(name, tensor)| (name.as_str(), tensor.dims()))));
+        }
+        Ok(discover_in_bytes(&std::fs::read(&self.path)?)?)
     }
 
     /// Whether a tensor belongs to the model, and not to the optimiser of a checkpoint.
@@ -87,7 +98,12 @@ impl Source {
 
     /// The LSTM with the prefix, or the only one there is.
     pub fn choose(&self, prefix: Option<&str>) -> Result<Found> {
-        let mut found = self.lstms()?;
+        let (mut found, mut refused) = self.lstms()?;
+        let is_chosen = |lstm: &RefusedLstm| prefix.is_none_or(|prefix| lstm.prefix == prefix);
+        let is_there = found.iter().any(|found| prefix.is_none_or(|p| found.lstm.prefix == p));
+        if let (false, Some(place)) = (is_there, refused.iter().position(is_chosen)) {
+            return Err(refused.swap_remove(place).error.into());
+        }
         let prefixes: Vec<_> = found.iter().map(|f| format!("`{}`", f.lstm.prefix)).collect();
         let all = prefixes.join(", ");
         match prefix {
@@ -201,6 +217,10 @@ impl Nodes {
             },
         }
     }
+}
+
+fn is_pickle(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "pt" || extension == "pth")
 }
 
 /// One LSTM a node.
