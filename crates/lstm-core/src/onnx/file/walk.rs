@@ -106,11 +106,10 @@ fn walk_graph<'a>(
 
 /// The graphs within a node (of If, Loop and Scan) with the names of their attributes.
 fn subgraphs(node: &Node) -> impl Iterator<Item = (&str, &Graph)> {
-    let graphs = node.attribute.iter().flat_map(|attribute| {
+    node.attribute.iter().flat_map(|attribute| {
         let all = attribute.g.iter().chain(&attribute.graphs);
         all.map(move |graph| (attribute.name.as_str(), graph))
-    });
-    graphs
+    })
 }
 
 /// The operator, and onnxruntime's quantised one.
