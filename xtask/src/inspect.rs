@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use lstm_core::weights::RefusedLstm;
 use lstm_core::{Activations, Biases, LstmConfig, write_atomic};
 
 use axis::Axis;
@@ -45,7 +46,8 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<ExitCode> {
     let source = Source::open(&args.file, args.key.as_deref())?;
     if args.input.input.is_none() && args.input.text.is_none() {
-        print!("{}", list(&source.lstms()?));
+        let (found, refused) = source.lstms()?;
+        print!("{}", list(&found, &refused));
         return Ok(ExitCode::SUCCESS);
     }
     let lstm = source.choose(args.prefix.as_deref())?;
@@ -68,9 +70,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Every LSTM in a line, and a line for each of its layers and directions.
-fn list(lstms: &[Found]) -> String {
-    if lstms.is_empty() {
+/// Every LSTM in a line, and a line for each of its layers and directions; those that are damaged at the end.
+fn list(lstms: &[Found], refused: &[RefusedLstm]) -> String {
+    if lstms.is_empty() && refused.is_empty() {
         return "no LSTM\n".to_owned();
     }
     let mut text = String::new();
@@ -81,6 +83,9 @@ fn list(lstms: &[Found]) -> String {
             text += &format!("  {suffix:<12} {sizes}, {} parameters\n", config.n_parameters());
         }
     }
+    for RefusedLstm { prefix, error } in refused {
+        text += &format!("{}: not read: {error}\n", named(prefix));
+    }
     text
 }
 
@@ -88,18 +93,26 @@ fn list(lstms: &[Found]) -> String {
 fn summary(found: &Found) -> String {
     let lstm = &found.lstm;
     let (n_layers, dtype) = (lstm.n_layers(), found.dtype.as_str());
-    let directions = if lstm.is_bidirectional() { "both directions" } else { "forward" };
-    let parameters: usize = lstm.layers.iter().map(|(_, config)| config.n_parameters()).sum();
-    let prefix = match lstm.prefix.as_str() {
-        "" => "no prefix".to_owned(),
-        prefix => format!("prefix `{prefix}`"),
+    let directions = match (lstm.has_forward(), lstm.has_reverse()) {
+        (true, true) => "both directions",
+        (false, true) => "reverse",
+        _ => "forward",
     };
+    let parameters: usize = lstm.layers.iter().map(|(_, config)| config.n_parameters()).sum();
+    let prefix = named(&lstm.prefix);
     let layers = match (lstm.is_cell, n_layers) {
         (true, _) => "cell",
         (false, 1) => "layer",
         (false, _) => "layers",
     };
     format!("{prefix}: {n_layers} {layers}, {directions}, {dtype}, {parameters} parameters")
+}
+
+fn named(prefix: &str) -> String {
+    match prefix {
+        "" => "no prefix".to_owned(),
+        prefix => format!("prefix `{prefix}`"),
+    }
 }
 
 /// The sizes and options of a layer.
@@ -122,6 +135,19 @@ fn sizes(config: &LstmConfig) -> String {
         (config.learned_state, ", learned state"),
     ] {
         text += if is_set { option } else { "" };
+    }
+    if let Some(norm) = config.layer_norm {
+        text += &format!(", layer norm {:?} {:e}", norm.placement, norm.epsilon);
+    }
+    for (what, p) in [
+        ("zoneout of h", config.zoneout_h),
+        ("zoneout of c", config.zoneout_c),
+        ("recurrent dropout", config.recurrent_dropout),
+        ("DropConnect", config.drop_connect),
+    ] {
+        if p != 0.0 {
+            text += &format!(", {what} {p}");
+        }
     }
     text += &clip("gates clipped", config.gate_clip);
     text += &clip("cell clipped", config.cell_clip);

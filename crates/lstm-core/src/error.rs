@@ -91,6 +91,20 @@ impl Error {
         }
     }
 
+    /// The same error with the file's name where it has none: what was read from bytes came from `path`.
+    pub(crate) fn in_file(mut self, path: &std::path::Path) -> Self {
+        let words = |text: &mut String| *text = format!("{}: {text}", path.display());
+        match &mut self {
+            Self::Mismatch { what, .. } | Self::Unsupported { what, .. } => words(what),
+            Self::MissingTensor { name, .. } | Self::UnexpectedTensor { name, .. } => {
+                *name = format!("{name}` of `{}", path.display());
+            }
+            Self::Format { path: known, .. } => *known = path.to_owned(),
+            _ => {}
+        }
+        self
+    }
+
     /// `Ok` where `expected == got`, a [`Error::Mismatch`] otherwise.
     pub fn check<T: PartialEq + std::fmt::Debug>(
         op: &'static str,

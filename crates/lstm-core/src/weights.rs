@@ -4,10 +4,11 @@ mod biases;
 mod discover;
 mod file;
 mod found;
+mod options;
 #[cfg(feature = "candle")]
 mod pth;
 
-pub use discover::{FoundLstm, discover};
+pub use discover::{Discovered, FoundLstm, RefusedLstm, discover};
 pub use file::{from_bytes, load, save, to_bytes};
 pub use found::{discover_in_bytes, found_from_bytes};
 #[cfg(feature = "candle")]

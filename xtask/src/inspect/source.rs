@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_core::pickle::PthTensors;
 use candle_core::{DType, Device, Tensor, WithDType};
-use lstm_core::weights::{FoundLstm, discover};
+use lstm_core::weights::{Discovered, FoundLstm, RefusedLstm, discover, discover_in_bytes};
 use lstm_core::{Element, Error, LayerPlace, LstmWeights};
 use lstm_train::Checkpoint;
 
@@ -73,13 +73,14 @@ impl Source {
         Ok(Self { path, tensors, named, checkpoint })
     }
 
-    /// The LSTMs of the file; those of a checkpoint's moments are none.
-    pub fn lstms(&self) -> Result<Vec<Found>> {
+    /// The LSTMs of the file, and those that are damaged; those of a checkpoint's moments are none.
+    pub fn lstms(&self) -> Result<(Vec<Found>, Vec<RefusedLstm>)> {
         if let Some(found) = self.named.found() {
-            return Ok(found);
+            return Ok((found, Vec::new()));
         }
-        let tensors = self.tensors.iter().filter(|(name, _)| self.is_weight(name));
-        let found = discover(tensors.map(|(name, tensor)| (name.as_str(), tensor.dims())))?;
+        let Discovered { mut found, mut refused } = self.discovered()?;
+        found.retain(|lstm| self.is_weight(&lstm.prefix));
+        refused.retain(|lstm| self.is_weight(&lstm.prefix));
         let with_dtype = |lstm: FoundLstm| {
             let parameter = lstm.layers.first().and_then(|(place, config)| {
                 Some(lstm.tensor_name(*config.parameters().first()?, *place))
@@ -88,7 +89,17 @@ impl Source {
             let dtype = tensor.context("an LSTM without tensors")?.dtype();
             Ok(Found { lstm, dtype })
         };
-        found.into_iter().map(with_dtype).collect()
+        let found: Result<_> = found.into_iter().map(with_dtype).collect();
+        Ok((found?, refused))
+    }
+
+    /// What the names say; of a safetensors file also what stands beside them.
+    fn discovered(&self) -> Result<Discovered> {
+        if Kind::of(&self.path) == Kind::Pickle {
+            let tensors = self.tensors.iter();
+            return Ok(discover(tensors.map(|(name, tensor)| (name.as_str(), tensor.dims()))));
+        }
+        Ok(discover_in_bytes(&std::fs::read(&self.path)?)?)
     }
 
     /// Whether a tensor belongs to the model, and not to the optimiser of a checkpoint.
@@ -98,7 +109,12 @@ impl Source {
 
     /// The LSTM with the prefix, or the only one there is.
     pub fn choose(&self, prefix: Option<&str>) -> Result<Found> {
-        let mut found = self.lstms()?;
+        let (mut found, mut refused) = self.lstms()?;
+        let is_chosen = |lstm: &RefusedLstm| prefix.is_none_or(|prefix| lstm.prefix == prefix);
+        let is_there = found.iter().any(|found| prefix.is_none_or(|p| found.lstm.prefix == p));
+        if let (false, Some(place)) = (is_there, refused.iter().position(is_chosen)) {
+            return Err(refused.swap_remove(place).error.into());
+        }
         let prefixes: Vec<_> = found.iter().map(|f| format!("`{}`", f.lstm.prefix)).collect();
         let all = prefixes.join(", ");
         match prefix {

@@ -79,7 +79,7 @@ fn a_state_dict_under_a_key_is_listed_and_converted() {
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && text.contains("--key"), "{text}");
     let found = weights::discover_in_pth(Path::new(&path), Some("state_dict")).unwrap();
-    let lstm = found.iter().find(|found| !found.is_cell).unwrap();
+    let lstm = found.found.iter().find(|found| !found.is_cell).unwrap();
     let prefix = format!("prefix `{}`", lstm.prefix);
     listed(&path, &["--key", "state_dict"], &[&prefix, "l1_reverse", "P 2"]);
     let to = ["--from", "torch", "--to", "torch", "--prefix", &lstm.prefix];

@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use lstm_core::interop::{arrays_from_safetensors, burn, flax, haiku, haste, keras, keras_cudnn};
 use lstm_core::weights::{
-    discover_in_bytes, discover_in_pth, found_from_bytes, found_from_pth, from_bytes, to_bytes,
+    Discovered, discover_in_bytes, discover_in_pth, found_from_bytes, found_from_pth, from_bytes, to_bytes,
 };
 use lstm_core::{Biases, LayerPlace, LstmConfig};
 
@@ -19,14 +19,14 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn safetensors(bytes: &[u8]) {
-    if let Ok(found) = discover_in_bytes(bytes) {
+    if let Ok(Discovered { found, .. }) = discover_in_bytes(bytes) {
         for lstm in found {
             if let Ok(weights) = found_from_bytes::<f32>(bytes, &lstm) {
                 let places = lstm.layers.iter().map(|(place, _)| *place);
                 let layers: Vec<_> = places.zip(&weights).collect();
                 // What was read can be written, and reads as the same.
                 let saved = to_bytes(&lstm.prefix, &layers).expect("weights that were read");
-                assert_eq!(discover_in_bytes(&saved).map(|found| found.len()).ok(), Some(1));
+                assert_eq!(discover_in_bytes(&saved).map(|all| all.found.len()).ok(), Some(1));
             }
             let _ = found_from_bytes::<f64>(bytes, &lstm);
         }
@@ -56,7 +56,7 @@ fn with_header(header: &[u8]) -> Vec<u8> {
 fn pickle(bytes: &[u8]) {
     let path = std::env::temp_dir().join(format!("lstm-fuzz-{}.pt", std::process::id()));
     std::fs::write(&path, bytes).expect("a file for the reader");
-    if let Ok(found) = discover_in_pth(&path, None) {
+    if let Ok(Discovered { found, .. }) = discover_in_pth(&path, None) {
         for lstm in found {
             let _ = found_from_pth::<f32>(&path, None, &lstm);
         }

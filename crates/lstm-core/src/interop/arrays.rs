@@ -1,5 +1,6 @@
 //! Named arrays, and taking them one by one until none is left.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use safetensors::SafeTensors;
@@ -53,7 +54,8 @@ pub fn arrays_from_safetensors<E: Element>(
 ///
 /// # Errors
 ///
-/// [`Error::Format`] where an array has not the numbers of its shape.
+/// [`Error::Mismatch`] where an array has not the numbers of its shape, or two have one name;
+/// [`Error::Format`] from the writer.
 pub fn arrays_to_safetensors<E: Element>(
     prefix: &str,
     arrays: &[NamedArray<E>],
@@ -61,7 +63,13 @@ pub fn arrays_to_safetensors<E: Element>(
     const OP: &str = "interop::arrays_to_safetensors";
     let format = |source| Error::Format { op: OP, path: Path::new("(bytes)").into(), source };
     let mut tensors = Vec::new();
+    let mut names = HashSet::new();
     for array in arrays {
+        check_len(OP, &array.name, array)?;
+        if !names.insert(array.name.as_str()) {
+            let what = format!("number of arrays called `{}`", array.name);
+            return Err(Error::mismatch(OP, what, 1, "more"));
+        }
         let mut bytes = Vec::new();
         array.numbers.iter().for_each(|number| number.write_le(&mut bytes));
         tensors.push((format!("{prefix}{}", array.name), &array.shape, bytes));
@@ -107,10 +115,7 @@ impl<'a, E: Element> Arrays<'a, E> {
             return Err(Error::mismatch(self.op, what, 1, "more"));
         }
         Error::check(self.op, &format!("shape of `{full_name}`"), shape, &array.shape)?;
-        let what = format!("number of elements of `{full_name}`");
-        // A shape whose product overflows is that of no array.
-        let len = shape.iter().try_fold(1_usize, |len, &axis| len.checked_mul(axis));
-        Error::check(self.op, &what, len.unwrap_or(usize::MAX), array.numbers.len())?;
+        check_len(self.op, &full_name, array)?;
         self.known.push(name.to_owned());
         Ok(&array.numbers)
     }
@@ -125,6 +130,18 @@ impl<'a, E: Element> Arrays<'a, E> {
                 expected: self.known.join(", "),
             }),
         }
+    }
+}
+
+/// Refuses an array that has not the numbers of its shape.
+fn check_len<E>(op: &'static str, name: &str, array: &NamedArray<E>) -> Result<()> {
+    let what = format!("number of elements of `{name}`");
+    // A shape whose product overflows is that of no array.
+    let len = array.shape.iter().try_fold(1_usize, |len, &axis| len.checked_mul(axis));
+    let got = array.numbers.len();
+    match len {
+        Some(len) => Error::check(op, &what, len, got),
+        None => Err(Error::mismatch(op, what, format!("those of {:?}", array.shape), got)),
     }
 }
 

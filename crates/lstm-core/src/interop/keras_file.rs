@@ -74,10 +74,10 @@ impl<E: Element> KerasLayer<E> {
 ///
 /// # Errors
 ///
-/// [`Error::Io`], and those of [`layers_from_bytes`].
+/// [`Error::Io`], and those of [`layers_from_bytes`], which name the file too.
 pub fn load<E: Element>(path: &Path) -> Result<Vec<KerasLayer<E>>> {
     let io = |source| Error::Io { op: OP, path: path.to_owned(), source };
-    layers_from_bytes(std::fs::read(path).map_err(io)?)
+    layers_from_bytes(std::fs::read(path).map_err(io)?).map_err(|error| error.in_file(path))
 }
 
 /// Every LSTM layer of a file's bytes, in the order of their paths.
@@ -88,7 +88,8 @@ pub fn load<E: Element>(path: &Path) -> Result<Vec<KerasLayer<E>>> {
 /// # Errors
 ///
 /// [`Error::Mismatch`] where the bytes are no such file, and naming the array where an LSTM has one of
-/// another type than `E` or of a shape that no LSTM has; [`Error::MissingTensor`] where it has no kernel.
+/// another type than `E` or of a shape that no LSTM has, or where arrays are larger than the file can hold;
+/// [`Error::MissingTensor`] where it has no kernel.
 pub fn layers_from_bytes<E: Element>(bytes: Vec<u8>) -> Result<Vec<KerasLayer<E>>> {
     let is_zip = bytes.starts_with(b"PK\x03\x04");
     let bytes = if is_zip { weights_in_zip(bytes)? } else { bytes };

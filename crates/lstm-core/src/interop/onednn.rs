@@ -98,6 +98,10 @@ fn grid(op: &'static str, layers: &[(LayerPlace, LstmConfig)]) -> Result<([usize
     }
     let n_layers = layers.len() / directions.len();
     Error::check(op, "number of layers and directions", n_layers * directions.len(), layers.len())?;
+    if n_layers > 1 {
+        // Every layer but the first reads the layer below, and all have one input size.
+        Error::check(op, "input_size of several layers", config.output_size(), config.input_size)?;
+    }
     Ok(([n_layers, directions.len()], *config))
 }
 

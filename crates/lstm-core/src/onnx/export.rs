@@ -19,14 +19,8 @@ impl OnnxAttributes {
     /// [`Error::Mismatch`] where the places are not those of one node, or the directions differ in more
     /// than their activations.
     pub fn from_layers(layers: &[(LayerPlace, LstmConfig)], dialect: OnnxDialect) -> Result<Self> {
-        let direction = direction_of(&layers.iter().map(|(place, _)| *place).collect::<Vec<_>>())?;
+        let direction = check_node(OP, layers)?;
         let (_, first) = layers[0];
-        for (_, config) in layers {
-            config.check()?;
-            refuse_what_no_node_holds(config)?;
-            let alike = config.with_activations(first.activations);
-            Error::check(OP, "directions' configurations but for activations", first, alike)?;
-        }
         let (mut names, mut activation_alpha, mut activation_beta) = (vec![], vec![], vec![]);
         for (_, config) in layers {
             let Activations { gate, candidate, hidden } = config.activations;
@@ -43,15 +37,38 @@ impl OnnxAttributes {
             activations: (!plain).then_some(names),
             activation_alpha,
             activation_beta,
-            clip: clip_of(&first, dialect.clip)?,
+            clip: clip_of(OP, &first, dialect.clip)?,
             input_forget: first.coupled,
             ..Self::default()
         })
     }
 }
 
+/// The direction of a node with these layers, of which a node may be made but for what its clip bounds.
+fn check_node(op: &'static str, layers: &[(LayerPlace, LstmConfig)]) -> Result<OnnxDirection> {
+    let places: Vec<_> = layers.iter().map(|(place, _)| *place).collect();
+    let direction = direction_of(op, &places)?;
+    for (_, config) in layers {
+        config.check()?;
+        refuse_what_no_node_holds(op, config)?;
+        let alike = config.with_activations(layers[0].1.activations);
+        let what = "directions' configurations but for activations";
+        Error::check(op, what, layers[0].1, alike)?;
+    }
+    Ok(direction)
+}
+
+/// Refuses layers that are those of no node in any dialect.
+pub(super) fn check_layers(op: &'static str, layers: &[(LayerPlace, LstmConfig)]) -> Result<()> {
+    check_node(op, layers)?;
+    let text = |(_, config): &(_, LstmConfig)| {
+        config.hidden_clip.map_or(Ok(None), |_| clip_of(op, config, OnnxClip::GatesAndHidden))
+    };
+    layers.iter().try_for_each(|layer| text(layer).map(drop))
+}
+
 /// The direction of a node with layers at these places.
-pub(super) fn direction_of(places: &[LayerPlace]) -> Result<OnnxDirection> {
+fn direction_of(op: &'static str, places: &[LayerPlace]) -> Result<OnnxDirection> {
     let directions: Vec<_> = places.iter().map(|place| place.direction).collect();
     match directions[..] {
         [Direction::Forward] => Ok(OnnxDirection::Forward),
@@ -61,12 +78,12 @@ pub(super) fn direction_of(places: &[LayerPlace]) -> Result<OnnxDirection> {
         }
         _ => {
             let expected = "one layer's direction, or its forward and its reverse direction";
-            Err(Error::mismatch(OP, "places of a node", expected, format!("{places:?}")))
+            Err(Error::mismatch(op, "places of a node", expected, format!("{places:?}")))
         }
     }
 }
 
-fn refuse_what_no_node_holds(config: &LstmConfig) -> Result<()> {
+fn refuse_what_no_node_holds(op: &'static str, config: &LstmConfig) -> Result<()> {
     let options = [
         ("proj_size", config.proj_size.is_some(), "the operator has no projection"),
         ("cell_clip", config.cell_clip.is_some(), "the operator does not bound the cell state"),
@@ -87,13 +104,13 @@ fn refuse_what_no_node_holds(config: &LstmConfig) -> Result<()> {
     match options.into_iter().find(|(_, is_set, _)| *is_set) {
         None => Ok(()),
         Some((what, _, reason)) => {
-            Err(Error::Unsupported { op: OP, what: what.into(), reason: reason.into() })
+            Err(Error::Unsupported { op, what: what.into(), reason: reason.into() })
         }
     }
 }
 
 /// The attribute `clip` with which `dialect` bounds what `config` does.
-fn clip_of(config: &LstmConfig, dialect: OnnxClip) -> Result<Option<f64>> {
+fn clip_of(op: &'static str, config: &LstmConfig, dialect: OnnxClip) -> Result<Option<f64>> {
     let hidden_clip = match dialect {
         OnnxClip::Gates => None,
         OnnxClip::GatesAndHidden => config.gate_clip,
@@ -102,7 +119,7 @@ fn clip_of(config: &LstmConfig, dialect: OnnxClip) -> Result<Option<f64>> {
         return Ok(config.gate_clip);
     }
     Err(Error::Unsupported {
-        op: OP,
+        op,
         what: format!("gate_clip {:?} with hidden_clip {:?}", config.gate_clip, config.hidden_clip),
         reason: match dialect {
             OnnxClip::Gates => "onnxruntime's clip bounds the gates and not h",

@@ -1,9 +1,11 @@
 //! Reading the LSTM nodes of `.onnx` files.
 //!
-//! Only the main graph is read: nodes within `If`, `Loop`, `Scan` and functions are not seen.
+//! Nodes of the main graph and of the graphs within `If`, `Loop` and `Scan` are read; an LSTM within a
+//! function is refused.
 
 mod attributes;
 mod constants;
+mod walk;
 
 #[cfg(test)]
 mod tests;
@@ -13,14 +15,16 @@ use std::path::Path;
 use prost::Message;
 
 use self::constants::{Constants, Weight};
-use super::proto::{Graph, Model, Node};
+use self::walk::{Budget, is_onnx, walk};
+use super::proto::{Model, Node};
 use super::{OnnxAttributes, OnnxDialect, OnnxTensors};
 use crate::{Element, Error, LayerPlace, LstmConfig, LstmWeights, Result};
 
 /// An LSTM node: what it says and what it is connected to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OnnxNode {
-    /// The node's name, or `number N` of all nodes where it has none.
+    /// The node's name, or `number N` of its graph's nodes where it has none; behind the names of the node and
+    /// the attribute that its graph stands in: `If_0/then_branch/LSTM_3`.
     pub name: String,
     /// Its attributes.
     pub attributes: OnnxAttributes,
@@ -47,69 +51,73 @@ pub struct OnnxLstm<E> {
 /// The names of a node's inputs in errors.
 const INPUTS: [&str; 8] = ["X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P"];
 
-/// Every LSTM node of a model's main graph with its attributes and names, but without its weights, which
-/// may be inputs of the graph or computed.
+/// Every LSTM node of a model with its attributes and names, but without its weights, which may be inputs of
+/// the graph or computed.
 ///
 /// # Errors
 ///
-/// [`Error::Mismatch`] where the bytes are no model, or naming the node where an attribute is unknown, of a
-/// wrong type or out of range, or inputs are too many or too few; [`Error::Unsupported`] where an operator
-/// called LSTM is not that of ONNX.
+/// [`Error::Mismatch`] where the bytes are no model, two values of a graph have one name, or naming the node
+/// where an attribute is unknown, of a wrong type or out of range, or inputs are too many or too few;
+/// [`Error::Unsupported`] where an operator called LSTM is not that of ONNX, is quantised
+/// (`DynamicQuantizeLSTM`), or stands in a function.
 pub fn nodes_from_bytes(bytes: &[u8]) -> Result<Vec<OnnxNode>> {
-    lstm_nodes("onnx::nodes_from_bytes", &graph("onnx::nodes_from_bytes", bytes)?)
+    const OP: &str = "onnx::nodes_from_bytes";
+    let mut nodes = Vec::new();
+    walk(OP, &model(OP, bytes)?, &mut Budget::new(bytes.len()), &mut |node, _, _, _| {
+        nodes.push(node);
+        Ok(())
+    })?;
+    Ok(nodes)
 }
 
-/// Every LSTM node of a model's main graph with its weights.
+/// Every LSTM node of a model with its weights.
 ///
-/// W, R, B and P must be constants: initialisers, `Constant` nodes with a tensor, or either behind
-/// `Identity`. Their numbers may stand as raw, float or double data, and must be of the type `E`.
+/// W, R, B and P must be constants of the node's graph or of one around it: initialisers, `Constant` nodes
+/// with a tensor, or either behind `Identity`. Their numbers may stand as raw, float or double data, and must
+/// be of the type `E`. Where a node has no `hidden_size`, it is that of R, and is filled in.
 ///
 /// # Errors
 ///
 /// Those of [`nodes_from_bytes`] and [`OnnxAttributes::layers`]; naming the node and the tensor,
 /// [`Error::MissingTensor`] where it is absent, [`Error::Unsupported`] where it is an input of the graph, is
-/// computed by a node, or lies in another file, [`Error::Mismatch`] where its type, shape or number of
-/// elements is wrong.
+/// computed by a node, sparse, or lies in another file, [`Error::Mismatch`] where its type, shape or number
+/// of elements is wrong, or where nodes share so many values that their copies are many times the file.
 pub fn lstms_from_bytes<E: Element>(
     bytes: &[u8],
     dialect: OnnxDialect,
 ) -> Result<Vec<OnnxLstm<E>>> {
     const OP: &str = "onnx::lstms_from_bytes";
-    let graph = graph(OP, bytes)?;
-    let constants = Constants::new(&graph);
-    let nodes = lstm_nodes(OP, &graph)?;
-    nodes.into_iter().map(|node| lstm(OP, node, &constants, dialect)).collect()
+    let mut lstms = Vec::new();
+    let budget = &mut Budget::new(bytes.len());
+    walk(OP, &model(OP, bytes)?, budget, &mut |node, message, constants, budget| {
+        lstms.push(lstm(OP, node, (message, constants, budget), dialect)?);
+        Ok(())
+    })?;
+    Ok(lstms)
 }
 
 /// [`lstms_from_bytes`] of a file.
 ///
 /// # Errors
 ///
-/// [`Error::Io`], and those of [`lstms_from_bytes`].
+/// [`Error::Io`], and those of [`lstms_from_bytes`], which name the file too.
 pub fn load<E: Element>(path: &Path, dialect: OnnxDialect) -> Result<Vec<OnnxLstm<E>>> {
     let io = |source| Error::Io { op: "onnx::load", path: path.to_owned(), source };
     lstms_from_bytes(&std::fs::read(path).map_err(io)?, dialect)
+        .map_err(|error| error.in_file(path))
 }
 
-fn graph(op: &'static str, bytes: &[u8]) -> Result<Graph> {
-    let model = Model::decode(bytes)
-        .map_err(|error| Error::mismatch(op, "bytes", "an ONNX model", error))?;
-    let none = || Error::mismatch(op, "bytes", "an ONNX model with a graph", "none");
-    model.graph.ok_or_else(none)
+fn model(op: &'static str, bytes: &[u8]) -> Result<Model> {
+    Model::decode(bytes).map_err(|error| Error::mismatch(op, "bytes", "an ONNX model", error))
 }
 
-fn lstm_nodes(op: &'static str, graph: &Graph) -> Result<Vec<OnnxNode>> {
-    let nodes = graph.node.iter().enumerate().filter(|(_, node)| node.op_type == "LSTM");
-    nodes.map(|(index, node)| lstm_node(op, index, node)).collect()
-}
-
-fn lstm_node(op: &'static str, index: usize, node: &Node) -> Result<OnnxNode> {
-    let name = if node.name.is_empty() { format!("number {index}") } else { node.name.clone() };
-    if !["", "ai.onnx"].contains(&node.domain.as_str()) {
+/// What the node says; `name` is its own, behind the path of its graph.
+fn lstm_node(op: &'static str, name: &str, node: &Node) -> Result<OnnxNode> {
+    if node.op_type != "LSTM" || !is_onnx(&node.domain) {
         return Err(Error::Unsupported {
             op,
-            what: format!("node `{name}`, LSTM of the domain `{}`", node.domain),
-            reason: "only ONNX's own operator is known".into(),
+            what: format!("node `{name}`, {} of the domain `{}`", node.op_type, node.domain),
+            reason: "only ONNX's own operator, which is not quantised, is known".into(),
         });
     }
     let present =
@@ -126,23 +134,24 @@ fn lstm_node(op: &'static str, index: usize, node: &Node) -> Result<OnnxNode> {
         return Err(Error::MissingTensor { op, name });
     }
     Ok(OnnxNode {
-        attributes: attributes::read(op, &name, &node.attribute)?,
+        attributes: attributes::read(op, name, &node.attribute)?,
         inputs,
         outputs: std::array::from_fn(|index| present(&node.output, index)),
-        name,
+        name: name.to_owned(),
     })
 }
 
-fn lstm<E: Element>(
+fn lstm<'a, E: Element>(
     op: &'static str,
-    node: OnnxNode,
-    constants: &Constants<'_>,
+    mut node: OnnxNode,
+    (message, constants, budget): (&'a Node, &Constants<'_, 'a>, &mut Budget),
     dialect: OnnxDialect,
 ) -> Result<OnnxLstm<E>> {
-    let weight = |index: usize| -> Result<Option<Weight<E>>> {
-        let Some(name) = &node.inputs[index] else { return Ok(None) };
+    let mut weight = |index: usize| -> Result<Option<Weight<E>>> {
+        let name = message.input.get(index).filter(|name| !name.is_empty());
+        let Some(name) = name else { return Ok(None) };
         let full_name = format!("input {} (`{name}`) of node `{}`", INPUTS[index], node.name);
-        constants.weight(op, name, &full_name).map(Some)
+        constants.weight(op, (name, &full_name), budget).map(Some)
     };
     let missing =
         |input: &str| Error::MissingTensor { op, name: format!("{input} of node `{}`", node.name) };
@@ -153,6 +162,9 @@ fn lstm<E: Element>(
         let got = format!("{:?}", w.shape);
         return Err(Error::mismatch(op, format!("shape of {}", w.full_name), "[D, 4H, I]", got));
     };
+    if let (None, &[_, _, hidden_size]) = (node.attributes.hidden_size, r.shape.as_slice()) {
+        node.attributes.hidden_size = Some(hidden_size);
+    }
     let layers = node
         .attributes
         .layers(input_size, p.is_some(), b.is_some(), dialect)

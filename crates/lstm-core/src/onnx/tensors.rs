@@ -1,6 +1,6 @@
 //! W, R, B and P: the layout of an LSTM node's weights.
 
-use super::export::direction_of;
+use super::export::check_layers;
 use crate::{
     Biases, Element, Error, GateOrder, LayerPlace, LstmConfig, LstmWeights, Parameter,
     PeepholeOrder, Result,
@@ -31,7 +31,7 @@ impl<E: Element> OnnxTensors<E> {
     /// where it has one, the direction; [`Error::Unsupported`] for layers that no node has.
     pub fn weights(&self, layers: &[(LayerPlace, LstmConfig)]) -> Result<Vec<LstmWeights<E>>> {
         const OP: &str = "OnnxTensors::weights";
-        direction_of(&layers.iter().map(|(place, _)| *place).collect::<Vec<_>>())?;
+        check_layers(OP, layers)?;
         let mut weights = Vec::new();
         for (index, (place, config)) in layers.iter().enumerate() {
             config.check()?;
@@ -80,17 +80,11 @@ impl<E: Element> OnnxTensors<E> {
     ///
     /// # Errors
     ///
-    /// As [`OnnxAttributes::from_layers`](super::OnnxAttributes::from_layers), but for clips.
+    /// As [`OnnxAttributes::from_layers`](super::OnnxAttributes::from_layers) in the dialect that suits the
+    /// layers' clips.
     pub fn from_weights(layers: &[(LayerPlace, &LstmWeights<E>)]) -> Result<Self> {
-        let configs: Vec<_> = layers
-            .iter()
-            .map(|(place, weights)| {
-                let unbounded =
-                    LstmConfig { gate_clip: None, hidden_clip: None, ..*weights.config() };
-                (*place, unbounded)
-            })
-            .collect();
-        super::OnnxAttributes::from_layers(&configs, super::OnnxDialect::default())?;
+        let configs: Vec<_> = layers.iter().map(|(place, w)| (*place, *w.config())).collect();
+        check_layers("OnnxTensors::from_weights", &configs)?;
         let (mut w, mut r, mut b, mut p) = (vec![], vec![], vec![], vec![]);
         let gates = |data: &[E]| GateOrder::IFGO.reorder_to(GateOrder::IOFG, data);
         for (_, weights) in layers {

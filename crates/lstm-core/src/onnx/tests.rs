@@ -232,5 +232,5 @@ fn misfitting_tensors_are_named_with_their_direction() {
     refused(&short, config, &["`R`", "Reverse", "[12, 3]", "35"]);
     refused(&tensors, config.with_peepholes(true), &["missing", "`P`"]);
     refused(&tensors, config.with_bias(false), &["unexpected", "`B`"]);
-    refused(&tensors, config.with_biases(Biases::One), &["unexpected", "`B`"]);
+    refused(&tensors, config.with_biases(Biases::One), &["a single bias"]);
 }

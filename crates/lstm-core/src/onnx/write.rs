@@ -27,7 +27,7 @@ const IR_VERSION: i64 = 7;
 /// # Errors
 ///
 /// Those of [`OnnxAttributes::from_layers`]; [`Error::Unsupported`] where the weights are f64 and a constant
-/// or clip is not a f32.
+/// or clip is not a f32, or where one that is not 0 is 0 or infinite in f32.
 pub fn to_bytes<E: Element>(
     name: &str,
     layers: &[(LayerPlace, &LstmWeights<E>)],
@@ -68,12 +68,14 @@ pub fn to_bytes<E: Element>(
             value("Y_h", &state),
             value("Y_c", &state),
         ],
+        sparse_initializer: Vec::new(),
     };
     let model = Model {
         ir_version: IR_VERSION,
         producer_name: env!("CARGO_PKG_NAME").to_owned(),
         graph: Some(graph),
         opset_import: vec![OperatorSet { domain: String::new(), version: OPERATOR_SET }],
+        functions: Vec::new(),
     };
     Ok(model.encode_to_vec())
 }
@@ -159,6 +161,14 @@ fn messages<E: Element>(attributes: &OnnxAttributes) -> Result<Vec<Attribute>> {
 /// `x` as the f32 that an attribute is.
 fn narrow<E: Element>(name: &str, x: f64) -> Result<f32> {
     let narrow = x as f32;
+    // What is rounded stays near; a bound of 0, or none, is another layer.
+    if !narrow.is_finite() || (narrow == 0.0) != (x == 0.0) {
+        return Err(Error::Unsupported {
+            op: "onnx::to_bytes",
+            what: format!("`{name}` {x}"),
+            reason: format!("the operator's attributes are f32, in which it is {narrow}"),
+        });
+    }
     if E::DTYPE == Dtype::F64 && f64::from(narrow) != x {
         return Err(Error::Unsupported {
             op: "onnx::to_bytes",

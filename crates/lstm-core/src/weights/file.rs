@@ -2,11 +2,15 @@
 //!
 //! Strict means: under the given prefix the file holds exactly the tensors of the given layers, with their
 //! shapes and dtype; anything missing, extra or misshapen is an error that names the tensor.
+//! Options that no tensor tells stand in the file's metadata, and are compared where it has them.
 
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
+
+use super::options::{self, Options};
 
 use crate::{Element, Error, LayerPlace, LstmConfig, LstmWeights, Result, write_atomic};
 
@@ -18,7 +22,8 @@ use crate::{Element, Error, LayerPlace, LstmConfig, LstmWeights, Result, write_a
 /// # Errors
 ///
 /// [`Error::Io`], [`Error::Format`], and [`Error::MissingTensor`], [`Error::UnexpectedTensor`] or
-/// [`Error::Mismatch`] with the tensor's full name.
+/// [`Error::Mismatch`] with the tensor's full name; [`Error::Mismatch`], naming the option, where the file
+/// says that a layer has other options than `layers`. All errors name the file.
 pub fn load<E: Element>(
     path: &Path,
     prefix: &str,
@@ -26,7 +31,7 @@ pub fn load<E: Element>(
 ) -> Result<Vec<LstmWeights<E>>> {
     let io = |source| Error::Io { op: "weights::load", path: path.to_owned(), source };
     let bytes = std::fs::read(path).map_err(io)?;
-    read(&bytes, path, prefix, layers)
+    read(&bytes, path, prefix, layers).map_err(|error| error.in_file(path))
 }
 
 /// [`load`] from a file's bytes, for example compiled in by `include_bytes!`.
@@ -51,9 +56,12 @@ fn read<E: Element>(
     const OP: &str = "weights::load";
     let format = |source| Error::Format { op: OP, path: path.to_owned(), source };
     let file = SafeTensors::deserialize(bytes).map_err(format)?;
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(format)?;
+    let options = Options::new(OP, header.metadata().as_ref(), prefix)?;
     let mut known = Vec::new();
     let mut loaded = Vec::new();
     for (place, config) in layers {
+        options.check(OP, prefix, (*place, config))?;
         loaded.push(LstmWeights::new(*config, |parameter| {
             let name = format!("{prefix}{}", parameter.name(*place));
             let view = match file.tensor(&name) {
@@ -65,12 +73,9 @@ fn read<E: Element>(
             Ok(numbers)
         })?);
     }
-    let mut names = file.names();
-    names.sort_unstable();
-    match names
-        .into_iter()
-        .find(|name| name.starts_with(prefix) && !known.iter().any(|k| k == name))
-    {
+    let taken: HashSet<&str> = known.iter().map(String::as_str).collect();
+    let is_extra = |name: &&str| name.starts_with(prefix) && !taken.contains(name);
+    match file.names().into_iter().filter(is_extra).min() {
         None => Ok(loaded),
         Some(name) => Err(Error::UnexpectedTensor {
             op: OP,
@@ -96,7 +101,7 @@ pub(super) fn numbers<E: Element>(
 ///
 /// # Errors
 ///
-/// [`Error::Io`], or [`Error::Format`] from the writer.
+/// [`Error::Io`], and those of [`to_bytes`].
 pub fn save<E: Element>(
     path: &Path,
     prefix: &str,
@@ -107,16 +112,25 @@ pub fn save<E: Element>(
 
 /// The bytes of a safetensors file with the given layers.
 ///
+/// Where layers have options that no tensor tells (functions, clips, a coupled forget gate, placement and
+/// epsilon of layer normalisation, zoneout, dropouts), they stand as text in the file's metadata.
+///
 /// # Errors
 ///
-/// [`Error::Format`] from the writer.
+/// [`Error::Mismatch`] where two layers have one place; [`Error::Format`] from the writer.
 pub fn to_bytes<E: Element>(
     prefix: &str,
     layers: &[(LayerPlace, &LstmWeights<E>)],
 ) -> Result<Vec<u8>> {
-    let format = |source| Error::Format { op: "weights::to_bytes", path: "(bytes)".into(), source };
+    const OP: &str = "weights::to_bytes";
+    let format = |source| Error::Format { op: OP, path: "(bytes)".into(), source };
     let mut tensors = Vec::new();
+    let mut places = HashSet::new();
     for (place, weights) in layers {
+        if !places.insert(*place) {
+            let what = format!("number of layers at `{prefix}{}`", place.suffix());
+            return Err(Error::mismatch(OP, what, 1, "more"));
+        }
         for parameter in weights.config().parameters() {
             let mut bytes = Vec::new();
             weights.get(parameter).iter().for_each(|number| number.write_le(&mut bytes));
@@ -128,65 +142,10 @@ pub fn to_bytes<E: Element>(
     for (name, shape, bytes) in &tensors {
         views.push((name, TensorView::new(E::DTYPE, shape.clone(), bytes).map_err(format)?));
     }
-    safetensors::serialize(views, None).map_err(format)
+    let configs = layers.iter().map(|(place, weights)| (*place, weights.config()));
+    let metadata = options::entry(prefix, configs).map(|entry| HashMap::from([entry]));
+    safetensors::serialize(views, metadata).map_err(format)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{from_bytes, load, save, to_bytes};
-    use crate::init::LstmInit;
-    use crate::random::RandomStream;
-    use crate::{LayerPlace, LstmConfig, LstmWeights};
-
-    fn stack() -> Vec<(LayerPlace, LstmConfig)> {
-        let (first, second) = (LstmConfig::new(3, 2), LstmConfig::new(4, 2).with_bias(false));
-        vec![
-            (LayerPlace::forward(0), first),
-            (LayerPlace::reverse(0), first),
-            (LayerPlace::forward(1), second),
-        ]
-    }
-
-    fn random(config: LstmConfig, seed: u64) -> LstmWeights<f32> {
-        LstmInit::default().weights(config, RandomStream::new(seed)).unwrap()
-    }
-
-    fn bytes() -> Vec<u8> {
-        let weights: Vec<_> = stack().iter().map(|(_, c)| random(*c, 1)).collect();
-        let layers: Vec<_> = stack().iter().map(|(p, _)| *p).zip(&weights).collect();
-        to_bytes("lstm.", &layers).unwrap()
-    }
-
-    #[test]
-    fn a_round_trip_is_exact_and_respects_the_prefix() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("weights.safetensors");
-        let weights = random(LstmConfig::new(3, 2), 7);
-        save(&path, "", &[(LayerPlace::forward(0), &weights)]).unwrap();
-        let layers = [(LayerPlace::forward(0), *weights.config())];
-        assert_eq!(load::<f32>(&path, "", &layers).unwrap(), [weights]);
-        assert_eq!(from_bytes::<f32>(&bytes(), "lstm.", &stack()).unwrap().len(), 3);
-        assert_eq!(from_bytes::<f32>(&bytes(), "other.", &[]).unwrap().len(), 0);
-    }
-
-    #[track_caller]
-    fn refused(layers: &[(LayerPlace, LstmConfig)], words: &[&str]) {
-        let error = from_bytes::<f32>(&bytes(), "lstm.", layers).unwrap_err().to_string();
-        assert!(words.iter().all(|word| error.contains(word)), "{error}");
-    }
-
-    #[test]
-    fn missing_extra_and_misshapen_tensors_are_named() {
-        let mut layers = stack();
-        layers.push((LayerPlace::reverse(1), layers[2].1));
-        refused(&layers, &["missing", "lstm.weight_ih_l1_reverse"]);
-        refused(&stack()[..2], &["unexpected", "lstm.weight_hh_l1"]);
-        let mut layers = stack();
-        layers[0].1 = LstmConfig::new(5, 2);
-        refused(&layers, &["lstm.weight_ih_l0", "[8, 5]", "[8, 3]"]);
-        let error = from_bytes::<f64>(&bytes(), "lstm.", &stack()).unwrap_err().to_string();
-        assert!(error.contains("dtype of `lstm.weight_ih_l0`"), "{error}");
-        let error = from_bytes::<f32>(b"junk", "", &stack()).unwrap_err().to_string();
-        assert!(error.contains("weights::load"), "{error}");
-    }
-}
+mod tests;

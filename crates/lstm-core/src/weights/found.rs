@@ -4,21 +4,23 @@ use std::path::Path;
 
 use safetensors::SafeTensors;
 
+use super::discover::discover_with;
 use super::file::numbers;
-use super::{FoundLstm, discover};
+use super::{Discovered, FoundLstm};
 use crate::{Element, Error, LstmWeights, Result};
 
-/// Every LSTM of a safetensors file.
+/// Every LSTM of a safetensors file, with the options that [`to_bytes`](super::to_bytes) wrote beside it.
 ///
 /// # Errors
 ///
-/// [`Error::Format`] where the bytes are no such file, and those of [`discover`].
-pub fn discover_in_bytes(bytes: &[u8]) -> Result<Vec<FoundLstm>> {
+/// [`Error::Format`] where the bytes are no such file.
+pub fn discover_in_bytes(bytes: &[u8]) -> Result<Discovered> {
     let format = |source| format_error("weights::discover_in_bytes", source);
-    // The header alone has names and shapes.
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(format)?;
     let file = SafeTensors::deserialize(bytes).map_err(format)?;
     let views: Vec<_> = file.iter().collect();
-    discover(views.iter().map(|(name, view)| (*name, view.shape())))
+    let tensors = views.iter().map(|(name, view)| (*name, view.shape()));
+    Ok(discover_with(tensors, header.metadata().as_ref()))
 }
 
 /// The weights of an LSTM that [`discover_in_bytes`] found, in the order of `found.layers`.
@@ -57,7 +59,7 @@ mod tests {
         let weights: LstmWeights<f64> =
             LstmInit::default().weights(config, RandomStream::new(1)).unwrap();
         let bytes = to_bytes("x.", &[(LayerPlace::forward(0), &weights)]).unwrap();
-        let found = discover_in_bytes(&bytes).unwrap().remove(0);
+        let found = discover_in_bytes(&bytes).unwrap().found.remove(0);
         assert_eq!(found.prefix, "x.");
         assert_eq!(found_from_bytes::<f64>(&bytes, &found).unwrap(), [weights]);
         let error = found_from_bytes::<f32>(&bytes, &found).unwrap_err().to_string();

@@ -8,7 +8,7 @@ use std::path::Path;
 use candle_core::WithDType;
 use candle_core::pickle::PthTensors;
 
-use super::{FoundLstm, discover};
+use super::{Discovered, FoundLstm, discover};
 use crate::{Element, Error, LstmWeights, Result};
 
 /// Every LSTM of a state dict; with `key` of the one that stands under it in a saved dict, as `state_dict`
@@ -17,11 +17,11 @@ use crate::{Element, Error, LstmWeights, Result};
 /// # Errors
 ///
 /// [`Error::Candle`] where the file cannot be read or has no `key`, [`Error::Mismatch`] where it holds no
-/// tensor, and those of [`discover`].
-pub fn discover_in_pth(path: &Path, key: Option<&str>) -> Result<Vec<FoundLstm>> {
+/// tensor.
+pub fn discover_in_pth(path: &Path, key: Option<&str>) -> Result<Discovered> {
     let file = open("weights::discover_in_pth", path, key)?;
     let infos = file.tensor_infos();
-    discover(infos.iter().map(|(name, info)| (name.as_str(), info.layout.dims())))
+    Ok(discover(infos.iter().map(|(name, info)| (name.as_str(), info.layout.dims()))))
 }
 
 /// The weights of an LSTM that [`discover_in_pth`] found, in the order of `found.layers`.

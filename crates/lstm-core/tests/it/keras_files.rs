@@ -92,6 +92,24 @@ fn wrong_files_and_types_are_refused() {
 }
 
 #[test]
+fn shapes_are_checked_before_an_array_is_read() {
+    let bytes = std::fs::read(file("keras_cudnn.h5")).unwrap();
+    let sizes = |sizes: &[u64]| sizes.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>();
+    let refused = |from: &[u64], to: &[u64], words: &[&str]| {
+        let (from, to) = (sizes(from), sizes(to));
+        let mut bytes = bytes.clone();
+        let places: Vec<_> = (0..bytes.len()).filter(|&k| bytes[k..].starts_with(&from)).collect();
+        assert!(!places.is_empty());
+        places.iter().for_each(|&k| bytes[k..][..to.len()].copy_from_slice(&to));
+        let error = keras_file::layers_from_bytes::<f32>(bytes).unwrap_err().to_string();
+        assert!(words.iter().all(|word| error.contains(word)), "{error}");
+    };
+    refused(&[3, 8], &[3, 9], &["shape of `cu_dnnlstm_1/cu_dnnlstm_1/kernel:0`", "[I, 8]"]);
+    refused(&[3, 8], &[1 << 58, 8], &["bytes", "kernel:0"]);
+    refused(&[2, 8], &[1 << 40, 1 << 42], &["kernel:0", "[I, 4398046511104]"]);
+}
+
+#[test]
 fn damaged_files_do_not_panic() {
     for name in ["keras_cudnn.h5", "keras_legacy.h5", "keras_model.keras"] {
         let bytes = std::fs::read(file(name)).unwrap();

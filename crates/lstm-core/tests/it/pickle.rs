@@ -26,7 +26,7 @@ fn check_numbers(weights: &[LstmWeights<f32>]) {
 #[test]
 fn every_lstm_under_a_key_is_found_and_loaded() {
     let (path, key) = (checkpoint(), Some("state_dict"));
-    let found = discover_in_pth(&path, key).unwrap();
+    let found = discover_in_pth(&path, key).unwrap().found;
     let cell = LstmConfig::new(2, 3).with_biases(Biases::None);
     let first = LstmConfig::new(3, 4).with_proj_size(2);
     let second = first.with_input_size(4);
@@ -53,7 +53,7 @@ fn every_lstm_under_a_key_is_found_and_loaded() {
 #[test]
 fn tensors_that_start_inside_a_storage_are_read_from_there() {
     let (path, key) = (checkpoint(), Some("flat"));
-    let found = discover_in_pth(&path, key).unwrap();
+    let found = discover_in_pth(&path, key).unwrap().found;
     assert_eq!(found[0].layers, [(LayerPlace::forward(0), LstmConfig::new(2, 3))]);
     check_numbers(&found_from_pth(&path, key, &found[0]).unwrap());
 }
@@ -67,7 +67,7 @@ fn wrong_keys_files_and_types_are_refused() {
     assert!(error.contains("torch_checkpoint.pt"), "{error}");
     let script = path.with_file_name("make_torch_pickle.py");
     assert!(discover_in_pth(&script, None).is_err());
-    let found = discover_in_pth(&path, Some("flat")).unwrap().remove(0);
+    let found = discover_in_pth(&path, Some("flat")).unwrap().found.remove(0);
     let error = found_from_pth::<f64>(&path, Some("flat"), &found).unwrap_err().to_string();
     assert!(error.contains("dtype of `weight_ih_l0`"), "{error}");
     let error = found_from_pth::<f32>(&path, Some("state_dict"), &found).unwrap_err().to_string();

@@ -1,7 +1,7 @@
 //! What a format cannot hold, and arrays that are missing, extra or misshapen: errors by name.
 
 use super::{FORMATS, PLACE, held, random};
-use crate::interop::{NamedArray, onednn, onnx};
+use crate::interop::{NamedArray, arrays_to_safetensors, onednn, onnx};
 use crate::{
     Activation, Activations, Biases, LayerNorm, LayerPlace, LstmConfig, LstmWeights, NormPlacement,
 };
@@ -48,7 +48,7 @@ fn what_no_format_or_not_all_can_hold_is_refused_by_name() {
             ("peepholes", config.with_peepholes(true), &["onednn", "onnx"]),
             ("coupled", config.with_coupled(true), &["burn", "onnx"]),
             ("gate_clip", config.with_gate_clip(1.0), &["onnx"]),
-            ("hidden_clip", config.with_hidden_clip(1.0), &["onnx"]),
+            ("hidden_clip", config.with_hidden_clip(1.0), &[]),
             ("cell_clip", config.with_cell_clip(1.0), &["burn"]),
             ("zoneout_h", config.with_zoneout(0.1, 0.0), &["haste"]),
             ("zoneout_c", config.with_zoneout(0.0, 0.1), &[]),
@@ -112,4 +112,54 @@ fn places_must_be_those_of_one_primitive() {
     let unlike = [(LayerPlace::forward(0), &weights), (LayerPlace::forward(1), &other)];
     assert!(onednn::arrays(&unlike).unwrap_err().to_string().contains("layer: 1"));
     assert!(onnx::weights::<f32>(&[], &[]).is_err());
+}
+
+#[test]
+fn shapes_that_overflow_and_names_that_come_twice_are_no_file() {
+    let refused = |arrays: &[NamedArray<f32>], word: &str| {
+        let error = arrays_to_safetensors("", arrays).unwrap_err().to_string();
+        assert!(error.contains("`x`") && error.contains(word), "{error}");
+    };
+    refused(&[NamedArray::new("x", [1 << 63, 2], vec![])], "elements");
+    refused(&[NamedArray::new("x", [3], vec![0.0; 2])], "elements");
+    let array = NamedArray::new("x", [1], vec![0.0]);
+    refused(&[array.clone(), array], "more");
+}
+
+#[test]
+fn layers_of_one_primitive_of_onednn_read_what_they_return() {
+    let layers = |input: usize| {
+        let config = LstmConfig::new(input, 2).with_biases(Biases::One);
+        [0, 1].map(|layer| (LayerPlace::forward(layer), random(config, 1)))
+    };
+    let arrays = |layers: &[(LayerPlace, LstmWeights<f32>)]| {
+        onednn::arrays(&layers.iter().map(|(place, w)| (*place, w)).collect::<Vec<_>>())
+    };
+    assert!(arrays(&layers(2)).is_ok());
+    assert!(arrays(&layers(3)[..1]).is_ok());
+    let error = arrays(&layers(3)).unwrap_err().to_string();
+    assert!(error.contains("input_size") && error.contains('3'), "{error}");
+}
+
+#[test]
+fn onnx_reads_no_layer_that_it_would_not_write() {
+    let plain = LstmConfig::new(3, 2);
+    let arrays = onnx::arrays(&[(LayerPlace::forward(0), &random::<f32>(plain, 1))]).unwrap();
+    let unlike = [
+        ("cell_clip", plain.with_cell_clip(1.0)),
+        ("zoneout_h", plain.with_zoneout(0.1, 0.0)),
+        ("hidden_clip", plain.with_hidden_clip(1.0)),
+        ("hidden_clip", plain.with_hidden_clip(1.0).with_gate_clip(2.0)),
+    ];
+    for (option, config) in unlike {
+        let layers = [(LayerPlace::forward(0), config)];
+        let error = onnx::weights(&layers, &arrays).unwrap_err().to_string();
+        assert!(error.contains(option), "{option}: {error}");
+    }
+    let places = [LayerPlace::forward(0), LayerPlace::reverse(0)];
+    let both = [random::<f32>(plain, 1), random(plain, 2)];
+    let arrays = onnx::arrays(&[(places[0], &both[0]), (places[1], &both[1])]).unwrap();
+    let layers = [(places[0], plain), (places[1], plain.with_gate_clip(1.0))];
+    let error = onnx::weights(&layers, &arrays).unwrap_err().to_string();
+    assert!(error.contains("directions"), "{error}");
 }

@@ -30,11 +30,14 @@ pub(super) fn read(
             "activation_alpha" | "activation_beta" => kind::FLOATS,
             "clip" => kind::FLOAT,
             _ => {
-                return Err(Error::Unsupported {
-                    op,
-                    what: format!("attribute `{name}` of node `{node}`"),
-                    reason: "ONNX's LSTM operator has no such attribute".into(),
-                });
+                let reason = match name {
+                    "output_sequence" => {
+                        "it is of the operator's version 1; convert the model to version 7 or later"
+                    }
+                    _ => "ONNX's LSTM operator has no such attribute",
+                };
+                let what = format!("attribute `{name}` of node `{node}`");
+                return Err(Error::Unsupported { op, what, reason: reason.into() });
             }
         };
         if attribute.kind != wanted {

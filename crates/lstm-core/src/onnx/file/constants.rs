@@ -1,17 +1,29 @@
 //! The constants of a graph, and what stands behind a name that is none.
 
-use std::collections::{HashMap, HashSet};
+use std::cell::RefCell;
+use std::collections::HashMap;
 
 use safetensors::Dtype;
 
+use super::walk::{Budget, is_onnx};
 use crate::onnx::proto::{Graph, Node, Tensor, data_type, kind};
 use crate::{Element, Error, Result};
 
-/// Where the values of a graph come from, by name.
-pub(super) struct Constants<'a> {
-    initializers: HashMap<&'a str, &'a Tensor>,
-    inputs: HashSet<&'a str>,
-    producers: HashMap<&'a str, &'a Node>,
+/// Where the values of a graph come from, by name; of a subgraph also those of the graphs around it.
+pub(super) struct Constants<'s, 'a> {
+    outer: Option<&'s Constants<'s, 'a>>,
+    values: HashMap<&'a str, Value<'a>>,
+    /// The names that were followed to a tensor, so that no chain is followed twice.
+    followed: RefCell<HashMap<&'a str, &'a Tensor>>,
+}
+
+/// Where a value comes from.
+#[derive(Clone, Copy)]
+enum Value<'a> {
+    Initializer(&'a Tensor),
+    Sparse,
+    Input,
+    Output(&'a Node),
 }
 
 /// A constant tensor of one type.
@@ -27,66 +39,130 @@ impl<E> Weight<E> {
     }
 }
 
-impl<'a> Constants<'a> {
-    pub(super) fn new(graph: &'a Graph) -> Self {
-        let initializers = graph.initializer.iter().map(|tensor| (tensor.name.as_str(), tensor));
-        let outputs = |node: &'a Node| node.output.iter().map(move |name| (name.as_str(), node));
-        Self {
-            initializers: initializers.collect(),
-            inputs: graph.input.iter().map(|input| input.name.as_str()).collect(),
-            producers: graph.node.iter().flat_map(outputs).collect(),
+impl<'s, 'a> Constants<'s, 'a> {
+    /// # Errors
+    ///
+    /// [`Error::Mismatch`] where two values of the graph have one name. An initialiser may have an input's:
+    /// it is that input's default.
+    pub(super) fn new(
+        op: &'static str,
+        graph: &'a Graph,
+        outer: Option<&'s Constants<'s, 'a>>,
+    ) -> Result<Self> {
+        let dense = graph.initializer.iter().map(|t| (t.name.as_str(), Value::Initializer(t)));
+        let sparse = graph.sparse_initializer.iter().filter_map(|t| t.values.as_ref());
+        let sparse = sparse.map(|t| (t.name.as_str(), Value::Sparse));
+        let outputs = |node: &'a Node| {
+            node.output.iter().map(move |name| (name.as_str(), Value::Output(node)))
+        };
+        let outputs = graph.node.iter().flat_map(outputs).filter(|(name, _)| !name.is_empty());
+        let inputs = graph.input.iter().map(|input| (input.name.as_str(), Value::Input));
+        let mut values = HashMap::new();
+        for (name, value) in dense.chain(sparse).chain(outputs).chain(inputs) {
+            match (values.get(name), value) {
+                (None, _) => drop(values.insert(name, value)),
+                (Some(Value::Initializer(_) | Value::Sparse), Value::Input) => {}
+                (Some(_), _) => {
+                    let what =
+                        format!("number of values called `{name}` in graph `{}`", graph.name);
+                    return Err(Error::mismatch(op, what, 1, "more"));
+                }
+            }
         }
+        Ok(Self { outer, values, followed: RefCell::default() })
     }
 
     /// The constant `name`; `full_name` is for errors.
     pub(super) fn weight<E: Element>(
         &self,
         op: &'static str,
-        name: &str,
-        full_name: &str,
+        (name, full_name): (&'a str, &str),
+        budget: &mut Budget,
     ) -> Result<Weight<E>> {
         let tensor = self.tensor(op, name, full_name)?;
+        let n_numbers = tensor.float_data.len().max(tensor.double_data.len());
+        let n_bytes = n_numbers.saturating_mul(size_of::<E>()).max(tensor.raw_data.len());
+        budget.take(op, full_name, n_bytes)?;
         let (shape, numbers) = numbers(op, tensor, full_name)?;
         Ok(Weight { full_name: full_name.to_owned(), shape, numbers })
     }
 
-    fn tensor(&self, op: &'static str, name: &str, full_name: &str) -> Result<&'a Tensor> {
-        let unsupported =
-            |reason: String| Err(Error::Unsupported { op, what: full_name.to_owned(), reason });
+    fn tensor(&self, op: &'static str, name: &'a str, full_name: &str) -> Result<&'a Tensor> {
+        let mut scope = self;
         let mut name = name;
-        // A chain without a circle passes every node at most once.
-        for _ in 0..=self.producers.len() {
-            if let Some(tensor) = self.initializers.get(name) {
-                return Ok(tensor);
+        let mut passed: Vec<(&Self, &'a str)> = Vec::new();
+        let tensor = loop {
+            if let Some(tensor) = scope.followed.borrow().get(name) {
+                break *tensor;
             }
-            let Some(node) = self.producers.get(name) else {
-                if self.inputs.contains(name) {
-                    return unsupported(format!(
-                        "`{name}` is an input of the graph, not a constant; \
-                         onnx::nodes_from_bytes reads the node without weights"
-                    ));
-                }
-                return Err(Error::MissingTensor { op, name: full_name.to_owned() });
+            let Some(value) = scope.values.get(name) else {
+                let Some(outer) = scope.outer else {
+                    return Err(Error::MissingTensor { op, name: full_name.to_owned() });
+                };
+                scope = outer;
+                continue;
             };
-            match (node.op_type.as_str(), node.input.first()) {
-                ("Identity", Some(input)) => name = input,
-                ("Constant", _) => {
-                    let value = node.attribute.iter().find(|attribute| attribute.name == "value");
-                    let tensor = value.filter(|value| value.kind == kind::TENSOR);
-                    return match tensor.and_then(|value| value.t.as_ref()) {
-                        Some(tensor) => Ok(tensor),
-                        None => unsupported(format!("the Constant of `{name}` has no tensor")),
-                    };
-                }
-                (operator, _) => {
-                    return unsupported(format!(
-                        "`{name}` is computed by node `{}` ({operator}); fold constants first",
-                        node.name
-                    ));
+            passed.push((scope, name));
+            // A chain without a circle passes every value at most once.
+            let circle = passed.len() > self.n_values();
+            match source(name, *value, circle) {
+                Ok(Source::Tensor(tensor)) => break tensor,
+                Ok(Source::Other(other)) => name = other,
+                Err(reason) => {
+                    let what = full_name.to_owned();
+                    return Err(Error::Unsupported { op, what, reason });
                 }
             }
+        };
+        for (scope, name) in passed {
+            scope.followed.borrow_mut().insert(name, tensor);
         }
-        unsupported("it is its own Identity".into())
+        Ok(tensor)
+    }
+
+    /// The number of values of this graph and of those around it.
+    fn n_values(&self) -> usize {
+        self.values.len() + self.outer.map_or(0, Self::n_values)
+    }
+}
+
+/// What stands behind a value: its tensor, or the name of another value.
+enum Source<'a> {
+    Tensor(&'a Tensor),
+    Other(&'a str),
+}
+
+/// What stands behind the value `name`, or why that is no tensor.
+fn source<'a>(
+    name: &str,
+    value: Value<'a>,
+    is_circle: bool,
+) -> std::result::Result<Source<'a>, String> {
+    let node = match value {
+        Value::Initializer(tensor) => return Ok(Source::Tensor(tensor)),
+        Value::Sparse => return Err(format!("`{name}` is a sparse initialiser; make it dense")),
+        Value::Input => {
+            return Err(format!(
+                "`{name}` is an input of the graph, not a constant; \
+                 onnx::nodes_from_bytes reads the node without weights"
+            ));
+        }
+        Value::Output(node) => node,
+    };
+    match (node.op_type.as_str(), node.input.first()) {
+        ("Identity", Some(_)) if is_circle => Err("it is its own Identity".into()),
+        ("Identity", Some(input)) if is_onnx(&node.domain) => Ok(Source::Other(input)),
+        ("Constant", _) if is_onnx(&node.domain) => {
+            let value = node.attribute.iter().find(|attribute| attribute.name == "value");
+            let tensor = value.filter(|value| value.kind == kind::TENSOR);
+            let tensor = tensor.and_then(|value| value.t.as_ref());
+            let none = || format!("the Constant of `{name}` has no dense tensor as its `value`");
+            tensor.map(Source::Tensor).ok_or_else(none)
+        }
+        (operator, _) => Err(format!(
+            "`{name}` is computed by node `{}` ({operator}); fold constants first",
+            node.name
+        )),
     }
 }
 

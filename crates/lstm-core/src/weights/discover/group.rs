@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::FoundLstm;
+use crate::weights::options::Options;
 use crate::{Biases, Direction, Error, LayerPlace, LstmConfig, Parameter, Result};
 
-const OP: &str = "weights::discover";
+pub(super) const OP: &str = "weights::discover";
 
 type Shapes<'a> = Vec<(Parameter, &'a [usize])>;
 
@@ -13,6 +14,8 @@ type Shapes<'a> = Vec<(Parameter, &'a [usize])>;
 #[derive(Default)]
 pub(super) struct Group<'a> {
     tensors: BTreeMap<(usize, bool), Shapes<'a>>,
+    /// The error of a tensor that came twice.
+    pub(super) twice: Option<Error>,
 }
 
 impl<'a> Group<'a> {
@@ -21,14 +24,14 @@ impl<'a> Group<'a> {
         (place, parameter): (LayerPlace, Parameter),
         name: &'a str,
         shape: &'a [usize],
-    ) -> Result<()> {
+    ) {
         let tensors = self.tensors.entry(key(place)).or_default();
         if tensors.iter().any(|(known, _)| *known == parameter) {
             let what = format!("number of tensors called `{name}`");
-            return Err(Error::mismatch(OP, what, 1, "more"));
+            self.twice = Some(Error::mismatch(OP, what, 1, "more"));
+            return;
         }
         tensors.push((parameter, shape));
-        Ok(())
     }
 
     fn shape(&self, place: LayerPlace, parameter: Parameter) -> Option<&'a [usize]> {
@@ -53,44 +56,34 @@ impl<'a> Group<'a> {
         all().any(|(parameter, _)| is_torch(*parameter)) && (projects || !is_other)
     }
 
-    /// Every place from layer 0 to the last, in every direction that any of them has.
+    /// Every place that has tensors, layer after layer without gaps, of each the forward direction first.
     pub(super) fn places(&self, lstm: &FoundLstm) -> Result<Vec<LayerPlace>> {
-        let n_layers = self.tensors.keys().map(|(layer, _)| layer.saturating_add(1)).max();
-        let has = |reverse| self.tensors.keys().any(|(_, is_reverse)| *is_reverse == reverse);
         let mut places = Vec::new();
-        for layer in 0..n_layers.unwrap_or(0) {
-            for place in [LayerPlace::forward(layer), LayerPlace::reverse(layer)] {
-                let is_reverse = place.direction == Direction::Reverse;
-                if is_reverse && !has(true) {
-                    continue;
-                }
-                // Returning here bounds the loop by the number of tensors that there are.
-                for parameter in [Parameter::WeightIh, Parameter::WeightHh] {
-                    if self.shape(place, parameter).is_none() {
-                        let name = lstm.tensor_name(parameter, place);
-                        return Err(Error::MissingTensor { op: OP, name });
-                    }
-                }
-                places.push(place);
+        let mut next = 0;
+        for &(layer, is_reverse) in self.tensors.keys() {
+            if layer > next {
+                let name = lstm.tensor_name(Parameter::WeightIh, LayerPlace::forward(next));
+                return Err(Error::MissingTensor { op: OP, name });
             }
+            let place = match is_reverse {
+                true => LayerPlace::reverse(layer),
+                false => LayerPlace::forward(layer),
+            };
+            places.push(place);
+            next = layer.saturating_add(1);
         }
         Ok(places)
     }
 
     /// The configuration at `place`, every shape checked against it.
-    pub(super) fn config(&self, lstm: &FoundLstm, place: LayerPlace) -> Result<LstmConfig> {
+    pub(super) fn config(
+        &self,
+        lstm: &FoundLstm,
+        place: LayerPlace,
+        options: &Options<'_>,
+    ) -> Result<LstmConfig> {
         let has = |parameter| self.shape(place, parameter).is_some();
         let name = |parameter| lstm.tensor_name(parameter, place);
-        let norms = [Parameter::NormIh, Parameter::NormHh, Parameter::NormC, Parameter::NormCBias];
-        if let Some(norm) = norms.into_iter().find(|&norm| has(norm)) {
-            return Err(Error::Unsupported {
-                op: OP,
-                what: format!("`{}`", name(norm)),
-                reason: "names do not tell where the normalised cell goes; load it with a known \
-                         configuration"
-                    .into(),
-            });
-        }
         let input = self.matrix(Parameter::WeightIh, place, &name(Parameter::WeightIh))?;
         let recurrent = self.matrix(Parameter::WeightHh, place, &name(Parameter::WeightHh))?;
         let hidden = recurrent.0 / 4;
@@ -109,7 +102,19 @@ impl<'a> Group<'a> {
             learned_state: has(Parameter::InitialH) || has(Parameter::InitialC),
             ..LstmConfig::new(input.1, hidden)
         };
-        config.check()?;
+        let config = options.applied(OP, place, config)?.unwrap_or(config);
+        let norms = [Parameter::NormIh, Parameter::NormHh, Parameter::NormC, Parameter::NormCBias];
+        let norm = norms.into_iter().find(|&norm| has(norm));
+        if let Some(norm) = norm.filter(|_| config.layer_norm.is_none()) {
+            return Err(Error::Unsupported {
+                op: OP,
+                what: format!("`{}`", name(norm)),
+                reason: "names do not tell where the normalised cell goes; load it with a known \
+                         configuration"
+                    .into(),
+            });
+        }
+        config.check().map_err(|error| in_layer(&name(Parameter::WeightIh), error))?;
         for parameter in config.parameters() {
             let name = name(parameter);
             let Some(shape) = self.shape(place, parameter) else {
@@ -129,11 +134,22 @@ impl<'a> Group<'a> {
     ) -> Result<(usize, usize)> {
         match self.shape(place, parameter) {
             Some(&[rows, columns]) => Ok((rows, columns)),
-            other => {
-                let got = format!("{:?}", other.unwrap_or_default());
+            None => Err(Error::MissingTensor { op: OP, name: name.to_owned() }),
+            Some(other) => {
+                let got = format!("{other:?}");
                 Err(Error::mismatch(OP, format!("shape of `{name}`"), "[4H, n]", got))
             }
         }
+    }
+}
+
+/// The same error with the name of the layer's first tensor.
+fn in_layer(name: &str, error: Error) -> Error {
+    match error {
+        Error::Mismatch { what, expected, got, .. } => {
+            Error::Mismatch { op: OP, what: format!("layer of `{name}`: {what}"), expected, got }
+        }
+        other => other,
     }
 }
 

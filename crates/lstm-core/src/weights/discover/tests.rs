@@ -1,6 +1,6 @@
 //! Stacks, cells, look-alikes and damaged files.
 
-use super::{FoundLstm, discover};
+use super::{Discovered, FoundLstm, discover};
 use crate::{Biases, LayerPlace, LstmConfig, Parameter};
 
 type Tensors = Vec<(String, Vec<usize>)>;
@@ -14,8 +14,15 @@ fn tensors(lstm: &FoundLstm) -> Tensors {
     lstm.layers.iter().flat_map(of).collect()
 }
 
-fn found(tensors: &Tensors) -> crate::Result<Vec<FoundLstm>> {
+fn all(tensors: &Tensors) -> Discovered {
     discover(tensors.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())))
+}
+
+/// The LSTMs, or the error of the only one.
+fn found(tensors: &Tensors) -> crate::Result<Vec<FoundLstm>> {
+    let Discovered { found, mut refused } = all(tensors);
+    assert!(refused.is_empty() || (found.is_empty() && refused.len() == 1));
+    refused.pop().map_or(Ok(found), |refused| Err(refused.error))
 }
 
 fn stack(prefix: &str, base: LstmConfig, n_layers: usize, both: bool) -> FoundLstm {
@@ -101,7 +108,7 @@ fn contradicting_shapes_are_named() {
     refused("weight_hh_l1", &[16, 5], &["`weight_hh_l1`", "[16, 4]", "[16, 5]"]);
     refused("bias_ih_l1", &[17], &["`bias_ih_l1`", "[16]", "[17]"]);
     refused("weight_hh_l1", &[12, 4], &["`weight_ih_l1`", "[12, 4]"]);
-    refused("weight_hh_l0", &[usize::MAX, 4], &["sizes"]);
+    refused("weight_hh_l0", &[usize::MAX, 4], &["sizes", "`weight_ih_l0`"]);
 }
 
 #[test]
@@ -119,4 +126,48 @@ fn names_that_lead_nowhere_do_not_run_long() {
     let once = tensors(&stack("", LstmConfig::new(1, 1), 1, false));
     let twice = [once.clone(), once].concat();
     assert!(found(&twice).unwrap_err().to_string().contains("more"));
+}
+
+#[test]
+fn each_layer_has_the_directions_that_have_tensors() {
+    let base = LstmConfig::new(5, 3);
+    let reverse = FoundLstm {
+        layers: vec![
+            (LayerPlace::reverse(0), base),
+            (LayerPlace::reverse(1), base.with_input_size(3)),
+        ],
+        ..stack("r.", base, 0, false)
+    };
+    let mixed = FoundLstm {
+        layers: vec![
+            (LayerPlace::forward(0), base),
+            (LayerPlace::reverse(0), base),
+            (LayerPlace::forward(1), base.with_input_size(6)),
+            (LayerPlace::reverse(2), base.with_input_size(3)),
+        ],
+        ..stack("m.", base, 0, false)
+    };
+    let expected = vec![mixed, reverse];
+    let tensors: Tensors = expected.iter().flat_map(tensors).collect();
+    assert_eq!(found(&tensors).unwrap(), expected);
+    assert_eq!((expected[0].is_bidirectional(), expected[1].is_bidirectional()), (true, false));
+    assert_eq!((expected[1].has_forward(), expected[1].has_reverse()), (false, true));
+    // A layer between that has none is missing.
+    let gap =
+        tensors.into_iter().filter(|(name, _)| name.starts_with("m.") && !name.contains("_l1"));
+    let error = found(&gap.collect()).unwrap_err().to_string();
+    assert!(error.contains("missing tensor `m.weight_ih_l1`"), "{error}");
+}
+
+#[test]
+fn a_damaged_lstm_hides_no_other() {
+    let mut tensors: Tensors = ["a.", "b.", "c."]
+        .iter()
+        .flat_map(|p| tensors(&stack(p, LstmConfig::new(2, 3), 1, false)))
+        .collect();
+    tensors.retain(|(name, _)| name != "b.weight_ih_l0");
+    let Discovered { found, refused } = all(&tensors);
+    assert_eq!(found.iter().map(|lstm| lstm.prefix.as_str()).collect::<Vec<_>>(), ["a.", "c."]);
+    assert_eq!((refused.len(), refused[0].prefix.as_str()), (1, "b."));
+    assert!(refused[0].error.to_string().contains("missing tensor `b.weight_ih_l0`"));
 }
