@@ -99,7 +99,7 @@ fn a_number_that_is_no_longer_there_in_f32_is_refused() {
     let gate = Activation::HardSigmoid { alpha: 1e-60, beta: 0.5 };
     let tiny = plain.with_activations(Activations { gate, ..Activations::default() });
     for config in [plain.with_gate_clip(1e-60), plain.with_gate_clip(1e60), tiny] {
-        let layers = [(LayerPlace::forward(0), &random::<f32>(config, 1))];
+        let layers = [(LayerPlace::forward(0), &random::<f64>(config, 1))];
         let error = to_bytes("", &layers, OnnxDialect::default()).unwrap_err().to_string();
         assert!(error.contains("f32"), "{error}");
     }
