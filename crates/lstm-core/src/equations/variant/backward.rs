@@ -22,7 +22,7 @@ fn keep_backward(d: &mut [f64], part: &[f64]) -> Vec<f64> {
 ///
 /// # Panics
 ///
-/// As [`step`].
+/// As [`super::step`].
 pub fn step_backward(
     weights: &LstmWeights<f64>,
     gradients: &mut LstmWeights<f64>,
