@@ -1,7 +1,7 @@
 //! PyTorch's `.pt` and `.pth` files, through candle's reader: those that `torch.save` writes as zip files.
 //!
 //! Of such a file no code is run: the pickle inside is read as data. It is candle's reader that decides what
-//! is a tensor; a damaged file is its error.
+//! is a tensor; a damaged file is its error, before which a length in it may ask for up to 4 GiB of memory.
 
 use std::path::Path;
 
