@@ -1,10 +1,10 @@
-//! Any bytes as a weight file: safetensors through every reader, and pickles.
+//! Any bytes as a weight file: safetensors through every reader.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use lstm_core::interop::{arrays_from_safetensors, burn, flax, haiku, haste, keras, keras_cudnn};
 use lstm_core::weights::{
-    Discovered, discover_in_bytes, discover_in_pth, found_from_bytes, found_from_pth, from_bytes, to_bytes,
+    Discovered, discover_in_bytes, found_from_bytes, from_bytes, to_bytes,
 };
 use lstm_core::{Biases, LayerPlace, LstmConfig};
 
@@ -13,7 +13,6 @@ fuzz_target!(|data: &[u8]| {
     match data {
         [0, bytes @ ..] => safetensors(bytes),
         [1, header @ ..] => safetensors(&with_header(header)),
-        [2, bytes @ ..] => pickle(bytes),
         _ => {}
     }
 });
@@ -51,15 +50,4 @@ fn with_header(header: &[u8]) -> Vec<u8> {
     bytes.extend_from_slice(header);
     bytes.extend_from_slice(&[0; 256]);
     bytes
-}
-
-fn pickle(bytes: &[u8]) {
-    let path = std::env::temp_dir().join(format!("lstm-fuzz-{}.pt", std::process::id()));
-    std::fs::write(&path, bytes).expect("a file for the reader");
-    if let Ok(Discovered { found, .. }) = discover_in_pth(&path, None) {
-        for lstm in found {
-            let _ = found_from_pth::<f32>(&path, None, &lstm);
-        }
-    }
-    let _ = std::fs::remove_file(&path);
 }

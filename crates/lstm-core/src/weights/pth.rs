@@ -1,7 +1,8 @@
 //! PyTorch's `.pt` and `.pth` files, through candle's reader: those that `torch.save` writes as zip files.
 //!
 //! Of such a file no code is run: the pickle inside is read as data. It is candle's reader that decides what
-//! is a tensor; a damaged file is its error, before which a length in it may ask for up to 4 GiB of memory.
+//! is a tensor. A damaged file is an error, whether that reader refuses or panics; before it is one, a length
+//! in it may ask for up to 4 GiB of memory.
 
 use std::path::Path;
 
@@ -38,7 +39,7 @@ pub fn found_from_pth<E: Element + WithDType>(
     const OP: &str = "weights::found_from_pth";
     let file = open(OP, path, key)?;
     found.weights(|name, shape| {
-        let Some(tensor) = file.get(name)? else {
+        let Some(tensor) = guarded(OP, path, || file.get(name))? else {
             return Err(Error::MissingTensor { op: OP, name: name.into() });
         };
         Error::check(OP, &format!("shape of `{name}`"), shape, tensor.dims())?;
@@ -47,8 +48,24 @@ pub fn found_from_pth<E: Element + WithDType>(
     })
 }
 
+/// Runs candle's reader, which panics on some damaged pickles where it checks its arithmetic.
+fn guarded<T>(
+    op: &'static str,
+    path: &Path,
+    read: impl FnOnce() -> candle_core::Result<T>,
+) -> Result<T> {
+    // What the reader leaves half done goes with it: `read` borrows only what it does not change.
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)) {
+        Ok(result) => Ok(result?),
+        Err(_) => {
+            let what = format!("pickle of {}", path.display());
+            Err(Error::mismatch(op, what, "one that candle's reader takes", "a damaged one"))
+        }
+    }
+}
+
 fn open(op: &'static str, path: &Path, key: Option<&str>) -> Result<PthTensors> {
-    let file = PthTensors::new(path, key)?;
+    let file = guarded(op, path, || PthTensors::new(path, key))?;
     if file.tensor_infos().is_empty() {
         let what = format!("tensors of {} under the key {key:?}", path.display());
         return Err(Error::mismatch(op, what, "a state dict, or the key of one", "none"));
