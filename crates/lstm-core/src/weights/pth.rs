@@ -72,3 +72,18 @@ fn open(op: &'static str, path: &Path, key: Option<&str>) -> Result<PthTensors> 
     }
     Ok(file)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::guarded;
+
+    #[test]
+    fn a_reader_that_panics_is_an_error_with_the_path() {
+        let read = || -> candle_core::Result<()> { panic!("attempt to shift left with overflow") };
+        let error = guarded("read", Path::new("some.pt"), read).unwrap_err().to_string();
+        assert!(error.contains("read: pickle of some.pt: expected"), "{error}");
+        assert_eq!(guarded("read", Path::new("some.pt"), || Ok(7)).unwrap(), 7);
+    }
+}
