@@ -7,9 +7,9 @@ use super::{Sizes, VariantSequence, add};
 
 /// The record of a forward pass; make it once and reuse it for runs of any size.
 ///
-/// For every cell (step and row) it holds 10·H + P numbers, and more where options need them: 8·H + 2 for
-/// layer normalisation of the products, H + 1 for that of the cell, H for each of a bounded cell and a
-/// projection. Entries of padded steps are unspecified.
+/// For every cell (step and row) it holds 11·H + P numbers, and more where options need them: 8·H + 2 for
+/// layer normalisation of the products, H + 1 for that of the cell and H more with placement `Output`, H for
+/// each of a bounded cell and a projection. Entries of padded steps are unspecified.
 #[derive(Debug, Clone, Default)]
 pub struct VariantTape<E: Element> {
     /// The run that it is of.
