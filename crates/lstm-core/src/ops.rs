@@ -16,6 +16,7 @@
 //! - [`read_out`]: a linear layer under that loss, with its gradients.
 //! - [`rows`]: rows of a table by id, and the sum of gradients by id.
 //! - [`adam`]: Adam's step in one pass over memory, and many steps without a gradient in one.
+//! - [`sgd`]: a step of stochastic gradient descent, and one of a running mean of weights.
 //!
 //! `tile` has the inner loops of the layer's products, `gates` everything pointwise, and `simd` the vector
 //! arithmetic that both are written in: the one module that may hold `unsafe`.
@@ -34,6 +35,7 @@ pub mod panels;
 pub mod pointwise;
 pub mod read_out;
 pub mod rows;
+pub mod sgd;
 pub(crate) mod simd;
 pub mod step_backward;
 pub mod step_forward;

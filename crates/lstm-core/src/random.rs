@@ -39,6 +39,17 @@ impl RandomStream {
         (self.bits(index) >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
     }
 
+    /// The numbers below `n` in a random order (Fisher and Yates), from the first draws.
+    pub fn permutation(self, n: usize) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..n as u32).collect();
+        for last in (1..n).rev() {
+            // The bias of the remainder is below n / 2⁶⁴.
+            let other = self.bits(last as u64) % (last as u64 + 1);
+            order.swap(last, other as usize);
+        }
+        order
+    }
+
     /// Draw number `index` from the standard normal distribution (Box and Muller 1958).
     pub fn normal(self, index: u64) -> f64 {
         let pair = index / 2 * 2;
@@ -67,6 +78,17 @@ mod tests {
         assert!((mean(&|k| (stream.uniform(k) - 0.5).powi(2)) - 1.0 / 12.0).abs() < 1e-3);
         assert!(mean(&|k| stream.normal(k)).abs() < 1e-2);
         assert!((mean(&|k| stream.normal(k).powi(2)) - 1.0).abs() < 2e-2);
+    }
+
+    #[test]
+    fn a_permutation_has_every_number_once_and_mixes() {
+        let order = RandomStream::new(1).permutation(1000);
+        let mut sorted = order.clone();
+        sorted.sort_unstable();
+        assert!(sorted.iter().enumerate().all(|(k, &at)| k == at as usize));
+        let moved = order.iter().enumerate().filter(|&(k, &at)| k != at as usize).count();
+        assert!(moved > 980, "{moved}");
+        assert!(RandomStream::new(1).permutation(0).is_empty());
     }
 
     #[test]

@@ -1,73 +1,86 @@
-//! Everything that decides the result of a training run.
+//! Everything about the loop that decides the result of a training run.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::optimizer::{AverageConfig, OptimizerConfig};
+use crate::schedule::Schedule;
 
-/// The configuration of a run; the same one on the same data gives the same weights, bit for bit.
+/// The configuration of the loop; with the same task and data it gives the same weights, bit for bit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
-    /// The name of the model, which tells runs with other layers apart.
-    pub model: String,
-    /// The layers with all their options, as text: the `Debug` form of what they are built from. A run is not
-    /// resumed with other layers; options without tensors (clips, activations, masks) are told apart by this
-    /// alone.
-    #[serde(default)]
-    pub layers: String,
-    /// What tells the data apart, for example [`crate::Splits::fingerprint`]; a run is not resumed on other
-    /// data.
-    pub data: String,
-    /// The number of words.
-    pub vocabulary: usize,
-    /// The features of a word's embedding.
-    pub embedding: usize,
-    /// The hidden units of the LSTM.
-    pub hidden: usize,
-    /// The words from which the next is predicted.
-    pub window: usize,
-    /// The windows of a training step.
-    pub batch: usize,
-    /// The passes over the training data.
-    pub epochs: usize,
-    /// The learning rate of Adam.
-    pub learning_rate: f64,
-    /// The decoupled weight decay (AdamW); 0 is plain Adam.
-    pub weight_decay: f64,
-    /// The global norm above which gradients are scaled down; `None` never.
-    pub clip_norm: Option<f64>,
     /// The seed of initial weights and masks.
     pub seed: u64,
+    /// The passes over the training data.
+    pub epochs: usize,
+    /// How gradients change the weights.
+    pub optimizer: OptimizerConfig,
+    /// The learning rate, before the schedule.
+    pub learning_rate: f64,
+    /// How the learning rate changes.
+    pub schedule: Schedule,
+    /// The global norm above which gradients are scaled down; `None` never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f64>,
+    /// What no number of a gradient exceeds, before the norm is measured; `None` for no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_value: Option<f64>,
+    /// The batches whose gradients make one step: their mean.
+    pub accumulate: usize,
+    /// When weights are averaged for evaluation; `None` never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub average: Option<AverageConfig>,
+    /// The epochs in a row without a better one after which the run ends; `None` runs to the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<usize>,
+    /// The weights that are tested at the end.
+    pub test: Tested,
     /// A line of metrics is written every so many steps.
     pub log_every: u64,
     /// A checkpoint is written every so many steps, and after every epoch.
     pub checkpoint_every: u64,
+    /// And at the latest after so many minutes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint_minutes: Option<f64>,
+    /// The checkpoints that are kept, the newest ones.
+    pub keep: usize,
+}
+
+/// Which weights are tested at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tested {
+    /// Those of the epoch that was best on the validation part.
+    Best,
+    /// Those of the last epoch.
+    Last,
+}
+
+impl Default for TrainConfig {
+    /// Adam at 1e-3 for 10 epochs, without anything else.
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            epochs: 10,
+            optimizer: OptimizerConfig::default(),
+            learning_rate: 1e-3,
+            schedule: Schedule::Constant,
+            clip_norm: None,
+            clip_value: None,
+            accumulate: 1,
+            average: None,
+            patience: None,
+            test: Tested::Best,
+            log_every: 100,
+            checkpoint_every: 200,
+            checkpoint_minutes: None,
+            keep: 2,
+        }
+    }
 }
 
 impl TrainConfig {
-    /// The published recipe: window 5, embedding 256, hidden 128, batch 128, Adam 5e-4, 5 epochs.
-    ///
-    /// `vocabulary` is 0 until the data is known.
-    pub fn new(model: impl Into<String>) -> Self {
-        Self {
-            model: model.into(),
-            layers: String::new(),
-            data: String::new(),
-            vocabulary: 0,
-            embedding: 256,
-            hidden: 128,
-            window: 5,
-            batch: 128,
-            epochs: 5,
-            learning_rate: 5e-4,
-            weight_decay: 0.0,
-            clip_norm: None,
-            seed: 0,
-            log_every: 100,
-            checkpoint_every: 200,
-        }
-    }
-
     /// Refuses values with which nothing can be trained.
     ///
     /// # Errors
@@ -75,33 +88,48 @@ impl TrainConfig {
     /// [`Error::Invalid`], naming the field.
     pub fn check(&self) -> Result<()> {
         let counts = [
-            ("vocabulary", self.vocabulary as u64),
-            ("embedding", self.embedding as u64),
-            ("hidden", self.hidden as u64),
-            ("window", self.window as u64),
-            ("batch", self.batch as u64),
             ("epochs", self.epochs as u64),
+            ("accumulate", self.accumulate as u64),
             ("log_every", self.log_every),
             ("checkpoint_every", self.checkpoint_every),
+            ("keep", self.keep as u64),
+            ("patience", self.patience.unwrap_or(1) as u64),
         ];
         for (name, count) in counts {
-            if count == 0 {
-                return Err(invalid(format!("{name} of at least 1"), 0));
+            check_count(name, count)?;
+        }
+        let limits = [
+            ("learning_rate", Some(self.learning_rate)),
+            ("clip_norm", self.clip_norm),
+            ("clip_value", self.clip_value),
+            ("checkpoint_minutes", self.checkpoint_minutes),
+        ];
+        for (name, value) in limits {
+            if let Some(value) = value
+                && !(value > 0.0 && value.is_finite())
+            {
+                return Err(invalid(format!("a {name} above 0"), value));
             }
         }
-        if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
-            return Err(invalid("a learning_rate above 0", self.learning_rate));
-        }
-        if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {
-            return Err(invalid("a weight_decay of at least 0", self.weight_decay));
-        }
-        match self.clip_norm {
-            Some(norm) if norm.is_nan() || norm <= 0.0 => Err(invalid("a clip_norm above 0", norm)),
-            _ => Ok(()),
-        }
+        self.optimizer.check()?;
+        self.schedule.check()?;
+        self.average.as_ref().map_or(Ok(()), AverageConfig::check)
     }
 }
 
-fn invalid(expected: impl Into<String>, got: impl ToString) -> Error {
+/// Refuses a count of zero.
+pub(crate) fn check_count(name: &str, count: u64) -> Result<()> {
+    if count == 0 { Err(invalid(format!("{name} of at least 1"), 0)) } else { Ok(()) }
+}
+
+/// Refuses what is no probability below 1.
+pub(crate) fn check_dropout(name: &str, p: f64) -> Result<()> {
+    if (0.0..1.0).contains(&p) {
+        return Ok(());
+    }
+    Err(invalid(format!("{name} of at least 0 and below 1"), p))
+}
+
+pub(crate) fn invalid(expected: impl Into<String>, got: impl ToString) -> Error {
     Error::Invalid { op: "check configuration", expected: expected.into(), got: got.to_string() }
 }

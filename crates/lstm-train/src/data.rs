@@ -13,7 +13,19 @@ pub mod windows;
 
 pub mod language;
 
+pub mod symbols;
+
+pub mod corpus;
+
+pub mod fingerprint;
+
+pub mod order;
+
+pub use corpus::{Corpus, Unit};
+pub use fingerprint::Fingerprint;
 pub use language::{Language, Limit, Predictor, State};
+pub use order::Order;
+pub use symbols::Symbols;
 pub use text::TextData;
 pub use vocabulary::{EOS, PAD, SOS, SPECIAL_WORDS, UNK, Vocabulary};
 pub use windows::{Batch, MAX_WINDOW, Windows};

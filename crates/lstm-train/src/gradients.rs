@@ -2,7 +2,7 @@
 
 use candle_core::backprop::GradStore;
 use candle_core::{Tensor, TensorId, Var};
-use lstm_core::ops::rows::Rows;
+use lstm_core::ops::rows::{self, Rows};
 use lstm_core::tensors::TensorSlice;
 use rayon::prelude::*;
 
@@ -33,10 +33,66 @@ impl From<GradStore> for Gradients {
 }
 
 impl Gradients {
-    /// Adds the gradient of some rows of `table`, in place of one of the whole table.
-    pub fn with_rows(mut self, table: &Tensor, rows: Rows<f32>) -> Self {
-        self.rows.push((table.id(), rows));
-        self
+    /// Adds the gradient of some rows of `table` to what there is of it.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Error::Lstm`] where the rows are not those of the table.
+    pub fn add_rows(&mut self, table: &Tensor, rows: Rows<f32>) -> Result<()> {
+        if let Some(whole) = self.store.get(table) {
+            let sum = with_rows_added(whole, &rows)?;
+            self.store.insert(table, sum);
+            return Ok(());
+        }
+        match self.rows.iter_mut().find(|(id, _)| *id == table.id()) {
+            None => self.rows.push((table.id(), rows)),
+            Some((_, before)) => *before = joined(before, &rows, table.dim(1)?)?,
+        }
+        Ok(())
+    }
+
+    /// Adds the gradients of another backward pass, for `variables` and no other.
+    ///
+    /// # Errors
+    ///
+    /// As [`Gradients::add_rows`]; [`crate::Error::Candle`] where two gradients of a variable differ in shape.
+    pub fn add(&mut self, other: &Self, variables: &[(String, Var)]) -> Result<()> {
+        for (_, var) in variables {
+            match other.get(var) {
+                None => {}
+                Some(Gradient::Rows(rows)) => self.add_rows(var, rows.clone())?,
+                Some(Gradient::Whole(whole)) => {
+                    let sum = match self.get(var) {
+                        None => whole.clone(),
+                        Some(Gradient::Whole(before)) => before.add(whole)?,
+                        Some(Gradient::Rows(rows)) => with_rows_added(whole, rows)?,
+                    };
+                    self.rows.retain(|(id, _)| *id != var.id());
+                    self.store.insert(var, sum);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Limits every number of the gradients of `variables` to [-limit, limit], as PyTorch's
+    /// `clip_grad_value_`, once it was multiplied by `scale`.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Error::Candle`] where a gradient cannot be read.
+    pub fn clamp(&mut self, variables: &[(String, Var)], scale: f64, limit: f64) -> Result<()> {
+        for (_, var) in variables {
+            if let Some(whole) = self.store.get(var) {
+                let limited = whole.affine(scale, 0.0)?.clamp(-limit, limit)?;
+                self.store.insert(var, limited);
+            }
+        }
+        for (_, rows) in &mut self.rows {
+            let (scale, limit) = (scale as f32, limit as f32);
+            rows.rows.iter_mut().for_each(|g| *g = (*g * scale).clamp(-limit, limit));
+        }
+        Ok(())
     }
 
     /// The gradient of a variable; `None` where the loss does not depend on it.
@@ -47,6 +103,21 @@ impl Gradients {
             None => self.store.get(variable).map(Gradient::Whole),
         }
     }
+}
+
+/// A whole gradient, `[n, width]`, with that of some rows added.
+fn with_rows_added(whole: &Tensor, rows: &Rows<f32>) -> Result<Tensor> {
+    let (n, width) = whole.dims2()?;
+    let mut sum = TensorSlice::<f32>::new(&whole.contiguous()?)?.to_vec();
+    rows::scatter(&mut sum, width, rows)?;
+    Ok(Tensor::from_vec(sum, (n, width), whole.device())?)
+}
+
+/// The sum of two gradients of some rows of a table.
+fn joined(one: &Rows<f32>, two: &Rows<f32>, width: usize) -> Result<Rows<f32>> {
+    let ids: Vec<u32> = one.ids.iter().chain(&two.ids).copied().collect();
+    let rows: Vec<f32> = one.rows.iter().chain(&two.rows).copied().collect();
+    Ok(rows::sum_by_id(&ids, width, &rows)?)
 }
 
 /// The numbers that one task adds up; fixed, so that no sum depends on the number of threads.
@@ -93,7 +164,8 @@ mod tests {
         let two = Var::new(&[[0.0_f32, 1.0], [2.0, 3.0]], &Device::Cpu)?;
         let loss = (one.narrow(0, 2, 1)?.sum_all()? * 3.0)?;
         let rows = Rows { ids: vec![1], rows: vec![4.0, 0.0] };
-        let gradients = Gradients::from(loss.backward()?).with_rows(&two, rows);
+        let mut gradients = Gradients::from(loss.backward()?);
+        gradients.add_rows(&two, rows).unwrap();
         // Gradients (0, 0, 3) and (4, 0) of the second row.
         let named = [("a".to_owned(), one), ("b".to_owned(), two)];
         assert_eq!(global_norm(&gradients, &named).unwrap(), 5.0);

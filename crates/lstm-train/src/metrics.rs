@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::task::Scores;
 
 /// One line of `metrics.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,34 +19,30 @@ pub enum Metric {
         step: u64,
         /// The epoch, counted from 1.
         epoch: usize,
-        /// The mean cross-entropy in nats.
+        /// The mean loss of a prediction, without penalties.
         loss: f64,
-        /// e^loss.
-        perplexity: f64,
-        /// Words predicted in a second.
-        words_per_second: f64,
+        /// The learning rate of the last step.
+        learning_rate: f64,
+        /// Predictions made in a second, since the epoch's start.
+        items_per_second: f64,
     },
-    /// The validation data after an epoch.
+    /// The validation part after an epoch.
     Valid {
         /// The training step, counted from 1 over all epochs.
         step: u64,
         /// The epoch, counted from 1.
         epoch: usize,
-        /// The mean cross-entropy in nats.
-        loss: f64,
-        /// e^loss.
-        perplexity: f64,
         /// Seconds of training in the epoch.
         seconds: f64,
+        /// The measures.
+        scores: Scores,
     },
-    /// The test data after the last epoch.
+    /// The test part at the end.
     Test {
         /// The training step, counted from 1 over all epochs.
         step: u64,
-        /// The mean cross-entropy in nats.
-        loss: f64,
-        /// e^loss.
-        perplexity: f64,
+        /// The measures.
+        scores: Scores,
     },
 }
 

@@ -1,269 +1,145 @@
-//! Adam with decoupled weight decay, whose state can be saved, in one pass over memory.
-//!
-//! candle's `AdamW` keeps its moments private, so that no run could resume from a file.
+//! How gradients change the weights: one step at a time, with a state that can be saved.
 
-mod lag;
+mod adamw;
+mod sgd;
+
+mod average;
 
 use std::sync::{Mutex, PoisonError};
 
-use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Tensor, Var};
-use lstm_core::ops::adam::{self, Step};
-use lstm_core::ops::rows::Rows;
-use lstm_core::tensors::TensorSlice;
-use rayon::prelude::*;
+use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor, Var};
+use serde::{Deserialize, Serialize};
 
-use self::lag::{History, Lag, Table};
+pub use adamw::{AdamW, AdamWConfig};
+pub use average::{Average, AverageConfig};
+pub use sgd::{Sgd, SgdConfig};
+
 use crate::error::{Error, Result};
-use crate::gradients::{Gradient, Gradients};
+use crate::gradients::Gradients;
 
-/// The numbers handled by one task; fixed, so that no result depends on the number of threads.
-const CHUNK: usize = 1 << 14;
-
-/// The most steps that a row waits.
-const MAX_LAG: usize = 1024;
-
-/// The constants of Adam.
+/// How far one step goes.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct AdamWConfig {
+pub struct StepSize {
     /// The learning rate.
     pub learning_rate: f64,
-    /// The decay of the mean of gradients.
-    pub beta1: f64,
-    /// The decay of the mean of squared gradients.
-    pub beta2: f64,
-    /// What keeps the denominator from zero.
-    pub epsilon: f64,
-    /// The decoupled weight decay; 0 is plain Adam.
-    pub weight_decay: f64,
+    /// What gradients are multiplied by before anything else: 1, or what clipping asks for.
+    pub scale: f64,
 }
 
-impl AdamWConfig {
-    /// PyTorch's constants, without weight decay.
-    pub fn new(learning_rate: f64) -> Self {
-        Self { learning_rate, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0 }
-    }
-}
-
-/// One variable and the running means of its gradient.
-#[derive(Debug)]
-struct Slot {
-    name: String,
-    var: Var,
-    /// m and v.
-    moments: [Vec<f32>; 2],
-    /// How far each row is, once a gradient had only some rows.
-    lag: Option<Lag>,
-}
-
-/// Adam (Kingma and Ba 2015) with decoupled weight decay (Loshchilov and Hutter 2019), over f32 variables.
-///
-/// ```text
-/// m ← β₁ m + (1 - β₁) g,   v ← β₂ v + (1 - β₂) g²
-/// θ ← θ (1 - η λ) - η / (1 - β₁ᵗ) · m / (√v / √(1 - β₂ᵗ) + ε)
-/// ```
-///
-/// Where a gradient has only some rows ([`Gradient::Rows`]), the others lag: they take this step when
-/// [`AdamW::catch_up`] asks for them, or with all others in [`AdamW::settle`]. The numbers are those of
-/// steps over the whole variable, bit for bit.
-#[derive(Debug)]
-pub struct AdamW {
-    config: AdamWConfig,
-    n_steps: u64,
-    slots: Vec<Slot>,
-    history: History,
-}
-
-impl AdamW {
-    /// Starts with zero moments; `variables` in any fixed order, for example that of
-    /// [`lstm_core::variables::sorted`].
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Invalid`] for a variable that is not f32 on the CPU.
-    pub fn new(variables: Vec<(String, Var)>, config: AdamWConfig) -> Result<Self> {
-        let mut slots = Vec::new();
-        for (name, var) in variables {
-            if var.dtype() != DType::F32 || !var.device().is_cpu() {
-                let (dtype, place) = (var.dtype(), var.device().location());
-                let got = format!("`{name}` in {dtype:?} on {place:?}");
-                let expected = "variables in F32 on the Cpu".to_owned();
-                return Err(Error::Invalid { op: "build AdamW", expected, got });
-            }
-            let zeros = vec![0.0; var.elem_count()];
-            slots.push(Slot { name, var, moments: [zeros.clone(), zeros], lag: None });
-        }
-        Ok(Self { config, n_steps: 0, slots, history: History::default() })
-    }
-
-    /// One step down the gradients, each multiplied by `scale` (1, or what clipping asks for).
-    ///
-    /// Variables without a gradient stay. Where a gradient has only some rows, call [`Self::catch_up`] for
-    /// them before the forward pass, and [`Self::settle`] before the variable is read in other ways.
+/// A way down the gradients.
+pub trait Optimizer: Send {
+    /// One step down the gradients; variables without one count as having one of zero.
     ///
     /// # Errors
     ///
     /// [`Error::Candle`] or [`Error::Invalid`] where a gradient does not fit its variable.
-    pub fn step(&mut self, gradients: &Gradients, scale: f64) -> Result<()> {
-        if self.history.len() >= MAX_LAG {
-            self.settle()?;
-        }
-        self.n_steps += 1;
-        let step = self.constants(scale);
-        self.history.push(step);
-        for slot in &mut self.slots {
-            match gradients.get(&slot.var) {
-                Some(Gradient::Rows(rows)) => slot.step_rows(&self.history, self.n_steps, rows)?,
-                Some(Gradient::Whole(whole)) => {
-                    slot.settle(&self.history, self.n_steps - 1)?;
-                    slot.step(&step, whole)?;
-                    slot.jump(self.n_steps);
-                }
-                None => {
-                    slot.settle(&self.history, self.n_steps - 1)?;
-                    slot.jump(self.n_steps);
-                }
-            }
-        }
-        Ok(())
-    }
+    fn step(&mut self, gradients: &Gradients, size: StepSize) -> Result<()>;
 
-    fn constants(&self, scale: f64) -> Step {
-        let AdamWConfig { learning_rate, beta1, beta2, epsilon, weight_decay } = self.config;
-        let correction = |beta: f64| 1.0 - beta.powf(self.n_steps as f64);
-        Step {
-            scale: scale as f32,
-            beta1: beta1 as f32,
-            beta2: beta2 as f32,
-            keep: (1.0 - learning_rate * weight_decay) as f32,
-            rate: (learning_rate / correction(beta1)) as f32,
-            root_scale: (1.0 / correction(beta2).sqrt()) as f32,
-            epsilon: epsilon as f32,
-        }
-    }
-
-    /// Brings the rows `ids` of `table` up to date; nothing to do for a variable whose rows never lag.
+    /// Brings the rows `ids` of `table` up to date, where rows may lag behind.
     ///
     /// # Errors
     ///
     /// [`Error::Invalid`] where an id is no row.
-    pub fn catch_up(&mut self, table: &Tensor, ids: &[u32]) -> Result<()> {
-        let Some(slot) = self.slots.iter_mut().find(|slot| slot.var.id() == table.id()) else {
-            return Ok(());
-        };
-        let mut ids = ids.to_vec();
-        ids.sort_unstable();
-        ids.dedup();
-        let (history, now) = (&self.history, self.n_steps);
-        slot.with_lag(|lag, table| lag.catch_up(table, history, now, &ids))
+    fn catch_up(&mut self, _table: &Tensor, _ids: &[u32]) -> Result<()> {
+        Ok(())
     }
 
     /// Brings every row of every variable up to date.
     ///
     /// # Errors
     ///
-    /// [`Error::Candle`] where a variable's memory is not that of an f32 tensor on the CPU.
-    pub fn settle(&mut self) -> Result<()> {
-        for slot in &mut self.slots {
-            slot.settle(&self.history, self.n_steps)?;
-        }
-        self.history.start_after(self.n_steps);
+    /// [`Error::Candle`] where a variable cannot be changed.
+    fn settle(&mut self) -> Result<()> {
         Ok(())
     }
 
-    /// The number of steps taken.
-    pub fn n_steps(&self) -> u64 {
-        self.n_steps
-    }
-
-    /// Every variable's name, the variable, and its m and v, all up to date.
+    /// The state beside the weights: the name, shape and numbers of each part, everything up to date.
     ///
     /// # Errors
     ///
-    /// As [`Self::settle`].
-    pub fn state(&mut self) -> Result<impl Iterator<Item = (&str, &Var, &[Vec<f32>; 2])>> {
-        self.settle()?;
-        Ok(self.slots.iter().map(|slot| (slot.name.as_str(), &slot.var, &slot.moments)))
-    }
+    /// As [`Optimizer::settle`].
+    fn state(&mut self) -> Result<Vec<(String, Vec<usize>, &[f32])>>;
 
-    /// Goes on from a saved state: `moments` gives m and v of a name.
+    /// Goes on from a saved state after `n_steps` steps: `saved` gives the numbers of a name that must have
+    /// this shape.
     ///
     /// # Errors
     ///
-    /// What `moments` returns; [`Error::Invalid`] where a moment has another size than its variable.
-    pub fn restore(
+    /// What `saved` returns; [`Error::Invalid`] where a part has another size.
+    fn restore(
         &mut self,
         n_steps: u64,
-        mut moments: impl FnMut(&str) -> Result<[Vec<f32>; 2]>,
-    ) -> Result<()> {
-        let mut restored = Vec::new();
-        for slot in &self.slots {
-            let moments = moments(&slot.name)?;
-            if moments.iter().any(|moment| moment.len() != slot.var.elem_count()) {
-                let expected = format!("moments of {} numbers", slot.var.elem_count());
-                let got =
-                    format!("{} and {} for `{}`", moments[0].len(), moments[1].len(), slot.name);
-                return Err(Error::Invalid { op: "restore AdamW", expected, got });
-            }
-            restored.push(moments);
-        }
-        for (slot, moments) in self.slots.iter_mut().zip(restored) {
-            slot.moments = moments;
-            slot.lag = None;
-        }
-        self.n_steps = n_steps;
-        self.history.start_after(n_steps);
-        Ok(())
+        saved: &mut dyn FnMut(&str, &[usize]) -> Result<Vec<f32>>,
+    ) -> Result<()>;
+}
+
+/// Which optimiser, with its constants.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum OptimizerConfig {
+    /// Stochastic gradient descent, with momentum where it is above 0.
+    Sgd(SgdConfig),
+    /// Adam, with decoupled weight decay where it is above 0.
+    AdamW(AdamWConfig),
+}
+
+impl Default for OptimizerConfig {
+    fn default() -> Self {
+        Self::AdamW(AdamWConfig::default())
     }
 }
 
-impl Slot {
-    fn step(&mut self, step: &Step, gradient: &Tensor) -> Result<()> {
-        let gradient = gradient.contiguous()?;
-        let gradient = TensorSlice::<f32>::new(&gradient)?;
-        let [m, v] = &mut self.moments;
-        update(&self.var, |theta| {
-            if gradient.len() != theta.len() {
-                let expected = format!("a gradient of {} numbers for `{}`", theta.len(), self.name);
-                let got = gradient.len().to_string();
-                return Err(Error::Invalid { op: "step of AdamW", expected, got });
-            }
-            let chunks = theta.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK));
-            let moments = m.par_chunks_mut(CHUNK).zip(v.par_chunks_mut(CHUNK));
-            let work = chunks.zip(moments);
-            Ok(work.try_for_each(|((theta, g), (m, v))| adam::step(step, theta, g, m, v))?)
-        })
-    }
-
-    fn step_rows(&mut self, history: &History, now: u64, gradient: &Rows<f32>) -> Result<()> {
-        let n_rows = self.var.dims().first().copied().unwrap_or(0);
-        self.lag.get_or_insert_with(|| Lag::new(n_rows, now - 1));
-        self.with_lag(|lag, table| lag.step(table, history, now, gradient))
-    }
-
-    fn settle(&mut self, history: &History, now: u64) -> Result<()> {
-        self.with_lag(|lag, table| lag.settle(table, history, now))
-    }
-
-    fn jump(&mut self, now: u64) {
-        if let Some(lag) = &mut self.lag {
-            lag.jump(now);
+impl OptimizerConfig {
+    /// Refuses constants with which nothing can be trained.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`], naming the constant.
+    pub fn check(&self) -> Result<()> {
+        match self {
+            Self::Sgd(config) => config.check(),
+            Self::AdamW(config) => config.check(),
         }
     }
 
-    /// Runs `body` where rows may lag.
-    fn with_lag(
-        &mut self,
-        body: impl FnOnce(&mut Lag, Table<'_>) -> Result<()> + Send,
-    ) -> Result<()> {
-        let Some(lag) = &mut self.lag else { return Ok(()) };
-        let width = self.var.dims().iter().skip(1).product();
-        let [m, v] = &mut self.moments;
-        update(&self.var, |theta| body(lag, Table { width, theta, moments: [m, v] }))
+    /// Starts the optimiser for `variables`.
+    ///
+    /// # Errors
+    ///
+    /// As [`OptimizerConfig::check`]; [`Error::Invalid`] for a variable that is not f32 on the CPU.
+    pub fn start(&self, variables: Vec<(String, Var)>) -> Result<Box<dyn Optimizer>> {
+        self.check()?;
+        Ok(match *self {
+            Self::Sgd(config) => Box::new(Sgd::new(variables, config)?),
+            Self::AdamW(config) => Box::new(AdamW::new(variables, config)?),
+        })
     }
+}
+
+/// The numbers handled by one task; fixed, so that no result depends on the number of threads.
+pub(crate) const CHUNK: usize = 1 << 14;
+
+/// Refuses a variable whose memory the optimisers cannot change.
+fn check_variable(op: &'static str, name: &str, var: &Var) -> Result<()> {
+    if var.dtype() == candle_core::DType::F32 && var.device().is_cpu() {
+        return Ok(());
+    }
+    let (dtype, place) = (var.dtype(), var.device().location());
+    let got = format!("`{name}` in {dtype:?} on {place:?}");
+    Err(Error::Invalid { op, expected: "variables in F32 on the Cpu".to_owned(), got })
+}
+
+/// Refuses a constant outside of what it may be.
+fn check_constant(name: &str, value: f64, range: std::ops::Range<f64>) -> Result<()> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    let expected = format!("{name} of at least {} and below {}", range.start, range.end);
+    Err(Error::Invalid { op: "check optimizer", expected, got: value.to_string() })
 }
 
 /// Changes the numbers of a variable in place, through candle's door to its memory.
-fn update(var: &Var, body: impl FnOnce(&mut [f32]) -> Result<()> + Send) -> Result<()> {
+pub(crate) fn update(var: &Var, body: impl FnOnce(&mut [f32]) -> Result<()> + Send) -> Result<()> {
     let work = Mutex::new((Some(body), Ok(())));
     var.as_tensor().inplace_op1(&InPlace(&work))?;
     work.into_inner().unwrap_or_else(PoisonError::into_inner).1
@@ -274,13 +150,13 @@ struct InPlace<'a, F>(&'a Mutex<(Option<F>, Result<()>)>);
 
 impl<F: FnOnce(&mut [f32]) -> Result<()> + Send> InplaceOp1 for InPlace<'_, F> {
     fn name(&self) -> &'static str {
-        "adamw"
+        "optimizer"
     }
 
     fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
         let (CpuStorage::F32(theta), Some((start, end))) = (storage, layout.contiguous_offsets())
         else {
-            candle_core::bail!("adamw: expected a contiguous variable in F32");
+            candle_core::bail!("optimizer: expected a contiguous variable in F32");
         };
         let mut work = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(body) = work.0.take() {
@@ -289,6 +165,3 @@ impl<F: FnOnce(&mut [f32]) -> Result<()> + Send> InplaceOp1 for InPlace<'_, F> {
         Ok(())
     }
 }
-
-#[cfg(test)]
-mod tests;

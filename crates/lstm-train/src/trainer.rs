@@ -1,61 +1,24 @@
-//! The training loop: steps, epochs, validation, metrics, checkpoints.
+//! The loop: batches, steps, epochs, and everything that has to survive a kill.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use candle_core::{DType, Var};
+use candle_core::{Device, Tensor, Var};
 use candle_nn::VarMap;
-use lstm_core::{Lstm, Mode, variables};
+use lstm_core::tensors::TensorSlice;
+use lstm_core::variables;
 
-use crate::checkpoint::{Checkpoint, Progress};
-use crate::config::TrainConfig;
-use crate::data::{Batch, TextData, Windows};
+use crate::checkpoint::{Checkpoint, Live, Progress};
+use crate::config::{Tested, TrainConfig};
 use crate::error::{Error, Result};
-use crate::gradients::global_norm;
+use crate::gradients::{Gradients, global_norm};
 use crate::metrics::{Metric, MetricsFile};
-use crate::model::WindowModel;
-use crate::optimizer::{AdamW, AdamWConfig};
-
-/// The windows of a text's three parts.
-#[derive(Debug, Clone)]
-pub struct Splits {
-    /// What the model learns from.
-    pub train: Windows,
-    /// What it is measured on after every epoch.
-    pub valid: Windows,
-    /// What it is measured on at the end.
-    pub test: Windows,
-}
-
-impl Splits {
-    /// Cuts every part of `text` into windows of `window` words.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Invalid`] where the window is 0 or a part has no sentence.
-    pub fn new(text: &TextData, window: usize) -> Result<Self> {
-        Ok(Self {
-            train: Windows::new(&text.train, window)?,
-            valid: Windows::new(&text.valid, window)?,
-            test: Windows::new(&text.test, window)?,
-        })
-    }
-
-    /// A hash of every window (FNV-1a, 64 bits, in hexadecimal).
-    pub fn fingerprint(&self) -> String {
-        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-        for windows in [&self.train, &self.valid, &self.test] {
-            for id in [windows.len() as u32].iter().chain(windows.inputs()).chain(windows.targets())
-            {
-                for byte in id.to_le_bytes() {
-                    hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-                }
-            }
-        }
-        format!("{hash:016x}")
-    }
-}
+use crate::optimizer::{Average, Optimizer, StepSize};
+use crate::run_folder::{Identity, RunFolder};
+use crate::schedule::{Schedule, Stand};
+use crate::step_loss::StepLoss;
+use crate::task::{Evaluation, Part, Place, Scores, Task};
 
 /// Sees a run as it goes; `()` looks away.
 pub trait Observer {
@@ -75,10 +38,12 @@ pub struct Summary {
     pub parameters: usize,
     /// Seconds of training of each epoch.
     pub epoch_seconds: Vec<f64>,
-    /// The validation loss after each epoch, in nats.
-    pub valid_loss: Vec<f64>,
-    /// The test loss after the last epoch, in nats.
-    pub test_loss: f64,
+    /// The validation part's scores after each epoch.
+    pub valid: Vec<Scores>,
+    /// The epoch that was best on the validation part, counted from 1.
+    pub best_epoch: usize,
+    /// The test part's scores.
+    pub test: Scores,
 }
 
 /// How a run ended.
@@ -93,30 +58,70 @@ pub enum Outcome {
     },
 }
 
-/// A run of one model in one folder: `checkpoint.safetensors` and `metrics.jsonl`.
-pub struct Trainer<L> {
-    config: TrainConfig,
-    model: WindowModel<L>,
-    variables: Vec<(String, Var)>,
-    adam: AdamW,
-    progress: Progress,
-    checkpoint: PathBuf,
-    metrics: MetricsFile,
+/// Everything that a run begins with.
+pub struct Setup<T> {
+    /// The model with its data.
+    pub task: T,
+    /// The configuration of the task, which tells runs apart.
+    pub name: serde_json::Value,
+    /// The layers with all their options, as text.
+    pub layers: String,
+    /// A hash of the data.
+    pub data: String,
+    /// The variables of the model.
+    pub variables: VarMap,
+    /// The configuration of the loop.
+    pub train: TrainConfig,
 }
 
-impl<L: Lstm> Trainer<L> {
+impl<T> Setup<T> {
+    fn identity(&self) -> Result<Identity> {
+        let train = serde_json::to_value(&self.train).map_err(|error| Error::Invalid {
+            op: "start run",
+            expected: "a configuration that can be written as JSON".to_owned(),
+            got: error.to_string(),
+        })?;
+        let (task, layers) = (self.name.clone(), self.layers.clone());
+        Ok(Identity { task, layers, data: self.data.clone(), train })
+    }
+}
+
+/// A run of one task in one folder; see [`RunFolder`] for what it leaves there.
+pub struct Trainer<T> {
+    config: TrainConfig,
+    identity: Identity,
+    task: T,
+    variables: Vec<(String, Var)>,
+    optimizer: Box<dyn Optimizer>,
+    average: Option<Average>,
+    progress: Progress,
+    folder: RunFolder,
+    metrics: MetricsFile,
+    saved: Instant,
+    pending: Option<Pending>,
+}
+
+/// Gradients on their way to a step.
+struct Pending {
+    gradients: Gradients,
+    n_batches: usize,
+    rate: f64,
+}
+
+impl<T: Task> Trainer<T> {
     /// Starts a run in `folder`, replacing one that is there.
     ///
     /// # Errors
     ///
     /// [`Error::Invalid`] for a configuration that cannot train; [`Error::Io`].
-    pub fn start(
-        config: TrainConfig,
-        model: WindowModel<L>,
-        variables: VarMap,
-        folder: &Path,
-    ) -> Result<Self> {
-        let mut trainer = Self::open(config, model, variables, folder, Progress::default())?;
+    pub fn start(setup: Setup<T>, folder: &Path) -> Result<Self> {
+        setup.train.check()?;
+        let identity = setup.identity()?;
+        let folder = RunFolder::create(folder, &identity)?;
+        for (name, bytes) in setup.task.files()? {
+            folder.write(name, &bytes)?;
+        }
+        let mut trainer = Self::open(setup, identity, folder, Progress::default())?;
         trainer.save()?;
         Ok(trainer)
     }
@@ -125,46 +130,58 @@ impl<L: Lstm> Trainer<L> {
     ///
     /// # Errors
     ///
-    /// [`Error::Checkpoint`] where the checkpoint is damaged or of another configuration (the message
-    /// names the field); [`Error::Io`] where there is none.
-    pub fn resume(
-        config: TrainConfig,
-        model: WindowModel<L>,
-        variables: VarMap,
-        folder: &Path,
-    ) -> Result<Self> {
-        let path = folder.join(CHECKPOINT);
+    /// [`Error::Checkpoint`] where the checkpoint is damaged or of another run (the message names what
+    /// differs); [`Error::Io`] where there is none.
+    pub fn resume(setup: Setup<T>, folder: &Path) -> Result<Self> {
+        setup.train.check()?;
+        let identity = setup.identity()?;
+        let (folder, _) = RunFolder::open(folder)?;
+        folder.clean()?;
+        let Some((_, path)) = folder.checkpoints()?.pop() else {
+            let none = std::io::Error::new(std::io::ErrorKind::NotFound, "no checkpoint");
+            return Err(Error::io("resume", folder.path())(none));
+        };
         let checkpoint = Checkpoint::load(&path)?;
-        checkpoint.check_config(&path, &config)?;
-        let progress = checkpoint.progress.clone();
-        tracing::info!(step = progress.step, path = %path.display(), "resume");
-        let mut trainer = Self::open(config, model, variables, folder, progress)?;
-        checkpoint.restore(&path, &mut trainer.adam)?;
-        Ok(trainer)
+        checkpoint.check_identity(&path, &identity)?;
+        tracing::info!(step = checkpoint.progress.step, path = %path.display(), "resume");
+        let mut this = Self::open(setup, identity, folder, checkpoint.progress.clone())?;
+        if this.progress.averaged.is_some() {
+            this.begin_average()?;
+        }
+        let live = Live {
+            variables: &this.variables,
+            optimizer: &mut *this.optimizer,
+            average: this.average.as_mut(),
+        };
+        this.task.carry(checkpoint.restore(&path, live)?)?;
+        Ok(this)
     }
 
     fn open(
-        config: TrainConfig,
-        model: WindowModel<L>,
-        variables: VarMap,
-        folder: &Path,
+        setup: Setup<T>,
+        identity: Identity,
+        folder: RunFolder,
         progress: Progress,
     ) -> Result<Self> {
-        config.check()?;
-        std::fs::create_dir_all(folder).map_err(Error::io("create run folder", folder))?;
-        remove_partial_files(folder)?;
-        let variables = variables::sorted(&variables);
-        let adam_config = AdamWConfig {
-            weight_decay: config.weight_decay,
-            ..AdamWConfig::new(config.learning_rate)
-        };
-        let adam = AdamW::new(variables.clone(), adam_config)?;
+        let variables = variables::sorted(&setup.variables);
+        let optimizer = setup.train.optimizer.start(variables.clone())?;
         // Lines written after the checkpoint will be written again.
-        let metrics = MetricsFile::open(&folder.join(METRICS), |metric| {
+        let metrics = MetricsFile::open(&folder.metrics(), |metric| {
             progress.step > 0 && metric.step() <= progress.step
         })?;
-        let checkpoint = folder.join(CHECKPOINT);
-        Ok(Self { config, model, variables, adam, progress, checkpoint, metrics })
+        Ok(Self {
+            config: setup.train,
+            identity,
+            task: setup.task,
+            variables,
+            optimizer,
+            average: None,
+            progress,
+            folder,
+            metrics,
+            saved: Instant::now(),
+            pending: None,
+        })
     }
 
     /// Trains to the end, or until `stop` is set: then saves a checkpoint and returns.
@@ -173,133 +190,262 @@ impl<L: Lstm> Trainer<L> {
     ///
     /// [`Error::NotFinite`] where the loss or the gradient is not finite, naming the step; the last
     /// checkpoint stays. [`Error::Io`] and [`Error::Lstm`] where files cannot be written.
-    pub fn run(
-        mut self,
-        data: &Splits,
-        observer: &mut dyn Observer,
-        stop: &AtomicBool,
-    ) -> Result<Outcome> {
-        let n_batches = data.train.n_batches(self.config.batch);
-        let total = (n_batches * self.config.epochs) as u64;
-        while self.progress.epoch < self.config.epochs {
+    pub fn run(mut self, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<Outcome> {
+        let n_batches = |epoch| self.task.n_batches(self.config.seed, epoch) as u64;
+        let total = (0..self.config.epochs).map(n_batches).sum();
+        while self.progress.epoch < self.config.epochs && !self.is_out_of_patience() {
+            let n_batches = self.task.n_batches(self.config.seed, self.progress.epoch);
             let mut clock = Instant::now();
-            while let Some(batch) = data.train.batch(self.progress.batch, self.config.batch) {
-                if stop.load(Ordering::Relaxed) {
+            while self.progress.batch < n_batches {
+                if self.pending.is_none() && stop.load(Ordering::Relaxed) {
                     self.save()?;
                     return Ok(Outcome::Interrupted { step: self.progress.step });
                 }
-                let loss = self.train_step(batch)?;
+                let loss = self.train_batch(n_batches, total)?;
                 self.progress.seconds += clock.elapsed().as_secs_f64();
                 clock = Instant::now();
                 observer.step(self.progress.step, total, loss);
-                self.log(loss, observer)?;
-                if self.progress.step.is_multiple_of(self.config.checkpoint_every) {
+                self.log(total, observer)?;
+                if self.is_checkpoint_due() {
                     self.save()?;
                 }
             }
-            self.end_epoch(&data.valid, observer)?;
+            self.end_epoch(observer)?;
         }
-        let test_loss = match self.progress.test_loss {
-            Some(loss) => loss,
-            None => self.test(&data.test, observer)?,
+        let test = match self.progress.test.clone() {
+            Some(scores) => scores,
+            None => self.test(observer)?,
         };
         Ok(Outcome::Finished(Summary {
             parameters: self.variables.iter().map(|(_, var)| var.elem_count()).sum(),
             epoch_seconds: self.progress.epoch_seconds,
-            valid_loss: self.progress.valid_loss,
-            test_loss,
+            valid: self.progress.valid,
+            best_epoch: self.progress.best_epoch,
+            test,
         }))
     }
 
-    fn train_step(&mut self, batch: Batch<'_>) -> Result<f64> {
-        let step = self.progress.step + 1;
-        let not_finite =
-            |what: &str, got| Error::NotFinite { op: "train", step, what: what.to_owned(), got };
-        let mode = Mode::Train { seed: self.config.seed, step };
-        self.adam.catch_up(self.model.embedding(), batch.inputs)?;
-        let loss = self.model.loss(batch, mode)?;
-        let value = loss.value().to_dtype(DType::F64)?.to_scalar::<f64>()?;
+    fn is_out_of_patience(&self) -> bool {
+        let since = self.progress.epoch - self.progress.best_epoch.min(self.progress.epoch);
+        self.config.patience.is_some_and(|patience| since >= patience)
+    }
+
+    fn is_checkpoint_due(&self) -> bool {
+        let minutes = self.config.checkpoint_minutes.unwrap_or(f64::INFINITY);
+        let late = self.saved.elapsed().as_secs_f64() >= 60.0 * minutes;
+        let due = late || self.progress.step.is_multiple_of(self.config.checkpoint_every);
+        due && self.pending.is_none()
+    }
+
+    /// Forward and backward pass of the next batch; a step where enough gradients have come together.
+    fn train_batch(&mut self, n_batches: usize, total: u64) -> Result<f64> {
+        let place = Place {
+            seed: self.config.seed,
+            epoch: self.progress.epoch,
+            batch: self.progress.batch,
+            step: self.progress.step + 1,
+        };
+        for rows in self.task.reads(&place)? {
+            self.optimizer.catch_up(&rows.table, &rows.ids)?;
+        }
+        let loss = self.task.forward(&place)?;
+        let value = loss.value;
         if !value.is_finite() {
-            return Err(not_finite("loss", value));
+            return Err(not_finite(place.step, "loss", value));
         }
-        let gradients = loss.backward()?;
-        let mut scale = 1.0;
-        if let Some(limit) = self.config.clip_norm {
-            let norm = global_norm(&gradients, &self.variables)?;
-            if !norm.is_finite() {
-                return Err(not_finite("gradient norm", norm));
-            }
-            // As PyTorch's `clip_grad_norm_`.
-            scale = (limit / (norm + 1e-6)).min(1.0);
+        self.collect(&loss)?;
+        let is_last = place.batch + 1 == n_batches;
+        let is_full = self.pending.as_ref().is_some_and(|p| p.n_batches == self.config.accumulate);
+        if is_full || is_last {
+            self.update(total)?;
         }
-        self.adam.step(&gradients, scale)?;
-        self.progress.step = step;
+        self.progress.step = place.step;
         self.progress.batch += 1;
+        self.progress.items += loss.items as u64;
+        self.progress.logged.0 += value * loss.items as f64;
+        self.progress.logged.1 += loss.items as u64;
         Ok(value)
     }
 
-    /// Counts a step's loss and writes a line of metrics where one is due.
-    fn log(&mut self, loss: f64, observer: &mut dyn Observer) -> Result<()> {
-        let (sum, n) = &mut self.progress.logged;
-        *sum += loss;
-        *n += 1;
+    /// Adds the gradients of a batch to those that wait.
+    fn collect(&mut self, loss: &StepLoss) -> Result<()> {
+        let gradients = loss.backward()?;
+        match &mut self.pending {
+            None => self.pending = Some(Pending { gradients, n_batches: 1, rate: loss.rate }),
+            Some(pending) => {
+                pending.gradients.add(&gradients, &self.variables)?;
+                pending.n_batches += 1;
+                pending.rate += loss.rate;
+            }
+        }
+        Ok(())
+    }
+
+    /// One step down the mean of the gradients that wait.
+    fn update(&mut self, total: u64) -> Result<()> {
+        let Some(mut pending) = self.pending.take() else { return Ok(()) };
+        let mut scale = 1.0 / pending.n_batches as f64;
+        if let Some(limit) = self.config.clip_value {
+            pending.gradients.clamp(&self.variables, scale, limit)?;
+            scale = 1.0;
+        }
+        if let Some(limit) = self.config.clip_norm {
+            let norm = scale * global_norm(&pending.gradients, &self.variables)?;
+            if !norm.is_finite() {
+                return Err(not_finite(self.progress.step + 1, "gradient norm", norm));
+            }
+            // As PyTorch's `clip_grad_norm_`.
+            scale *= (limit / (norm + 1e-6)).min(1.0);
+        }
+        let rate = pending.rate / pending.n_batches as f64;
+        let learning_rate = self.learning_rate(total) * rate;
+        self.optimizer.step(&pending.gradients, StepSize { learning_rate, scale })?;
+        self.progress.updates += 1;
+        if let Some(average) = &mut self.average {
+            self.optimizer.settle()?;
+            average.step()?;
+            self.progress.averaged = Some(average.n_steps());
+        }
+        Ok(())
+    }
+
+    /// The learning rate of the next step, as the schedule has it.
+    fn learning_rate(&self, total: u64) -> f64 {
+        let Progress { epoch, step, plateaus, .. } = self.progress;
+        let stand = Stand { epoch, done: step, total, plateaus: plateaus.0 };
+        self.config.learning_rate * self.config.schedule.factor(&stand)
+    }
+
+    /// Writes a line of metrics where one is due.
+    fn log(&mut self, total: u64, observer: &mut dyn Observer) -> Result<()> {
         if !self.progress.step.is_multiple_of(self.config.log_every) {
             return Ok(());
         }
-        let loss = *sum / *n as f64;
-        (*sum, *n) = (0.0, 0);
-        let words = (self.progress.batch * self.config.batch) as f64;
-        self.write(
-            &Metric::Train {
-                step: self.progress.step,
-                epoch: self.progress.epoch + 1,
-                loss,
-                perplexity: loss.exp(),
-                words_per_second: words / self.progress.seconds,
-            },
-            observer,
-        )
+        let (sum, n) = std::mem::take(&mut self.progress.logged);
+        let metric = Metric::Train {
+            step: self.progress.step,
+            epoch: self.progress.epoch + 1,
+            loss: sum / n.max(1) as f64,
+            learning_rate: self.learning_rate(total),
+            items_per_second: self.progress.items as f64 / self.progress.seconds,
+        };
+        self.write(&metric, observer)
     }
 
-    fn end_epoch(&mut self, valid: &Windows, observer: &mut dyn Observer) -> Result<()> {
-        let loss = self.evaluate(valid)?;
+    fn end_epoch(&mut self, observer: &mut dyn Observer) -> Result<()> {
+        let scores = self.evaluate(Part::Valid)?.scores;
+        let objective = self.task.objective();
+        let value = scores.get(objective.name).copied().unwrap_or(f64::NAN);
+        if !value.is_finite() {
+            return Err(not_finite(self.progress.step, objective.name, value));
+        }
+        let best = self.progress.best_epoch.checked_sub(1).map(|best| self.progress.values[best]);
+        let is_best = best.is_none_or(|best| objective.is_better(value, best));
+        if is_best || self.config.test == Tested::Last {
+            self.with_average(|this| this.folder.write_model(&this.variables))?;
+        }
         let progress = &mut self.progress;
         progress.epoch += 1;
         progress.batch = 0;
-        progress.valid_loss.push(loss);
-        progress.epoch_seconds.push(progress.seconds);
-        let metric = Metric::Valid {
-            step: progress.step,
-            epoch: progress.epoch,
-            loss,
-            perplexity: loss.exp(),
-            seconds: progress.seconds,
-        };
-        progress.seconds = 0.0;
-        self.write(&metric, observer)?;
+        progress.items = 0;
+        progress.valid.push(scores.clone());
+        progress.values.push(value);
+        let seconds = std::mem::take(&mut progress.seconds);
+        progress.epoch_seconds.push(seconds);
+        if is_best {
+            progress.best_epoch = progress.epoch;
+        }
+        self.meet_plateau();
+        let is_better = |value, best| objective.is_better(value, best);
+        let begins = |config: &crate::AverageConfig| config.begins(&self.progress.values, is_better);
+        if self.average.is_none() && self.config.average.as_ref().is_some_and(begins) {
+            self.begin_average()?;
+            self.progress.averaged = Some(0);
+        }
+        let (step, epoch) = (self.progress.step, self.progress.epoch);
+        self.write(&Metric::Valid { step, epoch, seconds, scores }, observer)?;
         self.save()
     }
 
-    fn test(&mut self, test: &Windows, observer: &mut dyn Observer) -> Result<f64> {
-        let loss = self.evaluate(test)?;
-        self.progress.test_loss = Some(loss);
-        let step = self.progress.step;
-        self.write(&Metric::Test { step, loss, perplexity: loss.exp() }, observer)?;
-        self.save()?;
-        Ok(loss)
+    /// Lowers the rate of a plateau schedule where its patience is over.
+    fn meet_plateau(&mut self) {
+        let Schedule::Plateau { patience, .. } = self.config.schedule else { return };
+        let Progress { epoch, best_epoch, plateaus: (count, last), .. } = self.progress;
+        if epoch - best_epoch.max(last) >= patience {
+            self.progress.plateaus = (count + 1, epoch);
+        }
     }
 
-    /// The mean loss over all windows, without masks and without learning.
-    fn evaluate(&mut self, windows: &Windows) -> Result<f64> {
-        self.adam.settle()?;
-        let mut sum = 0.0;
-        for batch_idx in 0..windows.n_batches(self.config.batch) {
-            let Some(batch) = windows.batch(batch_idx, self.config.batch) else { break };
-            let loss = self.model.loss(batch, Mode::Eval)?;
-            sum +=
-                loss.value().to_dtype(DType::F64)?.to_scalar::<f64>()? * batch.targets.len() as f64;
+    fn begin_average(&mut self) -> Result<()> {
+        if let Some(config) = &self.config.average {
+            self.optimizer.settle()?;
+            self.average = Some(Average::begin(self.variables.clone(), config)?);
+            tracing::info!(step = self.progress.step, "weights are averaged from here");
         }
-        Ok(sum / windows.len() as f64)
+        Ok(())
+    }
+
+    /// Measures a part with the averaged weights where there are any.
+    fn evaluate(&mut self, part: Part) -> Result<Evaluation> {
+        self.with_average(|this| this.task.evaluate(part))
+    }
+
+    /// Runs `body` with all weights up to date, averaged where averaging has begun.
+    fn with_average<R>(&mut self, body: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
+        self.optimizer.settle()?;
+        let averaged = self.progress.averaged.is_some_and(|n_steps| n_steps > 0);
+        let mut swap = |this: &mut Self| match &mut this.average {
+            Some(average) if averaged => average.swap(),
+            _ => Ok(()),
+        };
+        swap(self)?;
+        let result = body(self);
+        swap(self)?;
+        result
+    }
+
+    /// Measures the test part with the weights of `model.safetensors`.
+    fn test(&mut self, observer: &mut dyn Observer) -> Result<Scores> {
+        let current = self.exchange(None)?;
+        let evaluation = self.task.evaluate(Part::Test);
+        self.exchange(Some(current))?;
+        let evaluation = evaluation?;
+        let scores = evaluation.scores.clone();
+        self.folder.write_json("test.json", &evaluation)?;
+        self.progress.test = Some(scores.clone());
+        let step = self.progress.step;
+        self.write(&Metric::Test { step, scores: scores.clone() }, observer)?;
+        self.save()?;
+        Ok(scores)
+    }
+
+    /// Sets the weights to `numbers`, or to those of `model.safetensors`, and returns what they were.
+    fn exchange(&mut self, numbers: Option<Vec<Tensor>>) -> Result<Vec<Tensor>> {
+        self.optimizer.settle()?;
+        let numbers = match numbers {
+            Some(numbers) => numbers,
+            None => {
+                let path = self.folder.model();
+                let mut read = candle_core::safetensors::load(&path, &Device::Cpu)?;
+                let take = |(name, _): &(String, Var)| {
+                    read.remove(name).ok_or_else(|| Error::Checkpoint {
+                        op: "test",
+                        path: path.clone(),
+                        what: "contents".to_owned(),
+                        expected: format!("a tensor `{name}`"),
+                        got: "none".to_owned(),
+                    })
+                };
+                self.variables.iter().map(take).collect::<Result<_>>()?
+            }
+        };
+        let mut before = Vec::new();
+        for ((_, var), numbers) in self.variables.iter().zip(numbers) {
+            let old = TensorSlice::<f32>::new(var)?.to_vec();
+            before.push(Tensor::from_vec(old, var.shape(), &Device::Cpu)?);
+            var.set(&numbers)?;
+        }
+        Ok(before)
     }
 
     fn write(&mut self, metric: &Metric, observer: &mut dyn Observer) -> Result<()> {
@@ -309,24 +455,21 @@ impl<L: Lstm> Trainer<L> {
     }
 
     fn save(&mut self) -> Result<()> {
-        Checkpoint::save(&self.checkpoint, &self.config, &self.progress, &mut self.adam)?;
-        tracing::debug!(step = self.progress.step, path = %self.checkpoint.display(), "checkpoint");
+        let path = self.folder.checkpoint(self.progress.step);
+        let carried = self.task.carried();
+        let live = Live {
+            variables: &self.variables,
+            optimizer: &mut *self.optimizer,
+            average: self.average.as_mut(),
+        };
+        Checkpoint::save(&path, &self.identity, &self.progress, live, carried)?;
+        self.folder.prune(self.config.keep)?;
+        self.saved = Instant::now();
+        tracing::debug!(step = self.progress.step, path = %path.display(), "checkpoint");
         Ok(())
     }
 }
 
-/// Removes what a killed run left of a file that it was writing beside the old one.
-fn remove_partial_files(folder: &Path) -> Result<()> {
-    let io = || Error::io("clean run folder", folder);
-    for entry in std::fs::read_dir(folder).map_err(io())? {
-        let path = entry.map_err(io())?.path();
-        if path.extension().is_some_and(|extension| extension == "partial") {
-            std::fs::remove_file(&path).map_err(io())?;
-        }
-    }
-    Ok(())
+fn not_finite(step: u64, what: &str, got: f64) -> Error {
+    Error::NotFinite { op: "train", step, what: what.to_owned(), got }
 }
-
-/// The files of a run folder.
-const CHECKPOINT: &str = "checkpoint.safetensors";
-const METRICS: &str = "metrics.jsonl";

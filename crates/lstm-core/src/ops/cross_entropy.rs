@@ -31,10 +31,12 @@ use crate::{Element, Error, Result};
 /// ```
 pub fn cross_entropy<E: Element>(logits: &mut [E], targets: &[u32]) -> Result<Vec<E>> {
     let classes = classes("cross_entropy", logits, targets)?;
+    let scale = E::ONE / E::from_f64(targets.len() as f64);
     Ok(rows(
         logits,
         targets,
         classes,
+        scale,
         #[inline(always)]
         |row, target, scale| row_loss(row, target, scale),
     ))
@@ -59,6 +61,20 @@ pub fn cross_entropy_biased<E: Element>(
     bias: &[E],
     targets: &[u32],
 ) -> Result<Vec<E>> {
+    scaled_cross_entropy_biased(logits, bias, targets, E::ONE / E::from_f64(targets.len() as f64))
+}
+
+/// [`cross_entropy_biased`] with the gradient of `scale` times the sum of the losses in place of their mean's.
+///
+/// # Errors
+///
+/// As [`cross_entropy_biased`].
+pub fn scaled_cross_entropy_biased<E: Element>(
+    logits: &mut [E],
+    bias: &[E],
+    targets: &[u32],
+    scale: E,
+) -> Result<Vec<E>> {
     const OP: &str = "cross_entropy_biased";
     let classes = classes(OP, logits, targets)?;
     Error::check(OP, "length of bias", classes, bias.len())?;
@@ -66,6 +82,7 @@ pub fn cross_entropy_biased<E: Element>(
         logits,
         targets,
         classes,
+        scale,
         #[inline(always)]
         |row, target, scale| {
             row.iter_mut().zip(bias).for_each(|(value, &add)| *value += add);
@@ -89,14 +106,14 @@ fn classes<E: Element>(op: &'static str, logits: &[E], targets: &[u32]) -> Resul
     Ok(classes)
 }
 
-/// Runs `body` on every row, its target and the weight of a row in the mean.
+/// Runs `body` on every row, its target and the weight of a row in the loss.
 fn rows<E: Element>(
     logits: &mut [E],
     targets: &[u32],
     classes: usize,
+    scale: E,
     body: impl Fn(&mut [E], usize, E) -> E + Sync,
 ) -> Vec<E> {
-    let scale = E::ONE / E::from_f64(targets.len() as f64);
     let work = logits.par_chunks_exact_mut(classes).zip(targets);
     work.map(|(row, &target)| {
         vectorized(

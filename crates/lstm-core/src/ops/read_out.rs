@@ -1,17 +1,18 @@
 //! A linear read-out under softmax cross-entropy, forward and backward, without a tensor in between.
 //!
 //! ```text
-//! Z = F Wᵀ + b,   loss = mean of -ln softmax(Z)[target]
-//! dZ = (softmax(Z) - onehot) / n
+//! Z = F Wᵀ + b,   loss = s Σ -ln softmax(Z)[target]
+//! dZ = s (softmax(Z) - onehot)
 //! dF = dZ W,   dW = dZᵀ F,   db = Σ dZ over rows
 //! ```
 //!
-//! Z and dZ share their memory, and the bias is added in the pass that reads Z anyway.
+//! Z and dZ share their memory, of a chunk of rows at a time, and the bias is added in the pass that reads Z
+//! anyway.
 
 use rayon::prelude::*;
 
-use super::cross_entropy::cross_entropy_biased;
-use super::matmul::{MatrixMut, MatrixRef, matmul};
+use super::cross_entropy::scaled_cross_entropy_biased;
+use super::matmul::{MatrixMut, MatrixRef, matmul, matmul_add};
 use super::vectorized;
 use crate::{Element, Error, Result};
 
@@ -37,53 +38,80 @@ pub struct ReadOutGradients<'a, E> {
     pub bias: Option<&'a mut [E]>,
 }
 
+impl<E: Element> ReadOutGradients<'_, E> {
+    /// Checks the room and fills it with zeros.
+    fn clear(&mut self, op: &'static str, read_out: &ReadOut<'_, E>) -> Result<()> {
+        let rooms = [
+            ("length of features' gradient", &mut self.features, read_out.features.len()),
+            ("length of weight's gradient", &mut self.weight, read_out.weight.len()),
+            ("length of bias's gradient", &mut self.bias, read_out.bias.len()),
+        ];
+        for (what, room, expected) in rooms {
+            if let Some(room) = room {
+                Error::check(op, what, expected, room.len())?;
+                room.fill(E::ZERO);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The rows that go through together: enough for the products to run at their full speed, few enough for
+/// their logits to stay in a cache.
+const ROWS: usize = 256;
+
 impl<E: Element> ReadOut<'_, E> {
-    /// The losses of all rows, `[n]`; leaves dZ of their mean in `logits`, `[n, V]`.
+    /// The losses of all rows, `[n]`, and the gradients of `scale` times their sum where `gradients` has room.
+    ///
+    /// Rows go through in chunks, whose logits, and in their place the gradients of these, are all that is
+    /// kept of Z: the room for it is the same for any n.
     ///
     /// # Errors
     ///
     /// [`Error::Mismatch`] where sizes disagree or a target is no class.
     ///
     /// ```
-    /// use lstm_core::ops::read_out::ReadOut;
+    /// use lstm_core::ops::read_out::{ReadOut, ReadOutGradients};
     /// let read_out = ReadOut { features: &[2.0_f64], weight: &[1.0, 0.0], bias: &[0.0, 2.0] };
-    /// let mut logits = [0.0; 2];
-    /// let losses = read_out.losses(&mut logits, &[0])?;
+    /// let mut of_bias = [0.0; 2];
+    /// let room = ReadOutGradients { bias: Some(&mut of_bias), ..Default::default() };
+    /// let losses = read_out.losses(&[0], 1.0, room)?;
     /// assert!((losses[0] - 2_f64.ln()).abs() < 1e-15);
-    /// assert_eq!(logits, [-0.5, 0.5]);
+    /// assert_eq!(of_bias, [-0.5, 0.5]);
     /// # Ok::<(), lstm_core::Error>(())
     /// ```
-    pub fn losses(&self, logits: &mut [E], targets: &[u32]) -> Result<Vec<E>> {
-        let (n, features, classes) = self.sizes("ReadOut::losses")?;
-        Error::check("ReadOut::losses", "number of targets", n, targets.len())?;
+    pub fn losses(
+        &self,
+        targets: &[u32],
+        scale: E,
+        mut gradients: ReadOutGradients<'_, E>,
+    ) -> Result<Vec<E>> {
+        const OP: &str = "ReadOut::losses";
+        let (n, features, classes) = self.sizes(OP)?;
+        Error::check(OP, "number of targets", n, targets.len())?;
+        gradients.clear(OP, self)?;
         let weight = MatrixRef::new(self.weight, classes, features)?;
-        let rows = MatrixRef::new(self.features, n, features)?;
-        matmul(MatrixMut::new(logits, n, classes)?, rows, weight.t())?;
-        cross_entropy_biased(logits, self.bias, targets)
-    }
-
-    /// The gradients from dZ, `[n, V]`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Mismatch`] where sizes disagree.
-    pub fn gradients(&self, of_logits: &[E], gradients: ReadOutGradients<'_, E>) -> Result<()> {
-        let (n, features, classes) = self.sizes("ReadOut::gradients")?;
-        let dz = of_logits;
-        let of_logits = MatrixRef::new(dz, n, classes)?;
-        if let Some(of_features) = gradients.features {
-            let weight = MatrixRef::new(self.weight, classes, features)?;
-            matmul(MatrixMut::new(of_features, n, features)?, of_logits, weight)?;
+        let mut room = vec![E::ZERO; n.min(ROWS) * classes];
+        let mut losses = Vec::with_capacity(n);
+        for (chunk, targets) in targets.chunks(ROWS).enumerate() {
+            let n_rows = targets.len();
+            let place = chunk * ROWS * features..(chunk * ROWS + n_rows) * features;
+            let logits = &mut room[..n_rows * classes];
+            let rows = MatrixRef::new(&self.features[place.clone()], n_rows, features)?;
+            matmul(MatrixMut::new(logits, n_rows, classes)?, rows, weight.t())?;
+            losses.extend(scaled_cross_entropy_biased(logits, self.bias, targets, scale)?);
+            let dz = MatrixRef::new(logits, n_rows, classes)?;
+            if let Some(of_features) = &mut gradients.features {
+                matmul(MatrixMut::new(&mut of_features[place], n_rows, features)?, dz, weight)?;
+            }
+            if let Some(of_weight) = &mut gradients.weight {
+                matmul_add(MatrixMut::new(of_weight, classes, features)?, dz.t(), rows)?;
+            }
+            if let Some(of_bias) = &mut gradients.bias {
+                add_rows(of_bias, logits);
+            }
         }
-        if let Some(of_weight) = gradients.weight {
-            let rows = MatrixRef::new(self.features, n, features)?;
-            matmul(MatrixMut::new(of_weight, classes, features)?, of_logits.t(), rows)?;
-        }
-        if let Some(of_bias) = gradients.bias {
-            Error::check("ReadOut::gradients", "length of bias", classes, of_bias.len())?;
-            sum_rows(of_bias, dz);
-        }
-        Ok(())
+        Ok(losses)
     }
 
     /// n, H and V.
@@ -104,16 +132,15 @@ impl<E: Element> ReadOut<'_, E> {
 /// The columns that one task sums.
 const COLUMNS: usize = 1024;
 
-/// The sum of the rows of `matrix`, `[rows, cols]`, into `sums`, `[cols]`: in the order of rows, whatever the
-/// number of threads.
-fn sum_rows<E: Element>(sums: &mut [E], matrix: &[E]) {
+/// Adds the rows of `matrix`, `[rows, cols]`, to `sums`, `[cols]`: in the order of rows, whatever the number
+/// of threads.
+fn add_rows<E: Element>(sums: &mut [E], matrix: &[E]) {
     let cols = sums.len();
     sums.par_chunks_mut(COLUMNS).enumerate().for_each(|(chunk, sums)| {
         let columns = chunk * COLUMNS..chunk * COLUMNS + sums.len();
         vectorized(
             #[inline(always)]
             || {
-                sums.fill(E::ZERO);
                 for row in matrix.chunks_exact(cols) {
                     let row = &row[columns.clone()];
                     sums.iter_mut().zip(row).for_each(|(sum, &value)| *sum += value);
@@ -125,7 +152,7 @@ fn sum_rows<E: Element>(sums: &mut [E], matrix: &[E]) {
 
 #[cfg(test)]
 mod tests {
-    use super::{ReadOut, ReadOutGradients};
+    use super::{ROWS, ReadOut, ReadOutGradients};
 
     fn wave(n: usize, shift: f64) -> Vec<f64> {
         (0..n).map(|k| (k as f64 * 0.7 + shift).sin()).collect()
@@ -133,56 +160,57 @@ mod tests {
 
     #[test]
     fn gradients_equal_finite_differences() {
-        let (n, features, classes) = (3, 4, 1030);
-        let targets = [1029, 0, 517];
+        // More rows than one chunk, and more classes than one task sums.
+        let (n, features, classes) = (ROWS + 3, 4, 1030);
+        let targets: Vec<u32> = (0..n as u32).map(|row| row * 517 % classes as u32).collect();
         let inputs = [wave(n * features, 0.0), wave(classes * features, 1.0), wave(classes, 2.0)];
-        let mean = |inputs: &[Vec<f64>; 3]| {
+        let sum = |inputs: &[Vec<f64>; 3]| {
             let [features, weight, bias] = inputs;
             let read_out = ReadOut { features, weight, bias };
-            read_out.losses(&mut vec![0.0; n * classes], &targets).unwrap().iter().sum::<f64>()
-                / 3.0
+            let losses = read_out.losses(&targets, 1.0, ReadOutGradients::default()).unwrap();
+            losses.iter().sum::<f64>()
         };
         let read_out = ReadOut { features: &inputs[0], weight: &inputs[1], bias: &inputs[2] };
-        let mut of_logits = vec![0.0; n * classes];
-        read_out.losses(&mut of_logits, &targets).unwrap();
-        let mut gradients = inputs.each_ref().map(|input| vec![0.0; input.len()]);
+        let mut gradients = inputs.each_ref().map(|input| vec![7.0; input.len()]);
         let [of_features, of_weight, of_bias] = &mut gradients;
         let room = ReadOutGradients {
             features: Some(of_features),
             weight: Some(of_weight),
             bias: Some(of_bias),
         };
-        read_out.gradients(&of_logits, room).unwrap();
+        read_out.losses(&targets, 1.0, room).unwrap();
         for (which, gradient) in gradients.iter().enumerate() {
-            for k in (0..gradient.len()).step_by(11) {
+            for k in (0..gradient.len()).step_by(gradient.len() / 9) {
                 let shifted = |eps: f64| {
                     let mut inputs = inputs.clone();
                     inputs[which][k] += eps;
-                    mean(&inputs)
+                    sum(&inputs)
                 };
                 let slope = (shifted(1e-5) - shifted(-1e-5)) / 2e-5;
-                assert!((gradient[k] - slope).abs() < 1e-9, "input {which}, number {k}");
+                assert!((gradient[k] - slope).abs() < 1e-6, "{which} {k}: {} {slope}", gradient[k]);
             }
         }
     }
 
     #[test]
     fn sizes_that_disagree_are_refused() {
-        let read_out = ReadOut { features: &[0.0_f32; 6], weight: &[0.0; 9], bias: &[0.0; 3] };
-        assert!(read_out.losses(&mut [0.0; 6], &[0, 1]).is_ok());
-        assert!(read_out.losses(&mut [0.0; 5], &[0, 1]).is_err());
-        assert!(read_out.losses(&mut [0.0; 6], &[0]).is_err());
-        assert!(read_out.gradients(&[0.0; 5], ReadOutGradients::default()).is_err());
-        let mut short = [0.0; 2];
-        let room = ReadOutGradients { bias: Some(&mut short), ..Default::default() };
-        assert!(read_out.gradients(&[0.0; 6], room).is_err());
-        for (features, weight, bias) in [(0, 9, 3), (6, 8, 3), (5, 9, 3), (6, 9, 0)] {
+        let losses = |features, weight, bias, targets: &[u32]| {
             let read_out = ReadOut {
                 features: &[0.0_f32; 6][..features],
                 weight: &[0.0; 9][..weight],
                 bias: &[0.0; 3][..bias],
             };
-            assert!(read_out.losses(&mut [0.0; 6], &[0, 1]).is_err());
+            read_out.losses(targets, 1.0, ReadOutGradients::default())
+        };
+        assert!(losses(6, 9, 3, &[0, 2]).is_ok());
+        assert!(losses(6, 9, 3, &[0]).is_err());
+        assert!(losses(6, 9, 3, &[0, 3]).is_err());
+        for (features, weight, bias) in [(0, 9, 3), (6, 8, 3), (5, 9, 3), (6, 9, 0)] {
+            assert!(losses(features, weight, bias, &[0, 0]).is_err());
         }
+        let read_out = ReadOut { features: &[0.0_f32; 6], weight: &[0.0; 9], bias: &[0.0; 3] };
+        let mut short = [0.0; 2];
+        let room = ReadOutGradients { bias: Some(&mut short), ..Default::default() };
+        assert!(read_out.losses(&[0, 0], 1.0, room).is_err());
     }
 }

@@ -71,6 +71,34 @@ pub fn sum_by_id<E: Element>(ids: &[u32], width: usize, rows: &[E]) -> Result<Ro
     Ok(sums)
 }
 
+/// Adds rows to those of `table`, `[n, width]`, with their ids.
+///
+/// # Errors
+///
+/// [`Error::Mismatch`] where an id is no row of the table, or there is not one row for each id.
+///
+/// ```
+/// use lstm_core::ops::rows::{Rows, scatter};
+/// let mut table = [0.0, 0.5, 1.0, 1.5];
+/// scatter(&mut table, 2, &Rows { ids: vec![1], rows: vec![2.0, 3.0] })?;
+/// assert_eq!(table, [0.0, 0.5, 3.0, 4.5]);
+/// # Ok::<(), lstm_core::Error>(())
+/// ```
+pub fn scatter<E: Element>(table: &mut [E], width: usize, rows: &Rows<E>) -> Result<()> {
+    const OP: &str = "rows::scatter";
+    Error::check(OP, "length of rows", rows.ids.len() * width, rows.rows.len())?;
+    let n = table.len().checked_div(width).unwrap_or(0);
+    for (&id, row) in rows.ids.iter().zip(rows.rows.chunks_exact(width.max(1))) {
+        let place = table.get_mut(id as usize * width..).and_then(|rest| rest.get_mut(..width));
+        let Some(place) = place else {
+            let expected = format!("below {n} (the rows of the table)");
+            return Err(Error::mismatch(OP, "id", expected, id));
+        };
+        place.iter_mut().zip(row).for_each(|(sum, &value)| *sum += value);
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::{gather, sum_by_id};

@@ -1,0 +1,218 @@
+//! Running text in three parts, as ids: what a language model reads from end to end.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::fingerprint::Fingerprint;
+use super::symbols::Symbols;
+use crate::error::{Error, Result};
+
+/// What a text is cut into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unit {
+    /// Words, between white space, and [`END`] at the end of each line.
+    Word,
+    /// Characters (Unicode scalar values), line ends among them.
+    Character,
+}
+
+/// The word at the end of each line.
+pub const END: &str = "<eos>";
+
+/// The word that stands for those that the training text lacks.
+pub const UNKNOWN_WORD: &str = "<unk>";
+
+/// The character that stands for those that the training text lacks: Unicode's replacement character.
+pub const UNKNOWN_CHARACTER: &str = "\u{fffd}";
+
+/// A text in three parts, every unit replaced by its id.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Corpus {
+    /// The units of the training text.
+    pub symbols: Symbols,
+    /// What is learned from.
+    pub train: Vec<u32>,
+    /// What chooses.
+    pub valid: Vec<u32>,
+    /// What only measures.
+    pub test: Vec<u32>,
+}
+
+impl Corpus {
+    /// Reads a text.
+    ///
+    /// `path` is a folder with one file each whose name is or ends with `train.txt`, `valid.txt` and `test.txt`
+    /// (`ptb.train.txt`, say), or one file, of which the first nine tenths are learned from and a twentieth
+    /// each chooses and measures, cut at line ends.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] or [`Error::NotUtf8`] with file and line; [`Error::NoSentence`] for a part without text;
+    /// [`Error::Invalid`] where a folder has not one file for a part.
+    pub fn load(path: &Path, unit: Unit) -> Result<Self> {
+        let metadata = fs::metadata(path).map_err(Error::io(OP, path))?;
+        let parts = if metadata.is_dir() {
+            let mut parts = Vec::new();
+            for name in ["train.txt", "valid.txt", "test.txt"] {
+                let file = file_of(path, name)?;
+                parts.push((read(&file)?, file));
+            }
+            parts
+        } else {
+            split(&read(path)?).map(|part| (part, path.to_owned())).to_vec()
+        };
+        let units: Vec<Vec<&str>> = parts.iter().map(|(text, _)| unit.cut(text)).collect();
+        for (units, (_, file)) in units.iter().zip(&parts) {
+            if units.len() < 2 {
+                return Err(Error::NoSentence { op: OP, path: file.clone() });
+            }
+        }
+        let symbols = unit.symbols(&units[0]);
+        let ids = |part: usize| units[part].iter().filter_map(|unit| symbols.id(unit)).collect();
+        let (train, valid, test) = (ids(0), ids(1), ids(2));
+        Ok(Self { symbols, train, valid, test })
+    }
+
+    /// A hash of the text and its symbols.
+    pub fn fingerprint(&self) -> String {
+        let hash = Fingerprint::default().texts(self.symbols.names());
+        hash.ids(&self.train).ids(&self.valid).ids(&self.test).to_string()
+    }
+}
+
+impl Unit {
+    /// The units of a text.
+    pub fn cut(self, text: &str) -> Vec<&str> {
+        match self {
+            Self::Word => text
+                .lines()
+                .flat_map(|line| line.split_whitespace().chain(std::iter::once(END)))
+                .collect(),
+            Self::Character => {
+                text.char_indices().map(|(at, c)| &text[at..at + c.len_utf8()]).collect()
+            }
+        }
+    }
+
+    /// What stands between units where they are written.
+    pub fn separator(self) -> &'static str {
+        match self {
+            Self::Word => " ",
+            Self::Character => "",
+        }
+    }
+
+    fn symbols(self, units: &[&str]) -> Symbols {
+        let unknown = match self {
+            Self::Word => UNKNOWN_WORD,
+            Self::Character => UNKNOWN_CHARACTER,
+        };
+        Symbols::collect(&[], units.iter().copied(), Some(unknown))
+    }
+}
+
+/// The one file in `folder` whose name is or ends with `name`.
+fn file_of(folder: &Path, name: &str) -> Result<PathBuf> {
+    let exact = folder.join(name);
+    if exact.exists() {
+        return Ok(exact);
+    }
+    let io = || Error::io(OP, folder);
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(io())? {
+        let path = entry.map_err(io())?.path();
+        let ending = format!(".{name}");
+        if path.file_name().is_some_and(|file| file.to_string_lossy().ends_with(&ending)) {
+            found.push(path);
+        }
+    }
+    match <[PathBuf; 1]>::try_from(found) {
+        Ok([path]) => Ok(path),
+        Err(found) => Err(Error::Invalid {
+            op: OP,
+            expected: format!("one file `{name}` or `*.{name}` in {}", folder.display()),
+            got: format!("{} of them", found.len()),
+        }),
+    }
+}
+
+fn read(path: &Path) -> Result<String> {
+    let bytes = fs::read(path).map_err(Error::io(OP, path))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();
+        Error::NotUtf8 { op: OP, path: path.to_owned(), line }
+    })
+}
+
+/// Nine tenths, a twentieth and a twentieth of a text, cut after the line in which each share ends.
+fn split(text: &str) -> [String; 3] {
+    let line_end = |share: usize| {
+        let mut at = text.len() * share / 20;
+        while !text.is_char_boundary(at) {
+            at += 1;
+        }
+        text[at..].find('\n').map_or(text.len(), |end| at + end + 1)
+    };
+    let (first, second) = (line_end(18), line_end(19));
+    [&text[..first], &text[first..second], &text[second..]].map(str::to_owned)
+}
+
+/// The name of the operation in errors.
+const OP: &str = "load text";
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::{Corpus, Unit};
+
+    fn folder(name: &str) -> std::path::PathBuf {
+        let name = format!("lstm-train-corpus-{name}-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    #[test]
+    fn words_end_lines_and_unknown_ones_have_a_place() {
+        let path = folder("words");
+        fs::write(path.join("x.train.txt"), "the cat\n\nthe dog\n").unwrap();
+        fs::write(path.join("x.valid.txt"), "the cow\n").unwrap();
+        fs::write(path.join("x.test.txt"), "dog\n").unwrap();
+        let corpus = Corpus::load(&path, Unit::Word).unwrap();
+        assert_eq!(corpus.symbols.names(), ["<eos>", "cat", "dog", "the", "<unk>"]);
+        assert_eq!(corpus.train, [3, 1, 0, 0, 3, 2, 0]);
+        assert_eq!((&corpus.valid[..], &corpus.test[..]), (&[3, 4, 0][..], &[2, 0][..]));
+        fs::write(path.join("y.test.txt"), "dog\n").unwrap();
+        let error = Corpus::load(&path, Unit::Word).unwrap_err().to_string();
+        assert!(error.contains("one file `test.txt`") && error.contains("2 of them"), "{error}");
+        fs::remove_file(path.join("y.test.txt")).unwrap();
+        fs::write(path.join("x.test.txt"), b"dog\nc\xffw\n").unwrap();
+        let error = Corpus::load(&path, Unit::Word).unwrap_err().to_string();
+        assert!(error.contains("x.test.txt, line 2: expected UTF-8"), "{error}");
+        fs::write(path.join("x.test.txt"), "").unwrap();
+        assert!(Corpus::load(&path, Unit::Word).is_err());
+        fs::remove_dir_all(path).unwrap();
+    }
+
+    #[test]
+    fn one_file_is_split_at_line_ends() {
+        let path = folder("characters");
+        let text: String = (0..400).map(|k| format!("line ä {k}\n")).collect();
+        fs::write(path.join("input.txt"), &text).unwrap();
+        let corpus = Corpus::load(&path.join("input.txt"), Unit::Character).unwrap();
+        let spell = |ids: &[u32]| -> String {
+            ids.iter().filter_map(|&id| corpus.symbols.name(id)).collect()
+        };
+        let parts = [&corpus.train, &corpus.valid, &corpus.test].map(|ids| spell(ids));
+        assert_eq!(parts.concat(), text);
+        assert!(parts.iter().all(|part| part.ends_with('\n')));
+        let share = parts[0].len() as f64 / text.len() as f64;
+        assert!((0.9..0.91).contains(&share), "{share}");
+        fs::remove_dir_all(path).unwrap();
+    }
+}

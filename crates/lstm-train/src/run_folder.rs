@@ -1,0 +1,248 @@
+//! Where a run keeps its files: alone enough to resume it, to evaluate it and to use its model.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::Var;
+use lstm_core::tensors::TensorSlice;
+use lstm_core::write_atomic;
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// The folder of one run:
+///
+/// - `run.json`: what was run ([`Identity`]) and the versions that ran it;
+/// - the task's own files, for example `vocabulary.json`;
+/// - `checkpoints/STEP.safetensors`: the last checkpoints;
+/// - `model.safetensors`: the weights that are the run's result, under their own names;
+/// - `metrics.jsonl`: a line each time something was measured;
+/// - `test.json`: scores and details of the test part, once the run is finished.
+#[derive(Debug, Clone)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+/// What decides a run's result: two runs with the same identity end with the same weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The task's configuration.
+    pub task: serde_json::Value,
+    /// The layers with all their options, as text: options without tensors (clips, activations, masks) are
+    /// told apart by this alone.
+    pub layers: String,
+    /// What tells the data apart: a hash of all that is learned from and measured on.
+    pub data: String,
+    /// The configuration of the loop.
+    pub train: serde_json::Value,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Record {
+    #[serde(flatten)]
+    identity: Identity,
+    versions: Versions,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Versions {
+    lstm_train: String,
+}
+
+impl RunFolder {
+    /// Makes an empty run folder at `path`, removing the run that is there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn create(path: &Path, identity: &Identity) -> Result<Self> {
+        let this = Self { path: path.to_owned() };
+        let checkpoints = this.path.join(CHECKPOINTS);
+        std::fs::create_dir_all(&checkpoints).map_err(Error::io(CREATE, &checkpoints))?;
+        for (_, old) in this.checkpoints()? {
+            std::fs::remove_file(&old).map_err(Error::io(CREATE, &old))?;
+        }
+        for name in [MODEL, METRICS, TEST] {
+            let old = this.path.join(name);
+            match std::fs::remove_file(&old) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::io(CREATE, &old)(error));
+                }
+                _ => {}
+            }
+        }
+        this.clean()?;
+        let versions = Versions { lstm_train: env!("CARGO_PKG_VERSION").to_owned() };
+        this.write_json(RUN, &Record { identity: identity.clone(), versions })?;
+        Ok(this)
+    }
+
+    /// The run folder at `path`, and what was run there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] where there is none; [`Error::Checkpoint`] where `run.json` is damaged.
+    pub fn open(path: &Path) -> Result<(Self, Identity)> {
+        let this = Self { path: path.to_owned() };
+        let record: Record = this.read_json(RUN)?;
+        Ok((this, record.identity))
+    }
+
+    /// Removes what a killed run left of files that it was writing beside the old ones.
+    pub(crate) fn clean(&self) -> Result<()> {
+        for folder in [self.path.clone(), self.path.join(CHECKPOINTS)] {
+            let io = || Error::io("clean run folder", &folder);
+            for entry in std::fs::read_dir(&folder).map_err(io())? {
+                let path = entry.map_err(io())?.path();
+                if path.extension().is_some_and(|extension| extension == "partial") {
+                    std::fs::remove_file(&path).map_err(io())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The checkpoints by their steps, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn checkpoints(&self) -> Result<Vec<(u64, PathBuf)>> {
+        let folder = self.path.join(CHECKPOINTS);
+        let io = || Error::io("list checkpoints", &folder);
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(&folder).map_err(io())? {
+            let path = entry.map_err(io())?.path();
+            let is_whole = path.extension().is_some_and(|extension| extension == "safetensors");
+            let step = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
+            found.extend(step.filter(|_| is_whole).map(|step: u64| (step, path)));
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// Where the checkpoint after `step` lies.
+    pub fn checkpoint(&self, step: u64) -> PathBuf {
+        self.path.join(CHECKPOINTS).join(format!("{step:09}.safetensors"))
+    }
+
+    /// Removes all but the `keep` newest checkpoints.
+    pub(crate) fn prune(&self, keep: usize) -> Result<()> {
+        let found = self.checkpoints()?;
+        for (_, path) in &found[..found.len().saturating_sub(keep)] {
+            std::fs::remove_file(path).map_err(Error::io("remove old checkpoint", path))?;
+        }
+        Ok(())
+    }
+
+    /// The file of the metrics, `metrics.jsonl`.
+    pub fn metrics(&self) -> PathBuf {
+        self.path.join(METRICS)
+    }
+
+    /// The file of the weights that are the run's result, `model.safetensors`.
+    pub fn model(&self) -> PathBuf {
+        self.path.join(MODEL)
+    }
+
+    /// The file of the test part's scores, `test.json`.
+    pub fn test(&self) -> PathBuf {
+        self.path.join(TEST)
+    }
+
+    /// Writes the weights under their own names to `model.safetensors`, whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Lstm`] where a weight is not f32 on the CPU, or the file cannot be written.
+    pub fn write_model(&self, variables: &[(String, Var)]) -> Result<()> {
+        let mut tensors = Vec::new();
+        for (name, var) in variables {
+            let numbers = TensorSlice::<f32>::new(var)?;
+            tensors.push((name.clone(), var.dims().to_vec(), bytes(&numbers)));
+        }
+        let path = self.model();
+        Ok(write_atomic(&path, &safetensors_file(&path, &tensors, None)?)?)
+    }
+
+    /// Writes a file of the run, whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Lstm`] where the file cannot be written.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        Ok(write_atomic(&self.path.join(name), bytes)?)
+    }
+
+    /// Writes a value as JSON.
+    ///
+    /// # Errors
+    ///
+    /// As [`RunFolder::write`].
+    pub fn write_json(&self, name: &str, value: &impl Serialize) -> Result<()> {
+        let json = |error: serde_json::Error| Error::io("write", &self.path.join(name))(error.into());
+        self.write(name, &serde_json::to_vec_pretty(value).map_err(json)?)
+    }
+
+    /// Reads a value from JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] where the file cannot be read; [`Error::Checkpoint`] where it holds something else.
+    pub fn read_json<T: for<'a> Deserialize<'a>>(&self, name: &str) -> Result<T> {
+        let path = self.path.join(name);
+        let bytes = std::fs::read(&path).map_err(Error::io("open run", &path))?;
+        serde_json::from_slice(&bytes).map_err(|error| Error::Checkpoint {
+            op: "open run",
+            path,
+            what: "contents".to_owned(),
+            expected: "what a run wrote there".to_owned(),
+            got: error.to_string(),
+        })
+    }
+}
+
+/// A safetensors file of tensors in f32.
+pub(crate) fn safetensors_file(
+    path: &Path,
+    tensors: &[(String, Vec<usize>, Vec<u8>)],
+    header: Option<std::collections::HashMap<String, String>>,
+) -> Result<Vec<u8>> {
+    let format = |error: safetensors::SafeTensorError| Error::Checkpoint {
+        op: "save",
+        path: path.to_owned(),
+        what: "contents".to_owned(),
+        expected: "tensors that fit a safetensors file".to_owned(),
+        got: error.to_string(),
+    };
+    let mut views = Vec::new();
+    for (name, shape, bytes) in tensors {
+        views.push((name, TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(format)?));
+    }
+    safetensors::serialize(views, header).map_err(format)
+}
+
+/// The bytes of a safetensors file's numbers.
+pub(crate) fn bytes(numbers: &[f32]) -> Vec<u8> {
+    // Written in place, which compiles to a copy; an iterator over single bytes does not.
+    let mut bytes = vec![0; 4 * numbers.len()];
+    for (place, number) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(numbers) {
+        *place = number.to_le_bytes();
+    }
+    bytes
+}
+
+const CREATE: &str = "create run folder";
+
+/// The files of a run folder.
+const RUN: &str = "run.json";
+const CHECKPOINTS: &str = "checkpoints";
+const MODEL: &str = "model.safetensors";
+const METRICS: &str = "metrics.jsonl";
+const TEST: &str = "test.json";

@@ -1,0 +1,128 @@
+//! The loss of one batch and the way back to every variable, embeddings by their rows.
+
+use candle_core::{DType, Device, Tensor, Var};
+use lstm_core::graph;
+use lstm_core::ops::rows::{self, Rows};
+use lstm_core::tensors::TensorSlice;
+
+use crate::error::{Error, Result};
+use crate::gradients::Gradients;
+
+/// Rows of a table, looked up: the start of a batch's graph.
+///
+/// The rows are a variable of their own, where the backward pass ends; their gradients are summed by id, so
+/// that no gradient of the whole table is made.
+#[derive(Debug, Clone)]
+pub struct Lookup {
+    table: Tensor,
+    ids: Vec<u32>,
+    rows: Var,
+    /// What each number of `rows` was multiplied by.
+    factors: Option<Vec<f32>>,
+}
+
+impl Lookup {
+    /// The rows `ids` of `table`, `[n, width]`, as a tensor of `shape` (whose last dimension is the width),
+    /// each number multiplied by its factor where there are any: the masks of dropout.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Lstm`] where an id is no row, or the table is not f32 on the CPU; [`Error::Candle`] or
+    /// [`Error::Invalid`] where sizes disagree.
+    pub fn new(
+        table: &Tensor,
+        ids: Vec<u32>,
+        shape: &[usize],
+        factors: Option<Vec<f32>>,
+    ) -> Result<Self> {
+        let width = table.dim(1)?;
+        let mut rows = rows::gather(&TensorSlice::<f32>::new(table)?, width, &ids)?;
+        if let Some(factors) = &factors {
+            multiply(&mut rows, factors)?;
+        }
+        let rows = Var::from_vec(rows, shape, &Device::Cpu)?;
+        Ok(Self { table: table.clone(), ids, rows, factors })
+    }
+
+    /// The rows, in the shape that was asked for.
+    pub fn rows(&self) -> &Tensor {
+        self.rows.as_tensor()
+    }
+
+    /// The gradient of the table's rows from that of the looked-up ones.
+    fn gradient(&self, of_rows: &Tensor) -> Result<Rows<f32>> {
+        let of_rows = of_rows.contiguous()?;
+        let of_rows = TensorSlice::<f32>::new(&of_rows)?;
+        let width = self.table.dim(1)?;
+        Ok(match &self.factors {
+            None => rows::sum_by_id(&self.ids, width, &of_rows)?,
+            Some(factors) => {
+                let mut of_rows = of_rows.to_vec();
+                multiply(&mut of_rows, factors)?;
+                rows::sum_by_id(&self.ids, width, &of_rows)?
+            }
+        })
+    }
+}
+
+fn multiply(numbers: &mut [f32], factors: &[f32]) -> Result<()> {
+    if numbers.len() != factors.len() {
+        let (expected, got) = (format!("{} factors", numbers.len()), factors.len().to_string());
+        return Err(Error::Invalid { op: "look up rows", expected, got });
+    }
+    numbers.iter_mut().zip(factors).for_each(|(number, factor)| *number *= factor);
+    Ok(())
+}
+
+/// The loss of one batch.
+#[derive(Debug)]
+pub struct StepLoss {
+    /// What is minimised: a scalar.
+    pub loss: Tensor,
+    /// What is reported: the mean loss without penalties.
+    pub value: f64,
+    /// The predictions that were made: words, sequences, windows.
+    pub items: usize,
+    /// What the learning rate is multiplied by in this step; 1 but for windows of random length.
+    pub rate: f64,
+    /// The embeddings that the graph starts from.
+    pub lookups: Vec<Lookup>,
+}
+
+impl StepLoss {
+    /// A loss that is reported as it is minimised.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Candle`] where `loss` is not a scalar.
+    pub fn new(loss: Tensor, items: usize) -> Result<Self> {
+        let value = loss.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+        Ok(Self { loss, value, items, rate: 1.0, lookups: Vec::new() })
+    }
+
+    /// The same with embeddings that the graph starts from.
+    pub fn with_lookups(mut self, lookups: impl IntoIterator<Item = Lookup>) -> Self {
+        self.lookups.extend(lookups);
+        self
+    }
+
+    /// The gradients by all variables.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Candle`] where the backward pass fails.
+    pub fn backward(&self) -> Result<Gradients> {
+        let mut store = graph::backward(&self.loss)?;
+        let mut of_tables = Vec::new();
+        for lookup in &self.lookups {
+            if let Some(of_rows) = store.remove(&lookup.rows) {
+                of_tables.push((&lookup.table, lookup.gradient(&of_rows)?));
+            }
+        }
+        let mut gradients = Gradients::from(store);
+        for (table, rows) in of_tables {
+            gradients.add_rows(table, rows)?;
+        }
+        Ok(gradients)
+    }
+}

@@ -1,0 +1,240 @@
+//! How a language model reads its text: streams side by side, window after window.
+
+use candle_core::{DType, Tensor};
+use candle_nn::VarMap;
+use lstm_core::random::RandomStream;
+use lstm_core::{LstmState, Mode};
+
+use crate::data::{Corpus, Unit};
+use crate::error::{Error, Result};
+use crate::read_out::read_out_loss;
+use crate::step_loss::StepLoss;
+use crate::task::{Evaluation, Objective, Part, Place, Scores, TableRows, Task};
+use crate::tasks::language::model::{Run, detached};
+use crate::tasks::language::{LanguageConfig, LanguageModel};
+
+/// The steps that evaluation takes together; no result depends on it.
+const EVALUATION_STEPS: usize = 128;
+
+/// A language model with its text.
+pub struct LanguageTask {
+    model: LanguageModel,
+    corpus: Corpus,
+    /// The state after the window before, without a graph: gradients end at the window.
+    carried: Option<LstmState<Tensor>>,
+    /// The windows of the epoch with this seed and number: first step and length.
+    windows: Option<((u64, usize), Vec<(usize, usize)>)>,
+}
+
+impl LanguageTask {
+    /// Joins a new model and its text, and draws the model's weights.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] where the text is too short for its streams.
+    pub fn new(
+        model: LanguageModel,
+        corpus: Corpus,
+        variables: &VarMap,
+        seed: u64,
+    ) -> Result<Self> {
+        let config = &model.config;
+        let parts = [("training", &corpus.train, config.batch), ("validation", &corpus.valid, config.valid_batch)];
+        for (part, ids, batch) in parts {
+            if ids.len() / batch < 2 {
+                return Err(Error::Invalid {
+                    op: "cut text into streams",
+                    expected: format!("a {part} text of at least two units for each of {batch} streams"),
+                    got: ids.len().to_string(),
+                });
+            }
+        }
+        model.draw(variables, seed)?;
+        Ok(Self { model, corpus, carried: None, windows: None })
+    }
+
+    fn config(&self) -> &LanguageConfig {
+        &self.model.config
+    }
+
+    /// The predictions that each stream of the training text makes in an epoch.
+    fn length(&self) -> usize {
+        self.corpus.train.len() / self.config().batch - 1
+    }
+
+    /// The windows of an epoch: first step and length.
+    fn plan(&self, seed: u64, epoch: usize) -> Vec<(usize, usize)> {
+        let (length, steps) = (self.length(), self.config().steps);
+        let stream = RandomStream::new(seed).named("window lengths").child(epoch as u64);
+        let mut windows = Vec::new();
+        let mut first = 0;
+        while first < length {
+            let wanted = match self.config().vary_steps {
+                false => steps,
+                true => random_length(stream.child(windows.len() as u64), steps),
+            };
+            let n_steps = wanted.min(length - first);
+            windows.push((first, n_steps));
+            first += n_steps;
+        }
+        windows
+    }
+
+    fn window(&mut self, place: &Place) -> Result<(usize, usize)> {
+        let key = (place.seed, place.epoch);
+        if self.windows.as_ref().is_none_or(|(planned, _)| *planned != key) {
+            self.windows = Some((key, self.plan(place.seed, place.epoch)));
+        }
+        let windows = self.windows.as_ref().map_or(&[][..], |(_, windows)| windows);
+        windows.get(place.batch).copied().ok_or_else(|| Error::Invalid {
+            op: "read window",
+            expected: format!("a batch below {}", windows.len()),
+            got: place.batch.to_string(),
+        })
+    }
+
+    /// The gradient penalties of a run: activation and temporal activation regularisation.
+    fn penalties(&self, run: &Run) -> Result<Option<Tensor>> {
+        let LanguageConfig { activation_penalty, change_penalty, .. } = *self.config();
+        let mut penalty = None;
+        if activation_penalty > 0.0 {
+            penalty = Some((run.features.sqr()?.mean_all()? * activation_penalty)?);
+        }
+        let n_steps = run.output.dim(0)?;
+        if change_penalty > 0.0 && n_steps > 1 {
+            let (later, earlier) =
+                (run.output.narrow(0, 1, n_steps - 1)?, run.output.narrow(0, 0, n_steps - 1)?);
+            let change = (later.sub(&earlier)?.sqr()?.mean_all()? * change_penalty)?;
+            penalty = Some(match penalty {
+                None => change,
+                Some(penalty) => penalty.add(&change)?,
+            });
+        }
+        Ok(penalty)
+    }
+
+    /// The mean loss of `ids` cut into `batch` streams.
+    fn loss(&self, ids: &[u32], batch: usize) -> Result<f64> {
+        let length = ids.len() / batch - 1;
+        let (weight, bias) = (self.model.weight.detach(), self.model.bias.detach());
+        let mut state = self.model.zero_state(batch)?;
+        let mut sum = 0.0;
+        for first in (0..length).step_by(EVALUATION_STEPS) {
+            let n_steps = EVALUATION_STEPS.min(length - first);
+            let inputs = columns(ids, batch, first, n_steps);
+            let targets = columns(ids, batch, first + 1, n_steps);
+            let run = self.model.run(inputs, batch, &state, Mode::Eval)?;
+            let features = run.features.detach().flatten_to(1)?;
+            let loss = read_out_loss(&features, &weight, &bias, &targets)?;
+            sum += loss.to_dtype(DType::F64)?.to_scalar::<f64>()? * targets.len() as f64;
+            state = detached(&run.state);
+        }
+        Ok(sum / (length * batch) as f64)
+    }
+}
+
+impl Task for LanguageTask {
+    fn n_batches(&self, seed: u64, epoch: usize) -> usize {
+        match self.config().vary_steps {
+            false => self.length().div_ceil(self.config().steps),
+            true => self.plan(seed, epoch).len(),
+        }
+    }
+
+    fn reads(&mut self, place: &Place) -> Result<Vec<TableRows>> {
+        let (first, n_steps) = self.window(place)?;
+        let ids = columns(&self.corpus.train, self.config().batch, first, n_steps);
+        Ok(vec![TableRows { table: self.model.embedding.clone(), ids }])
+    }
+
+    fn forward(&mut self, place: &Place) -> Result<StepLoss> {
+        let (first, n_steps) = self.window(place)?;
+        let batch = self.config().batch;
+        let inputs = columns(&self.corpus.train, batch, first, n_steps);
+        let targets = columns(&self.corpus.train, batch, first + 1, n_steps);
+        let state = match self.carried.take() {
+            Some(state) if place.batch > 0 => state,
+            _ => self.model.zero_state(batch)?,
+        };
+        let mode = Mode::Train { seed: place.seed, step: place.step };
+        let run = self.model.run(inputs, batch, &state, mode)?;
+        self.carried = Some(detached(&run.state));
+        let features = run.features.flatten_to(1)?;
+        let loss = read_out_loss(&features, &self.model.weight, &self.model.bias, &targets)?;
+        let mut step = StepLoss::new(loss, targets.len())?;
+        if let Some(penalty) = self.penalties(&run)? {
+            step.loss = step.loss.add(&penalty)?;
+        }
+        step.rate = n_steps as f64 / self.config().steps as f64;
+        Ok(step.with_lookups([run.words]))
+    }
+
+    fn evaluate(&mut self, part: Part) -> Result<Evaluation> {
+        let config = self.config();
+        let (ids, batch) = match part {
+            Part::Train => (&self.corpus.train, config.batch),
+            Part::Valid => (&self.corpus.valid, config.valid_batch),
+            Part::Test => (&self.corpus.test, 1),
+        };
+        let loss = self.loss(ids, batch)?;
+        let mut scores = Scores::from([("loss".to_owned(), loss)]);
+        scores.insert("perplexity".to_owned(), loss.exp());
+        if config.unit == Unit::Character {
+            scores.insert("bits_per_character".to_owned(), loss / std::f64::consts::LN_2);
+        }
+        Ok(Evaluation { scores, details: Vec::new() })
+    }
+
+    fn objective(&self) -> Objective {
+        Objective::LOSS
+    }
+
+    fn carried(&self) -> Vec<(String, Tensor)> {
+        let state = self.carried.iter();
+        state.flat_map(|s| [("h".to_owned(), s.h.clone()), ("c".to_owned(), s.c.clone())]).collect()
+    }
+
+    fn carry(&mut self, carried: Vec<(String, Tensor)>) -> Result<()> {
+        let mut state = self.model.zero_state(self.config().batch)?;
+        let (h, c) = (state.h.dims().to_vec(), state.c.dims().to_vec());
+        let mut n = 0;
+        for (name, tensor) in carried {
+            n += 1;
+            match &name[..] {
+                "h" if tensor.dims() == h => state.h = tensor,
+                "c" if tensor.dims() == c => state.c = tensor,
+                _ => {
+                    return Err(Error::Invalid {
+                        op: "resume",
+                        expected: format!("h of {h:?} and c of {c:?}"),
+                        got: format!("`{name}` of {:?}", tensor.dims()),
+                    });
+                }
+            }
+        }
+        self.carried = (n == 2).then_some(state);
+        Ok(())
+    }
+
+    fn files(&self) -> Result<Vec<(&'static str, Vec<u8>)>> {
+        let path = std::path::Path::new("vocabulary.json");
+        let json = serde_json::to_vec(&self.corpus.symbols)
+            .map_err(|error| Error::io("write vocabulary", path)(error.into()))?;
+        Ok(vec![("vocabulary.json", json)])
+    }
+}
+
+/// Steps `first` to `first + n_steps` of a text cut into `batch` streams: `[n_steps, batch]`.
+fn columns(ids: &[u32], batch: usize, first: usize, n_steps: usize) -> Vec<u32> {
+    let length = ids.len() / batch;
+    let step = |step| (0..batch).map(move |row| ids[row * length + step]);
+    (first..first + n_steps).flat_map(step).collect()
+}
+
+/// A length around `steps`, as in the published program: half of it once in twenty, then a normal draw of
+/// deviation 5, at least 5 and at most a little more.
+fn random_length(stream: RandomStream, steps: usize) -> usize {
+    let mean = if stream.uniform(0) < 0.95 { steps as f64 } else { steps as f64 / 2.0 };
+    let draw = (mean + 5.0 * stream.normal(2)).trunc().clamp(5.0, steps as f64 + 20.0);
+    draw as usize
+}

@@ -1,0 +1,140 @@
+//! The batches of windows, and their measures.
+
+use lstm_core::random::RandomStream;
+use lstm_core::{Lstm, Mode};
+
+use crate::data::{Batch, Fingerprint, Order, TextData, UNK, Windows};
+use crate::error::Result;
+use crate::step_loss::StepLoss;
+use crate::task::{Evaluation, Objective, Part, Place, Scores, TableRows, Task};
+use crate::tasks::window::{WindowConfig, WindowModel};
+
+/// The windows of a text's three parts.
+#[derive(Debug, Clone)]
+pub struct Splits {
+    /// What the model learns from.
+    pub train: Windows,
+    /// What it is measured on after every epoch.
+    pub valid: Windows,
+    /// What it is measured on at the end.
+    pub test: Windows,
+}
+
+impl Splits {
+    /// Cuts every part of `text` into windows of `window` words.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Error::Invalid`] where the window is 0 or a part has no sentence.
+    pub fn new(text: &TextData, window: usize) -> Result<Self> {
+        Ok(Self {
+            train: Windows::new(&text.train, window)?,
+            valid: Windows::new(&text.valid, window)?,
+            test: Windows::new(&text.test, window)?,
+        })
+    }
+
+    /// A hash of every window.
+    pub fn fingerprint(&self) -> String {
+        let parts = [&self.train, &self.valid, &self.test].into_iter();
+        let hash = parts.fold(Fingerprint::default(), |hash, windows| {
+            hash.ids(windows.inputs()).ids(windows.targets())
+        });
+        hash.to_string()
+    }
+}
+
+/// A word model over windows with its data.
+pub struct WindowTask<'a, L> {
+    config: WindowConfig,
+    model: WindowModel<L>,
+    splits: &'a Splits,
+    /// The words that the training text has once.
+    rare: Vec<bool>,
+    order: Order,
+}
+
+impl<'a, L: Lstm> WindowTask<'a, L> {
+    /// Joins a model and its data, of which `vocabulary` is the number of words.
+    pub fn new(
+        config: &WindowConfig,
+        model: WindowModel<L>,
+        splits: &'a Splits,
+        vocabulary: usize,
+    ) -> Self {
+        let mut counts = vec![0_u32; vocabulary];
+        for &id in splits.train.targets() {
+            if let Some(count) = counts.get_mut(id as usize) {
+                *count += 1;
+            }
+        }
+        let rare = counts.iter().map(|&count| count == 1).collect();
+        Self { config: config.clone(), model, splits, rare, order: Order::default() }
+    }
+
+    /// The inputs and targets of a training batch.
+    fn batch(&mut self, place: &Place) -> (Vec<u32>, Vec<u32>) {
+        let windows = &self.splits.train;
+        let first = place.batch * self.config.batch;
+        let batch = first..windows.len().min(first.saturating_add(self.config.batch));
+        let batch: Vec<usize> = match self.config.shuffle {
+            false => batch.collect(),
+            true => {
+                let order = self.order.of(place.seed, place.epoch, windows.len());
+                order[batch].iter().map(|&at| at as usize).collect()
+            }
+        };
+        let width = windows.window();
+        let input = |&at: &usize| &windows.inputs()[at * width..(at + 1) * width];
+        let mut inputs: Vec<u32> = batch.iter().flat_map(input).copied().collect();
+        let mut targets: Vec<u32> = batch.iter().map(|&at| windows.targets()[at]).collect();
+        if self.config.unknown > 0.0 {
+            let stream = RandomStream::new(place.seed).named("unknown words").child(place.step);
+            for (k, id) in inputs.iter_mut().chain(&mut targets).enumerate() {
+                let is_rare = self.rare.get(*id as usize).copied().unwrap_or(false);
+                if is_rare && stream.uniform(k as u64) < self.config.unknown {
+                    *id = UNK;
+                }
+            }
+        }
+        (inputs, targets)
+    }
+}
+
+impl<L: Lstm> Task for WindowTask<'_, L> {
+    fn n_batches(&self, _seed: u64, _epoch: usize) -> usize {
+        self.splits.train.n_batches(self.config.batch)
+    }
+
+    fn reads(&mut self, place: &Place) -> Result<Vec<TableRows>> {
+        let (ids, _) = self.batch(place);
+        Ok(vec![TableRows { table: self.model.embedding().clone(), ids }])
+    }
+
+    fn forward(&mut self, place: &Place) -> Result<StepLoss> {
+        let (inputs, targets) = self.batch(place);
+        let mode = Mode::Train { seed: place.seed, step: place.step };
+        self.model.loss(Batch { inputs: &inputs, targets: &targets }, mode)
+    }
+
+    fn evaluate(&mut self, part: Part) -> Result<Evaluation> {
+        let windows = match part {
+            Part::Train => &self.splits.train,
+            Part::Valid => &self.splits.valid,
+            Part::Test => &self.splits.test,
+        };
+        let mut sum = 0.0;
+        for batch_idx in 0..windows.n_batches(self.config.batch) {
+            let Some(batch) = windows.batch(batch_idx, self.config.batch) else { break };
+            sum += self.model.evaluate(batch)? * batch.targets.len() as f64;
+        }
+        let loss = sum / windows.len() as f64;
+        let scores = [("loss", loss), ("perplexity", loss.exp())];
+        let scores: Scores = scores.map(|(name, score)| (name.to_owned(), score)).into();
+        Ok(Evaluation { scores, details: Vec::new() })
+    }
+
+    fn objective(&self) -> Objective {
+        Objective::LOSS
+    }
+}
