@@ -4,7 +4,7 @@ use candle_nn::VarBuilder;
 use lstm_core::{Error, LayerPlace, Lstm, LstmConfig, LstmLayer, Result};
 
 use crate::dropout::check_alone;
-use crate::{LayerwiseConfig, Merge, StackLayer};
+use crate::{DropoutKind, LayerwiseConfig, Merge, StackLayer};
 
 /// Which directions of time a layer of a stack has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,12 +52,20 @@ pub struct StackedConfig {
     pub directions: Directions,
     /// The dropout between layers, in training.
     pub dropout: f64,
+    /// Whether its masks are fresh for every step.
+    pub dropout_kind: DropoutKind,
 }
 
 impl StackedConfig {
     /// One forward layer without dropout.
     pub fn new(layer: LstmConfig) -> Self {
-        Self { layer, num_layers: 1, directions: Directions::Forward, dropout: 0.0 }
+        Self {
+            layer,
+            num_layers: 1,
+            directions: Directions::Forward,
+            dropout: 0.0,
+            dropout_kind: DropoutKind::default(),
+        }
     }
 
     /// The same with `num_layers` layers.
@@ -70,9 +78,14 @@ impl StackedConfig {
         Self { directions, ..self }
     }
 
-    /// The same with dropout between layers.
+    /// The same with dropout between layers, its masks fresh for every step: [`crate::dropout`].
     pub fn with_dropout(self, dropout: f64) -> Self {
-        Self { dropout, ..self }
+        Self { dropout, dropout_kind: DropoutKind::Elementwise, ..self }
+    }
+
+    /// The same with dropout between layers, with one mask for all steps: [`crate::locked_dropout`].
+    pub fn with_locked_dropout(self, dropout: f64) -> Self {
+        Self { dropout, dropout_kind: DropoutKind::Locked, ..self }
     }
 
     /// The features of a step of the output: D·P where directions are concatenated.
@@ -115,7 +128,8 @@ impl StackedConfig {
         let directions = self.directions;
         let layer = |layer| StackLayer { config: config(layer), directions };
         let layers: Vec<_> = (0..self.num_layers).map(layer).collect();
-        LayerwiseConfig::new(layers).with_dropout(self.dropout)
+        let (dropout, dropout_kind) = (self.dropout, self.dropout_kind);
+        LayerwiseConfig { dropout, dropout_kind, ..LayerwiseConfig::new(layers) }
     }
 
     /// Every layer and direction in PyTorch's order, with its own configuration: what

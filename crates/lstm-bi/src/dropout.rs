@@ -1,8 +1,32 @@
-//! Inverted dropout with counter-based masks.
+//! Inverted dropout with counter-based masks: fresh for every step, or one for all steps.
+
+mod locked;
+
+pub use locked::locked_dropout;
 
 use candle_core::{DType, Tensor};
 use lstm_core::random::RandomStream;
 use lstm_core::{Error, Result};
+
+/// How the masks of one run differ from step to step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DropoutKind {
+    /// A fresh mask for every step, as PyTorch's between layers: [`dropout`].
+    #[default]
+    Elementwise,
+    /// One mask for all steps: [`locked_dropout`].
+    Locked,
+}
+
+impl DropoutKind {
+    /// Applies a dropout of this kind to `x`, `[T, B, F]`.
+    pub(crate) fn apply(self, x: &Tensor, p: f64, stream: RandomStream) -> Result<Tensor> {
+        match self {
+            Self::Elementwise => dropout(x, p, stream),
+            Self::Locked => locked_dropout(x, p, stream),
+        }
+    }
+}
 
 /// Zeroes each element of `x`, `[T, B, F]`, with probability `p` and scales the others by 1 / (1 - p).
 ///
@@ -15,18 +39,28 @@ use lstm_core::{Error, Result};
 pub fn dropout(x: &Tensor, p: f64, stream: RandomStream) -> Result<Tensor> {
     check_probability("dropout", p)?;
     let (n_steps, batch, features) = x.dims3()?;
-    // With p = 1 nothing is kept and the scale is never used.
-    let scale = 1.0 / (1.0 - p);
     let mut mask = Vec::with_capacity(n_steps * batch * features);
     for step_idx in 0..n_steps as u64 {
-        for row in 0..batch as u64 {
-            let draws = stream.child(step_idx).child(row);
-            let keep = |k| if draws.uniform(k) < p { 0.0 } else { scale };
-            mask.extend((0..features as u64).map(keep));
-        }
+        extend_mask(&mut mask, p, stream.child(step_idx), (batch, features));
     }
     let mask = Tensor::from_vec(mask, x.shape(), x.device())?;
     Ok(x.mul(&if x.dtype() == DType::F64 { mask } else { mask.to_dtype(x.dtype())? })?)
+}
+
+/// Appends a mask of 0 and 1 / (1 - p), `[B, F]`.
+fn extend_mask(
+    mask: &mut Vec<f64>,
+    p: f64,
+    stream: RandomStream,
+    (batch, features): (usize, usize),
+) {
+    // With p = 1 nothing is kept and the scale is never used.
+    let scale = 1.0 / (1.0 - p);
+    for row in 0..batch as u64 {
+        let draws = stream.child(row);
+        let keep = |k| if draws.uniform(k) < p { 0.0 } else { scale };
+        mask.extend((0..features as u64).map(keep));
+    }
 }
 
 /// Refuses what is no probability, NaN included.

@@ -4,7 +4,7 @@ use candle_nn::VarBuilder;
 use lstm_core::{LayerPlace, Lstm, LstmConfig, LstmLayer, Result};
 
 use crate::dropout::check_alone;
-use crate::{Bidirectional, Directions, Stacked, StateLayout, StatePart};
+use crate::{Bidirectional, Directions, DropoutKind, Stacked, StateLayout, StatePart};
 
 /// One layer of a [`LayerwiseConfig`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -64,17 +64,24 @@ pub struct LayerwiseConfig {
     pub layers: Vec<StackLayer>,
     /// The dropout between layers, in training.
     pub dropout: f64,
+    /// Whether its masks are fresh for every step.
+    pub dropout_kind: DropoutKind,
 }
 
 impl LayerwiseConfig {
     /// These layers, the lowest first, without dropout.
     pub fn new(layers: impl Into<Vec<StackLayer>>) -> Self {
-        Self { layers: layers.into(), dropout: 0.0 }
+        Self { layers: layers.into(), dropout: 0.0, dropout_kind: DropoutKind::default() }
     }
 
-    /// The same with dropout between layers.
+    /// The same with dropout between layers, its masks fresh for every step: [`crate::dropout`].
     pub fn with_dropout(self, dropout: f64) -> Self {
-        Self { dropout, ..self }
+        Self { dropout, dropout_kind: DropoutKind::Elementwise, ..self }
+    }
+
+    /// The same with dropout between layers, with one mask for all steps: [`crate::locked_dropout`].
+    pub fn with_locked_dropout(self, dropout: f64) -> Self {
+        Self { dropout, dropout_kind: DropoutKind::Locked, ..self }
     }
 
     /// The features of a step of the output; 0 without a layer.
@@ -123,6 +130,7 @@ impl LayerwiseConfig {
                 }
             });
         }
-        Ok(Box::new(Stacked::from_layers(layers, self.dropout, name)?))
+        let stack = Stacked::from_layers(layers, self.dropout, name)?;
+        Ok(Box::new(stack.with_dropout_kind(self.dropout_kind)))
     }
 }

@@ -4,7 +4,8 @@
 //!
 //! - [`Bidirectional`] runs two layers over the same input, one in each direction of time, and merges
 //!   their outputs ([`Merge`]).
-//! - [`Stacked`] feeds each layer's output to the next, with dropout between layers in training.
+//! - [`Stacked`] feeds each layer's output to the next, with dropout between layers in training
+//!   ([`DropoutKind`]: fresh masks for every step, or one for all).
 //! - [`StackedConfig`] describes a stack of equal layers (directions, dropout) and builds it from any
 //!   implementation of one layer; [`LayerwiseConfig`] does so layer by layer.
 //! - [`TorchLstm`] is called as PyTorch's `nn.LSTM`: batch-first, unbatched, [`PackedSequence`];
@@ -59,7 +60,7 @@ mod onnx;
 
 pub use bidirectional::Bidirectional;
 pub use config::{Directions, StackedConfig};
-pub use dropout::dropout;
+pub use dropout::{DropoutKind, dropout, locked_dropout};
 pub use layerwise::{LayerwiseConfig, StackLayer};
 pub use merge::Merge;
 pub use onnx::{OnnxInputs, OnnxLstm, OnnxOutputs, OnnxParameters};

@@ -5,8 +5,8 @@ use lstm_core::random::RandomStream;
 use lstm_core::{Error, Lstm, LstmState, LstmStep, Mode, Result, SeqOptions, SeqOutput, tensors};
 
 use crate::bidirectional::check_device;
-use crate::dropout::{check_alone, dropout};
-use crate::{StateLayout, StatePart};
+use crate::dropout::check_alone;
+use crate::{DropoutKind, StateLayout, StatePart};
 
 /// Layers where each reads the output of the one below, with dropout between them in training.
 ///
@@ -19,6 +19,7 @@ pub struct Stacked<L> {
     layers: Vec<L>,
     layout: StateLayout,
     dropout: f64,
+    dropout_kind: DropoutKind,
     /// What sets this stack's masks apart from those of other stacks in the model.
     name: String,
 }
@@ -47,7 +48,13 @@ impl<L: Lstm> Stacked<L> {
             check_device(OP, &what("device"), one.device(), two.device())?;
         }
         let layout = StateLayout::new(layers.iter().map(StatePart::of).collect::<Vec<_>>());
-        Ok(Self { layers, layout, dropout, name: name.into() })
+        let dropout_kind = DropoutKind::default();
+        Ok(Self { layers, layout, dropout, dropout_kind, name: name.into() })
+    }
+
+    /// The same stack with masks of another kind; fresh ones for every step where this is not called.
+    pub fn with_dropout_kind(self, dropout_kind: DropoutKind) -> Self {
+        Self { dropout_kind, ..self }
     }
 
     /// The layers, the lowest first.
@@ -118,7 +125,7 @@ impl<L: Lstm> Lstm for Stacked<L> {
             let input = match options.mode {
                 Mode::Train { seed, step } if layer_idx > 0 && self.dropout > 0.0 => {
                     let stream = RandomStream::new(seed).named(&self.name).child(step);
-                    dropout(input, self.dropout, stream.child(layer_idx as u64))?
+                    self.dropout_kind.apply(input, self.dropout, stream.child(layer_idx as u64))?
                 }
                 _ => input.clone(),
             };
