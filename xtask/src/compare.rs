@@ -1,9 +1,8 @@
 //! `compare`: four interchangeable models, one recipe, one table.
 
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -13,10 +12,12 @@ use lstm_core::variables::seeded;
 use lstm_core::write_atomic;
 use lstm_train::data::{Language, TextData};
 use lstm_train::metrics::{self, Metric};
-use lstm_train::{Outcome, Splits, Summary, TrainConfig, Trainer, WindowModel};
+use lstm_train::tasks::window::{Splits, WindowModel, WindowTask};
+use lstm_train::{Outcome, Scores, Setup, Summary, Trainer};
 
+use crate::environment;
 use crate::progress::Bar;
-use crate::recipe::{ModelName, Settings};
+use crate::recipe::{ModelName, Recipe, Settings};
 use crate::report::{Curve, ModelRow, Report, Table};
 
 /// Train the four models on one recipe and compare them in a table and a report.
@@ -46,33 +47,23 @@ pub struct Args {
     resume: bool,
 }
 
-/// Set by Ctrl-C; the run saves a checkpoint after the step under way.
-static STOP: AtomicBool = AtomicBool::new(false);
-
-/// The exit status of a run that was interrupted.
-const INTERRUPTED: u8 = 130;
-
 pub fn run(args: &Args) -> Result<ExitCode> {
-    start_again_where_needed(args)?;
-    ctrlc::set_handler(|| {
-        if STOP.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(INTERRUPTED));
-        }
-        eprintln!("stopping after this step; press Ctrl-C again to stop at once");
-    })?;
+    environment::start_again(args.threads, args.models.iter().all(|model| model.is_by_hand()))?;
+    let stop = environment::stop_on_interrupt()?;
     let started = Instant::now();
     let (text, limit_ppl) = load(args)?;
     std::fs::create_dir_all(&args.out).with_context(|| format!("create {}", args.out.display()))?;
     let mut table = Table { limit_ppl, models: Vec::new() };
     let mut curves = Vec::new();
-    let mut configs = Vec::new();
+    let mut recipes = Vec::new();
     for &model in &args.models {
-        let (config, outcome) = train(args, model, &text)?;
+        let recipe = args.settings.recipe(model, args.data.as_ref());
+        let outcome = train(args, &recipe, &text, stop)?;
         let summary = match outcome {
             Outcome::Finished(summary) => summary,
             Outcome::Interrupted { step } => {
                 println!("{} stopped after step {step}; continue with --resume", model.as_str());
-                return Ok(ExitCode::from(INTERRUPTED));
+                return Ok(ExitCode::from(environment::INTERRUPTED));
             }
         };
         table.models.push(row(model, summary));
@@ -80,38 +71,13 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             model,
             &metrics::read(&args.out.join(model.as_str()).join("metrics.jsonl"))?,
         ));
-        configs.push(config);
+        recipes.push(recipe);
     }
-    write(args, &table, &curves, &configs)?;
+    write(args, &table, &curves, &recipes)?;
     println!("\n{}", table.to_text());
     let seconds = started.elapsed().as_secs_f64();
     println!("{seconds:.0} s; report: {}", args.out.join("report.html").display());
     Ok(ExitCode::SUCCESS)
-}
-
-/// Starts this command again where candle or rayon have to find another environment: they read it once.
-fn start_again_where_needed(args: &Args) -> Result<()> {
-    let mut environment = Vec::new();
-    if let Some(threads) = args.threads {
-        environment.push(("RAYON_NUM_THREADS", threads.to_string()));
-    }
-    // candle's threads spin for a while after each of its operations. That serves its own models, which
-    // start the next one soon, but takes a core from the hand-written ones.
-    const SPIN: &str = "CANDLE_BARRIER_POOL_SPIN_LIMIT";
-    let by_hand = args.models.iter().all(|model| model.is_by_hand());
-    if by_hand && std::env::var_os(SPIN).is_none() {
-        environment.push((SPIN, "1".to_owned()));
-    }
-    environment.retain(|(name, value)| std::env::var(name).as_ref() != Ok(value));
-    if environment.is_empty() {
-        return Ok(());
-    }
-    // `exec` replaces this process, so that a kill reaches the one that works.
-    let error = std::process::Command::new(std::env::current_exe()?)
-        .args(std::env::args_os().skip(1))
-        .envs(environment)
-        .exec();
-    Err(error).context("start again in another environment")
 }
 
 /// The text, and the perplexity that no model can beat where that is known.
@@ -120,7 +86,7 @@ fn load(args: &Args) -> Result<(TextData, Option<f64>)> {
     if args.data.is_some() {
         return Ok((text, None));
     }
-    let window = args.settings.config(ModelName::Lstm, None).window;
+    let window = args.settings.recipe(ModelName::Lstm, None).window.window;
     let limit = Language::new().best_perplexity(&text.vocabulary, &text.test, window)?;
     Ok((text, Some(limit.perplexity)))
 }
@@ -134,36 +100,44 @@ pub fn text(folder: Option<&Path>, sentences: usize) -> Result<TextData> {
     Ok(TextData::load(folder)?)
 }
 
-fn train(args: &Args, name: ModelName, text: &TextData) -> Result<(TrainConfig, Outcome)> {
-    let mut config = args.settings.config(name, args.data.as_ref());
-    config.vocabulary = text.vocabulary.len();
-    let splits = Splits::new(text, config.window)?;
-    config.data = splits.fingerprint();
+fn train(args: &Args, recipe: &Recipe, text: &TextData, stop: &AtomicBool) -> Result<Outcome> {
+    let Recipe { model: name, window, train } = recipe;
+    let (words, splits) = (text.vocabulary.len(), Splits::new(text, window.window)?);
     let variables = VarMap::new();
-    let vb = seeded(&variables, config.seed, DType::F32, &Device::Cpu);
+    let vb = seeded(&variables, train.seed, DType::F32, &Device::Cpu);
     // Checked before the layer is built, so that a zero is named as the setting it is.
-    config.check()?;
-    let lstm = name.build(&config, vb.pp("lstm"))?;
-    let model = WindowModel::new(&config, lstm, vb)?;
-    let folder = args.out.join(name.as_str());
-    let resume = args.resume && folder.join("checkpoint.safetensors").exists();
-    let trainer = if resume {
-        Trainer::resume(config.clone(), model, variables, &folder)?
-    } else {
-        Trainer::start(config.clone(), model, variables, &folder)?
+    train.check()?;
+    window.check()?;
+    let lstm = name.build(window, vb.pp("lstm"))?;
+    let model = WindowModel::new(window, words, lstm, vb)?;
+    let setup = Setup {
+        task: WindowTask::new(window, model, &splits, words),
+        name: serde_json::to_value(recipe)?,
+        layers: format!("{:?}", window.network.layers(window.embedding)),
+        data: splits.fingerprint(),
+        variables,
+        train: train.clone(),
     };
-    let outcome = trainer.run(&splits, &mut Bar::new(name.as_str()), &STOP);
-    Ok((config, outcome.with_context(|| format!("model {}", name.as_str()))?))
+    let folder = args.out.join(name.as_str());
+    let trainer = if args.resume && folder.join("run.json").exists() {
+        Trainer::resume(setup, &folder)?
+    } else {
+        Trainer::start(setup, &folder)?
+    };
+    let outcome = trainer.run(&mut Bar::new(name.as_str()), stop);
+    outcome.with_context(|| format!("model {}", name.as_str()))
 }
 
 fn row(model: ModelName, summary: Summary) -> ModelRow {
+    let loss = |scores: &Scores| scores.get("loss").copied().unwrap_or(f64::NAN);
+    let test_loss = loss(&summary.test);
     ModelRow {
         model: model.as_str().to_owned(),
         parameters: summary.parameters,
         epoch_seconds: summary.epoch_seconds,
-        valid_loss: summary.valid_loss,
-        test_loss: summary.test_loss,
-        test_ppl: summary.test_loss.exp(),
+        valid_loss: summary.valid.iter().map(loss).collect(),
+        test_loss,
+        test_ppl: test_loss.exp(),
     }
 }
 
@@ -172,7 +146,9 @@ fn curve(model: ModelName, metrics: &[Metric]) -> Curve {
     for metric in metrics {
         match metric {
             Metric::Train { step, loss, .. } => train.push((*step, *loss)),
-            Metric::Valid { step, loss, .. } => valid.push((*step, *loss)),
+            Metric::Valid { step, scores, .. } => {
+                valid.extend(scores.get("loss").map(|loss| (*step, *loss)));
+            }
             Metric::Test { .. } => {}
         }
     }
@@ -180,12 +156,12 @@ fn curve(model: ModelName, metrics: &[Metric]) -> Curve {
 }
 
 /// Writes table.json, config.json, metrics.jsonl (all models) and report.html.
-fn write(args: &Args, table: &Table, curves: &[Curve], configs: &[TrainConfig]) -> Result<()> {
+fn write(args: &Args, table: &Table, curves: &[Curve], recipes: &[Recipe]) -> Result<()> {
     let out = |name: &str| args.out.join(name);
     write_atomic(&out("table.json"), &serde_json::to_vec_pretty(table)?)?;
-    write_atomic(&out("config.json"), &serde_json::to_vec_pretty(configs)?)?;
+    write_atomic(&out("config.json"), &serde_json::to_vec_pretty(recipes)?)?;
     write_atomic(&out("metrics.jsonl"), joined_metrics(&args.out, &args.models)?.as_bytes())?;
-    let settings = settings(args, configs)?;
+    let settings = settings(args, recipes)?;
     let report = Report { title: "LSTM comparison", settings: &settings, table, curves };
     Ok(write_atomic(&out("report.html"), report.to_html()?.as_bytes())?)
 }
@@ -204,16 +180,16 @@ fn joined_metrics(folder: &Path, models: &[ModelName]) -> Result<String> {
 }
 
 /// The settings that all models share, as names and values.
-fn settings(args: &Args, configs: &[TrainConfig]) -> Result<Vec<(String, String)>> {
+fn settings(args: &Args, recipes: &[Recipe]) -> Result<Vec<(String, String)>> {
     let data =
         args.data.as_ref().map_or("embedded language".to_owned(), |d| d.display().to_string());
     let mut settings = vec![("data".to_owned(), data)];
-    if let Some(serde_json::Value::Object(fields)) =
-        configs.first().map(serde_json::to_value).transpose()?
-    {
-        let own = ["model", "layers", "data"];
-        let shared = fields.into_iter().filter(|(name, _)| !own.contains(&&name[..]));
-        settings.extend(shared.map(|(name, value)| (name.replace('_', " "), value.to_string())));
+    let Some(recipe) = recipes.first() else { return Ok(settings) };
+    for part in [serde_json::to_value(&recipe.window)?, serde_json::to_value(&recipe.train)?] {
+        let serde_json::Value::Object(fields) = part else { continue };
+        for (name, value) in fields {
+            settings.push((name.replace('_', " "), value.to_string()));
+        }
     }
     Ok(settings)
 }

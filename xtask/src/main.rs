@@ -2,9 +2,12 @@
 #![forbid(unsafe_code)]
 
 mod compare;
+mod environment;
 mod progress;
 mod recipe;
 mod report;
+
+mod train;
 
 mod bench;
 mod conformance;
@@ -32,6 +35,8 @@ struct Cli {
 enum Command {
     /// Train the four models on one recipe and compare them in a table and a report.
     Compare(compare::Args),
+    /// Train a language model, a tagger, a classifier or a forecaster.
+    Train(train::Args),
     /// Run every fixture of a folder through every implementation.
     Conformance(conformance::Args),
     /// Time the hand-written layer against candle's, in one interleaved run.
@@ -51,6 +56,7 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let outcome = match Cli::parse().command {
         Command::Compare(args) => compare::run(&args),
+        Command::Train(args) => train::run(&args),
         Command::Conformance(args) => conformance::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Inspect(args) => inspect::run(&args),

@@ -1,33 +1,34 @@
 //! What a person sees of a run: a bar in a terminal, plain lines elsewhere.
 
 use indicatif::{ProgressBar, ProgressStyle};
-use lstm_train::Observer;
+use lstm_train::{Observer, Scores};
 use lstm_train::metrics::Metric;
 
 /// Draws one run.
 pub struct Bar {
-    model: &'static str,
+    name: String,
     bar: ProgressBar,
 }
 
 impl Bar {
-    /// A bar for a run of `model`.
-    pub fn new(model: &'static str) -> Self {
+    /// A bar for the run of this name.
+    pub fn new(name: impl Into<String>) -> Self {
+        let name = name.into();
         let bar = ProgressBar::new(0);
         let template = "{prefix:>11} {wide_bar} {pos}/{len} steps, {per_sec}, {eta} left, {msg}";
         // The default style serves where the template does not parse.
         bar.set_style(
             ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
         );
-        bar.set_prefix(model);
-        Self { model, bar }
+        bar.set_prefix(name.clone());
+        Self { name, bar }
     }
 
     fn line(&self, text: &str) {
         if self.bar.is_hidden() {
-            println!("{:>11} {text}", self.model);
+            println!("{:>11} {text}", self.name);
         } else {
-            self.bar.println(format!("{:>11} {text}", self.model));
+            self.bar.println(format!("{:>11} {text}", self.name));
         }
     }
 }
@@ -52,15 +53,19 @@ impl Observer for Bar {
 
     fn metric(&mut self, metric: &Metric) {
         match metric {
-            Metric::Train { step, epoch, loss, perplexity, words_per_second } => self.line(&format!(
-                "epoch {epoch} step {step}: loss {loss:.4} ppl {perplexity:.2} ({words_per_second:.0} words/s)"
+            Metric::Train { step, epoch, loss, items_per_second, .. } => self.line(&format!(
+                "epoch {epoch} step {step}: loss {loss:.4} ({items_per_second:.0}/s)"
             )),
-            Metric::Valid { epoch, loss, perplexity, seconds, .. } => self.line(&format!(
-                "epoch {epoch} valid: loss {loss:.4} ppl {perplexity:.2} ({seconds:.1} s of training)"
+            Metric::Valid { epoch, seconds, scores, .. } => self.line(&format!(
+                "epoch {epoch} valid: {} ({seconds:.1} s of training)",
+                listed(scores)
             )),
-            Metric::Test { loss, perplexity, .. } => {
-                self.line(&format!("test: loss {loss:.4} ppl {perplexity:.2}"));
-            }
+            Metric::Test { scores, .. } => self.line(&format!("test: {}", listed(scores))),
         }
     }
+}
+
+fn listed(scores: &Scores) -> String {
+    let scores = scores.iter().map(|(name, score)| format!("{name} {score:.4}"));
+    scores.collect::<Vec<_>>().join(", ")
 }

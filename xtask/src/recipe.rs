@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use lstm_bi::{Directions, Merge, StackedConfig};
 use lstm_candle::CandleLstm;
-use lstm_core::{Lstm, LstmConfig};
+use lstm_core::Lstm;
 use lstm_hand::HandLstm;
-use lstm_train::TrainConfig;
+use lstm_train::tasks::window::WindowConfig;
+use lstm_train::{AdamWConfig, OptimizerConfig, Tested, TrainConfig};
 use serde::Serialize;
 
 use candle_nn::VarBuilder;
@@ -45,32 +45,38 @@ impl ModelName {
         matches!(self, Self::HandLstm | Self::HandBilstm)
     }
 
-    /// Builds the LSTM of the model.
+    /// Builds the layers of the model.
     ///
     /// The framework's and the hand-written one have the same tensor names, so the same seed gives them the
     /// same initial weights.
     pub fn build(
         self,
-        config: &TrainConfig,
+        config: &WindowConfig,
         vb: VarBuilder<'_>,
-    ) -> lstm_core::Result<Box<dyn Lstm>> {
-        let layers = self.layers(config);
+    ) -> lstm_train::Result<Box<dyn Lstm>> {
         match self {
-            Self::Lstm | Self::Bilstm => layers.build::<CandleLstm>(vb),
-            Self::HandLstm | Self::HandBilstm => layers.build::<HandLstm>(vb),
-        }
-    }
-
-    /// The layers of the model.
-    pub fn layers(self, config: &TrainConfig) -> StackedConfig {
-        let stack = StackedConfig::new(LstmConfig::new(config.embedding, config.hidden));
-        match self {
-            Self::Lstm | Self::HandLstm => stack,
-            Self::Bilstm | Self::HandBilstm => {
-                stack.with_directions(Directions::Both(Merge::Concat))
+            Self::Lstm | Self::Bilstm => config.network.build::<CandleLstm>(config.embedding, vb),
+            Self::HandLstm | Self::HandBilstm => {
+                config.network.build::<HandLstm>(config.embedding, vb)
             }
         }
     }
+
+    /// Whether its layers read both directions of time.
+    fn is_bidirectional(self) -> bool {
+        matches!(self, Self::Bilstm | Self::HandBilstm)
+    }
+}
+
+/// One model of the experiment with all its settings.
+#[derive(Debug, Clone, Serialize)]
+pub struct Recipe {
+    /// The model.
+    pub model: ModelName,
+    /// What it is built from, and its batches.
+    pub window: WindowConfig,
+    /// The loop.
+    pub train: TrainConfig,
 }
 
 /// The settings that a command line may change.
@@ -111,44 +117,61 @@ pub struct Settings {
     checkpoint_every: u64,
 }
 
-/// The published recipe with what the embedded language needs less of: small and quick, and enough to come
-/// near the language's limit.
-fn embedded(model: ModelName) -> TrainConfig {
-    TrainConfig {
-        embedding: 64,
-        hidden: 64,
-        batch: 256,
-        epochs: 2,
-        learning_rate: 6e-3,
-        ..TrainConfig::new(model.as_str())
+impl Recipe {
+    /// The published recipe: window 5, embedding 256, hidden 128, batch 128, Adam 5e-4, 5 epochs.
+    fn published(model: ModelName) -> Self {
+        let mut window = WindowConfig::default();
+        window.network.bidirectional = model.is_bidirectional();
+        let train = TrainConfig {
+            epochs: 5,
+            learning_rate: 5e-4,
+            test: Tested::Last,
+            keep: 1,
+            ..TrainConfig::default()
+        };
+        Self { model, window, train }
+    }
+
+    /// The same with what the embedded language needs less of: small and quick, and enough to come near the
+    /// language's limit.
+    fn embedded(model: ModelName) -> Self {
+        let mut recipe = Self::published(model);
+        recipe.window.embedding = 64;
+        recipe.window.network.hidden = 64;
+        recipe.window.batch = 256;
+        recipe.train.epochs = 2;
+        recipe.train.learning_rate = 6e-3;
+        recipe
     }
 }
 
 impl Settings {
-    /// The configuration of one model: these settings over the defaults for files (the published recipe)
-    /// or for the embedded language.
-    pub fn config(&self, model: ModelName, data: Option<&PathBuf>) -> TrainConfig {
-        let mut config = match data {
-            Some(_) => TrainConfig::new(model.as_str()),
-            None => embedded(model),
+    /// The recipe of one model: these settings over the defaults for files (the published recipe) or for the
+    /// embedded language.
+    pub fn recipe(&self, model: ModelName, data: Option<&PathBuf>) -> Recipe {
+        let mut recipe = match data {
+            Some(_) => Recipe::published(model),
+            None => Recipe::embedded(model),
         };
+        let Recipe { window, train, .. } = &mut recipe;
         let overrides = [
-            (&mut config.epochs, self.epochs),
-            (&mut config.batch, self.batch),
-            (&mut config.hidden, self.hidden),
-            (&mut config.embedding, self.embed),
-            (&mut config.window, self.window),
+            (&mut train.epochs, self.epochs),
+            (&mut window.batch, self.batch),
+            (&mut window.network.hidden, self.hidden),
+            (&mut window.embedding, self.embed),
+            (&mut window.window, self.window),
         ];
         for (setting, value) in overrides {
             *setting = value.unwrap_or(*setting);
         }
-        config.learning_rate = self.lr.unwrap_or(config.learning_rate);
-        config.weight_decay = self.weight_decay.unwrap_or(config.weight_decay);
-        config.clip_norm = self.clip.or(config.clip_norm);
-        config.seed = self.seed;
-        config.log_every = self.log_every;
-        config.checkpoint_every = self.checkpoint_every;
-        config.layers = format!("{:?}", model.layers(&config));
-        config
+        train.learning_rate = self.lr.unwrap_or(train.learning_rate);
+        if let Some(weight_decay) = self.weight_decay {
+            train.optimizer = OptimizerConfig::AdamW(AdamWConfig::default().with_weight_decay(weight_decay));
+        }
+        train.clip_norm = self.clip.or(train.clip_norm);
+        train.seed = self.seed;
+        train.log_every = self.log_every;
+        train.checkpoint_every = self.checkpoint_every;
+        recipe
     }
 }

@@ -27,7 +27,7 @@ const EDGES: [(&str, &[&str]); 8] = [
     ("lstm-hand", &["lstm-core"]),
     ("lstm-candle", &["lstm-core"]),
     ("lstm-bi", &["lstm-core"]),
-    ("lstm-train", &["lstm-core"]),
+    ("lstm-train", &["lstm-core", "lstm-bi"]),
     ("lstm-conformance", &["lstm-core", "lstm-hand", "lstm-candle", "lstm-bi"]),
     ("examples", &[]),
     (

@@ -2,11 +2,11 @@
 //!
 //! # Overview
 //!
-//! - [`data`] turns text, or an embedded synthetic language, into windows of word ids.
-//! - [`WindowModel`] reads a window of words and predicts the next one; it is generic over the trait
-//!   `lstm_core::Lstm` and never names an implementation.
-//! - [`Trainer`] runs the loop: Adam ([`AdamW`]), clipping, validation each epoch, metrics as JSON lines,
-//!   and checkpoints from which a killed run continues bit for bit.
+//! - [`data`] reads text and tables, or makes an embedded synthetic language.
+//! - [`tasks`] has a model, its batches and its measures for each task; a [`Task`] is what the loop sees.
+//!   Models are generic over the trait `lstm_core::Lstm` and never name an implementation.
+//! - [`Trainer`] runs the loop: an [`Optimizer`] under a [`Schedule`], clipping, validation each epoch, metrics
+//!   as JSON lines, and checkpoints from which a killed run continues bit for bit, all in a [`RunFolder`].
 //!
 //! # Example
 //!
@@ -14,23 +14,33 @@
 //! use std::sync::atomic::AtomicBool;
 //! use candle_core::{DType, Device};
 //! use candle_nn::VarMap;
-//! use lstm_core::{LstmConfig, variables::seeded};
+//! use lstm_core::variables::seeded;
 //! use lstm_hand::HandLstm;
 //! use lstm_train::data::Language;
-//! use lstm_train::{Outcome, Splits, TrainConfig, Trainer, WindowModel};
+//! use lstm_train::tasks::window::{Splits, WindowConfig, WindowModel, WindowTask};
+//! use lstm_train::{Outcome, Setup, TrainConfig, Trainer};
 //!
 //! let text = Language::new().data(0, 40, 10, 10)?;
-//! let config = TrainConfig { vocabulary: text.vocabulary.len(), embedding: 8, hidden: 8, epochs: 1,
-//!     ..TrainConfig::new("hand-lstm") };
+//! let words = text.vocabulary.len();
+//! let config = WindowConfig { embedding: 8, ..WindowConfig::default() };
+//! let train = TrainConfig { epochs: 1, ..TrainConfig::default() };
 //! let variables = VarMap::new();
-//! let vb = seeded(&variables, config.seed, DType::F32, &Device::Cpu);
-//! let lstm = HandLstm::new(&LstmConfig::new(config.embedding, config.hidden), vb.pp("lstm"))?;
-//! let model = WindowModel::new(&config, lstm, vb)?;
+//! let vb = seeded(&variables, train.seed, DType::F32, &Device::Cpu);
+//! let lstm = config.network.build::<HandLstm>(config.embedding, vb.pp("lstm"))?;
+//! let model = WindowModel::new(&config, words, lstm, vb)?;
+//! let splits = Splits::new(&text, config.window)?;
+//! let setup = Setup {
+//!     task: WindowTask::new(&config, model, &splits, words),
+//!     name: serde_json::json!({ "kind": "window" }),
+//!     layers: format!("{:?}", config.network.layers(config.embedding)),
+//!     data: splits.fingerprint(),
+//!     variables,
+//!     train,
+//! };
 //! let folder = std::env::temp_dir().join(format!("lstm-train-doc-{}", std::process::id()));
-//! let trainer = Trainer::start(config.clone(), model, variables, &folder)?;
-//! let outcome = trainer.run(&Splits::new(&text, config.window)?, &mut (), &AtomicBool::new(false))?;
+//! let outcome = Trainer::start(setup, &folder)?.run(&mut (), &AtomicBool::new(false))?;
 //! let Outcome::Finished(summary) = outcome else { unreachable!("nobody asked it to stop") };
-//! assert!(summary.test_loss.is_finite());
+//! assert!(summary.test["perplexity"].is_finite());
 //! # std::fs::remove_dir_all(&folder)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -38,27 +48,45 @@
 
 pub mod data;
 
-mod model;
+pub mod tasks;
+
+mod task;
+
+mod network;
+
+mod dropout;
 
 mod loss;
 mod read_out;
 
-mod config;
+mod step_loss;
+
 mod gradients;
 mod optimizer;
+mod schedule;
+
+mod config;
 mod trainer;
 
 mod checkpoint;
+mod run_folder;
 pub mod metrics;
 
 mod error;
 
 pub use checkpoint::{Checkpoint, Progress};
-pub use config::TrainConfig;
+pub use config::{Tested, TrainConfig};
 pub use error::{Error, Result};
 pub use gradients::{Gradient, Gradients, global_norm};
 pub use loss::cross_entropy;
-pub use model::{WindowLoss, WindowModel};
-pub use optimizer::{AdamW, AdamWConfig};
+pub use network::NetworkConfig;
+pub use optimizer::{
+    AdamW, AdamWConfig, Average, AverageConfig, Optimizer, OptimizerConfig, Sgd, SgdConfig, StepSize,
+};
 pub use read_out::read_out_loss;
-pub use trainer::{Observer, Outcome, Splits, Summary, Trainer};
+pub use run_folder::{Identity, RunFolder};
+pub use schedule::{Schedule, Stand};
+pub use step_loss::{Lookup, StepLoss};
+pub use tasks::{RunConfig, TaskConfig};
+pub use task::{Detail, Evaluation, Objective, Part, Place, Scores, TableRows, Task};
+pub use trainer::{Observer, Outcome, Setup, Summary, Trainer};

@@ -82,7 +82,12 @@ impl NetworkConfig {
             layers.push(StackLayer { config, directions: self.directions() });
             input_size = self.directions().output_size(hidden);
         }
-        LayerwiseConfig::new(layers).with_dropout(self.dropout)
+        let stack = LayerwiseConfig::new(layers);
+        if self.locked {
+            stack.with_locked_dropout(self.dropout)
+        } else {
+            stack.with_dropout(self.dropout)
+        }
     }
 
     /// Builds the layers from an implementation.

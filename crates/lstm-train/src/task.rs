@@ -164,3 +164,30 @@ pub trait Task {
         Ok(Vec::new())
     }
 }
+
+impl<T: Task + ?Sized> Task for Box<T> {
+    fn n_batches(&self, seed: u64, epoch: usize) -> usize {
+        (**self).n_batches(seed, epoch)
+    }
+    fn reads(&mut self, place: &Place) -> Result<Vec<TableRows>> {
+        (**self).reads(place)
+    }
+    fn forward(&mut self, place: &Place) -> Result<StepLoss> {
+        (**self).forward(place)
+    }
+    fn evaluate(&mut self, part: Part) -> Result<Evaluation> {
+        (**self).evaluate(part)
+    }
+    fn objective(&self) -> Objective {
+        (**self).objective()
+    }
+    fn carried(&self) -> Vec<(String, Tensor)> {
+        (**self).carried()
+    }
+    fn carry(&mut self, carried: Vec<(String, Tensor)>) -> Result<()> {
+        (**self).carry(carried)
+    }
+    fn files(&self) -> Result<Vec<(&'static str, Vec<u8>)>> {
+        (**self).files()
+    }
+}

@@ -394,7 +394,7 @@ impl<T: Task> Trainer<T> {
     fn with_average<R>(&mut self, body: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
         self.optimizer.settle()?;
         let averaged = self.progress.averaged.is_some_and(|n_steps| n_steps > 0);
-        let mut swap = |this: &mut Self| match &mut this.average {
+        let swap = |this: &mut Self| match &mut this.average {
             Some(average) if averaged => average.swap(),
             _ => Ok(()),
         };

@@ -7,7 +7,8 @@ use anyhow::{Context, Result, bail, ensure};
 use candle_core::Device;
 use clap::ValueEnum;
 use lstm_train::data::UNK;
-use lstm_train::{Checkpoint, Splits};
+use lstm_train::Checkpoint;
+use lstm_train::tasks::window::Splits;
 use serde_json::Value;
 
 use super::source::{Source, numbers};
@@ -152,8 +153,10 @@ impl InputArgs {
     fn words_of_run(&self, words: &[String], checkpoint: &Checkpoint) -> Result<Vec<usize>> {
         ensure!(self.by == Token::Words, "--by: expected words for a checkpoint, got letters");
         let text = text(self.data.as_deref(), self.sentences)?;
-        let got = Splits::new(&text, checkpoint.config.window)?.fingerprint();
-        let expected = &checkpoint.config.data;
+        let window = checkpoint.identity.task["window"]["window"].as_u64();
+        let window = window.context("--text: expected a checkpoint of `compare`")?;
+        let got = Splits::new(&text, usize::try_from(window)?)?.fingerprint();
+        let expected = &checkpoint.identity.data;
         ensure!(
             got == *expected,
             "--data or --sentences: expected the text of the run ({expected}), got another ({got})"
@@ -168,7 +171,7 @@ fn ids(tokens: &[String], path: &Path) -> Result<Vec<usize>> {
     let json: Value =
         serde_json::from_slice(&std::fs::read(path).with_context(at)?).with_context(at)?;
     let mut known: HashMap<&str, usize> = HashMap::new();
-    match json.get("vocab").unwrap_or(&json) {
+    match json.get("vocab").or_else(|| json.get("symbols")).unwrap_or(&json) {
         Value::Object(entries) => {
             for (token, id) in entries {
                 let id = id.as_u64().and_then(|id| usize::try_from(id).ok());

@@ -44,7 +44,7 @@ fn twenty_kills_change_no_bit() {
     let metrics = |out: &str| {
         let metrics = lstm_train::metrics::read(&bench.out(out).join("hand-bilstm/metrics.jsonl"));
         let test = metrics.unwrap().into_iter().find_map(|metric| match metric {
-            lstm_train::metrics::Metric::Test { loss, .. } => Some(loss),
+            lstm_train::metrics::Metric::Test { scores, .. } => Some(scores["loss"]),
             _ => None,
         });
         test.unwrap()

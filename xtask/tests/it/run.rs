@@ -52,7 +52,9 @@ impl Bench {
     }
 
     pub fn checkpoint(&self, out: &str) -> PathBuf {
-        self.out(out).join("hand-bilstm/checkpoint.safetensors")
+        let checkpoints = self.out(out).join("hand-bilstm/checkpoints");
+        let newest = std::fs::read_dir(checkpoints).unwrap().map(|entry| entry.unwrap().path());
+        newest.max().unwrap()
     }
 }
 

@@ -1,0 +1,147 @@
+//! `train`: one task from a configuration file, in a run folder of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::ValueEnum;
+use lstm_candle::CandleLstm;
+use lstm_hand::HandLstm;
+use lstm_train::{Outcome, RunConfig, Setup, Summary, Task, Trainer};
+
+use crate::environment;
+use crate::progress::Bar;
+
+/// Train a language model, a tagger, a classifier or a forecaster.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The configuration, a TOML file; `examples/train` has one for each task.
+    #[arg(long)]
+    config: PathBuf,
+    /// The data, in place of the configuration's.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// A setting in place of the configuration's, for example `train.epochs=3`; may be given several times.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// The layers: hand-written or candle's.
+    #[arg(long, default_value = "hand")]
+    layers: Layers,
+    /// Threads; all cores where absent. Results do not depend on it.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+    /// The run folder; `runs/` and the name of the configuration file where absent.
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Continue the run in the folder from its last checkpoint.
+    #[arg(long)]
+    resume: bool,
+    /// Replace the run that is in the folder.
+    #[arg(long, conflicts_with = "resume")]
+    overwrite: bool,
+}
+
+/// An implementation of the layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Layers {
+    /// The hand-written forward and backward passes.
+    Hand,
+    /// `candle_nn`'s under candle's autograd.
+    Candle,
+}
+
+impl Layers {
+    /// The data and the model of a run.
+    pub fn setup(self, config: &RunConfig) -> lstm_train::Result<Setup<Box<dyn Task>>> {
+        match self {
+            Self::Hand => config.setup::<HandLstm>(),
+            Self::Candle => config.setup::<CandleLstm>(),
+        }
+    }
+}
+
+pub fn run(args: &Args) -> Result<ExitCode> {
+    environment::start_again(args.threads, args.layers == Layers::Hand)?;
+    let stop = environment::stop_on_interrupt()?;
+    let config = read(&args.config, args.data.as_deref(), &args.set)?;
+    let folder = folder(args)?;
+    let setup = args.layers.setup(&config)?;
+    let trainer = if args.resume && folder.join("run.json").exists() {
+        Trainer::resume(setup, &folder)?
+    } else {
+        let is_free = args.overwrite || !folder.join("run.json").exists();
+        ensure!(is_free, "{} has a run: give --resume or --overwrite", folder.display());
+        Trainer::start(setup, &folder)?
+    };
+    let mut bar = Bar::new(args.config.file_stem().unwrap_or_default().to_string_lossy());
+    match trainer.run(&mut bar, stop)? {
+        Outcome::Interrupted { step } => {
+            drop(bar);
+            println!("stopped after step {step}; continue with --resume");
+            Ok(ExitCode::from(environment::INTERRUPTED))
+        }
+        Outcome::Finished(summary) => {
+            drop(bar);
+            print(&summary);
+            println!("run folder: {}", folder.display());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn folder(args: &Args) -> Result<PathBuf> {
+    if let Some(out) = &args.out {
+        return Ok(out.clone());
+    }
+    let name = args.config.file_stem().context("the name of the configuration file")?;
+    Ok(Path::new("runs").join(name))
+}
+
+fn print(summary: &Summary) {
+    let minutes = summary.epoch_seconds.iter().sum::<f64>() / 60.0;
+    println!(
+        "{} parameters, {} epochs, {minutes:.1} minutes of training; best epoch {}",
+        summary.parameters,
+        summary.epoch_seconds.len(),
+        summary.best_epoch
+    );
+    for (name, score) in &summary.test {
+        println!("test {name}: {score:.4}");
+    }
+}
+
+/// The configuration of a file with settings in place of some of its own.
+pub fn read(path: &Path, data: Option<&Path>, set: &[String]) -> Result<RunConfig> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+    let mut table: toml::Table =
+        toml::from_str(&text).with_context(|| format!("read {}", path.display()))?;
+    if let Some(data) = data {
+        let data = data.to_str().context("a folder of data whose name is UTF-8")?;
+        put(&mut table, "task.data", toml::Value::String(data.to_owned()))?;
+    }
+    for setting in set {
+        let (key, value) = setting.split_once('=').with_context(|| {
+            format!("--set: expected KEY=VALUE, for example train.epochs=3, got `{setting}`")
+        })?;
+        // A value is written as in the file; what is no such value is text.
+        let value = toml::from_str::<toml::Table>(&format!("value = {value}"))
+            .ok()
+            .and_then(|mut table| table.remove("value"))
+            .unwrap_or_else(|| toml::Value::String(value.to_owned()));
+        put(&mut table, key, value)?;
+    }
+    table.try_into().with_context(|| format!("read {}", path.display()))
+}
+
+/// Puts a value under its dotted name.
+fn put(table: &mut toml::Table, key: &str, value: toml::Value) -> Result<()> {
+    let Some((head, rest)) = key.split_once('.') else {
+        table.insert(key.to_owned(), value);
+        return Ok(());
+    };
+    let inner = table.entry(head).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+    match inner {
+        toml::Value::Table(inner) => put(inner, rest, value),
+        _ => bail!("--set: `{head}` is not a table"),
+    }
+}
