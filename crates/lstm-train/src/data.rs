@@ -1,11 +1,16 @@
-//! From sentences to the windows a word model learns from.
+//! From files to what a model learns from: text, tagged sentences, labelled sequences, series.
 //!
-//! Data flows one way: sentences of words come from a folder of text files
+//! Words flow one way: sentences of words come from a folder of text files
 //! ([`TextData::load`]) or from the embedded [`Language`]; the [`Vocabulary`] of the training
 //! sentences turns words into ids; [`Windows`] cuts the ids into inputs and targets.
 //! The embedded language needs no file, and its [`Limit`] says how well any model can do on it.
+//!
+//! [`TaggedData`] reads sentences with a tag for each word, [`Sequences`] sequences of numbers with a class, and
+//! [`Series`] numbers over time. Every reader refuses bad data with the file, the line and the reason.
 
 pub mod vocabulary;
+
+mod lines;
 
 pub mod text;
 
@@ -17,15 +22,31 @@ pub mod symbols;
 
 pub mod corpus;
 
+mod labels;
+
+pub mod conllu;
+
+pub mod sequences;
+mod ts;
+
+pub mod series;
+
+mod table;
+
 pub mod fingerprint;
 
 pub mod order;
 
+pub use conllu::{TagColumn, TaggedData, TaggedSentence};
 pub use corpus::{Corpus, Unit};
 pub use fingerprint::Fingerprint;
 pub use language::{Language, Limit, Predictor, State};
+pub use lines::MAX_LINE;
 pub use order::Order;
+pub use sequences::{SequenceColumns, Sequences};
+pub use series::{Series, SeriesColumns, TimeOrder};
 pub use symbols::Symbols;
+pub use table::Columns;
 pub use text::TextData;
 pub use vocabulary::{EOS, PAD, SOS, SPECIAL_WORDS, UNK, Vocabulary};
 pub use windows::{Batch, MAX_WINDOW, Windows};

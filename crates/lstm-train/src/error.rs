@@ -21,23 +21,19 @@ pub enum Error {
         /// What the operating system said.
         reason: std::io::Error,
     },
-    /// A text file holds bytes that are not UTF-8.
-    #[error("{op}: {}, line {line}: expected UTF-8, got other bytes", path.display())]
-    NotUtf8 {
+    /// A data file holds something that its reader does not accept.
+    #[error("{op}: {}, line {line}: expected {expected}, got {got}", path.display())]
+    Data {
         /// The operation that failed.
         op: &'static str,
         /// The file.
         path: PathBuf,
-        /// The line, counted from 1.
+        /// The line, counted from 1; the last one when the file ends too early.
         line: usize,
-    },
-    /// A text file has no line with a word on it.
-    #[error("{op}: {}: expected at least one sentence, got none", path.display())]
-    NoSentence {
-        /// The operation that failed.
-        op: &'static str,
-        /// The file.
-        path: PathBuf,
+        /// What would have been accepted.
+        expected: String,
+        /// What stands there instead.
+        got: String,
     },
     /// An argument is outside of what the operation accepts.
     #[error("{op}: expected {expected}, got {got}")]

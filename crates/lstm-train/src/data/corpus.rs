@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::fingerprint::Fingerprint;
+use super::lines::Lines;
 use super::symbols::Symbols;
 use crate::error::{Error, Result};
 
@@ -50,7 +51,7 @@ impl Corpus {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] or [`Error::NotUtf8`] with file and line; [`Error::NoSentence`] for a part without text;
+    /// [`Error::Io`]; [`Error::Data`] with file and line for what is no text, or a part of less than two units;
     /// [`Error::Invalid`] where a folder has not one file for a part.
     pub fn load(path: &Path, unit: Unit) -> Result<Self> {
         let metadata = fs::metadata(path).map_err(Error::io(OP, path))?;
@@ -67,7 +68,13 @@ impl Corpus {
         let units: Vec<Vec<&str>> = parts.iter().map(|(text, _)| unit.cut(text)).collect();
         for (units, (_, file)) in units.iter().zip(&parts) {
             if units.len() < 2 {
-                return Err(Error::NoSentence { op: OP, path: file.clone() });
+                return Err(Error::Data {
+                    op: OP,
+                    path: file.clone(),
+                    line: 1,
+                    expected: "a text of at least two units in each part".to_owned(),
+                    got: units.len().to_string(),
+                });
             }
         }
         let symbols = unit.symbols(&units[0]);
@@ -139,13 +146,15 @@ fn file_of(folder: &Path, name: &str) -> Result<PathBuf> {
     }
 }
 
+/// The text of a file, a line end after every line.
 fn read(path: &Path) -> Result<String> {
-    let bytes = fs::read(path).map_err(Error::io(OP, path))?;
-    String::from_utf8(bytes).map_err(|error| {
-        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();
-        Error::NotUtf8 { op: OP, path: path.to_owned(), line }
-    })
+    let mut lines = Lines::open(OP, path)?;
+    let mut text = String::new();
+    while let Some(line) = lines.next_line()? {
+        text.push_str(line.text);
+        text.push('\n');
+    }
+    Ok(text)
 }
 
 /// Nine tenths, a twentieth and a twentieth of a text, cut after the line in which each share ends.

@@ -1,9 +1,9 @@
 //! Training, validation and test sentences, as ids of one vocabulary.
 
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::fs;
 use std::path::Path;
 
+use super::lines::Lines;
 use super::vocabulary::Vocabulary;
 use crate::error::{Error, Result};
 
@@ -35,9 +35,10 @@ impl TextData {
     /// # Errors
     ///
     /// The error names the path, and the line where there is one, when the folder or a file
-    /// cannot be read, a line is not UTF-8, or a file has no sentence at all.
+    /// cannot be read, a line is not UTF-8 or longer than [`MAX_LINE`](super::MAX_LINE), or a file has no
+    /// sentence at all.
     pub fn load(dir: &Path) -> Result<Self> {
-        let metadata = fs::metadata(dir).map_err(|reason| io_error(dir, reason))?;
+        let metadata = fs::metadata(dir).map_err(Error::io(OP, dir))?;
         if !metadata.is_dir() {
             return Err(Error::Invalid {
                 op: OP,
@@ -90,39 +91,19 @@ fn encode_all(vocabulary: &Vocabulary, sentences: Vec<Vec<String>>) -> Vec<Vec<u
     with_words.map(|words| vocabulary.encode(&words)).collect()
 }
 
-/// Reads line by line, so that a bad byte can be reported with its line.
 fn read_sentences(path: &Path) -> Result<Vec<Vec<String>>> {
-    let file = File::open(path).map_err(|reason| io_error(path, reason))?;
-    let mut reader = BufReader::new(file);
+    let mut lines = Lines::open(OP, path)?;
     let mut sentences = Vec::new();
-    let mut bytes = Vec::new();
-    let mut line = 0;
-    loop {
-        bytes.clear();
-        let n_bytes =
-            reader.read_until(b'\n', &mut bytes).map_err(|reason| io_error(path, reason))?;
-        if n_bytes == 0 {
-            break;
-        }
-        line += 1;
-        let text = std::str::from_utf8(&bytes).map_err(|_| Error::NotUtf8 {
-            op: OP,
-            path: path.to_owned(),
-            line,
-        })?;
-        let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+    while let Some(line) = lines.next_line()? {
+        let words: Vec<String> = line.text.split_whitespace().map(str::to_owned).collect();
         if !words.is_empty() {
             sentences.push(words);
         }
     }
     if sentences.is_empty() {
-        return Err(Error::NoSentence { op: OP, path: path.to_owned() });
+        return Err(lines.refuse_end("at least one sentence"));
     }
     Ok(sentences)
-}
-
-fn io_error(path: &Path, reason: std::io::Error) -> Error {
-    Error::Io { op: OP, path: path.to_owned(), reason }
 }
 
 #[cfg(test)]
