@@ -4,6 +4,15 @@ pub mod window;
 
 pub mod language;
 
+pub mod classification;
+
+pub mod forecasting;
+
+pub mod memory;
+
+mod head;
+mod saved;
+
 use candle_core::{DType, Device};
 use candle_nn::VarMap;
 use lstm_core::LstmLayer;
@@ -16,7 +25,12 @@ use crate::error::{Error, Result};
 use crate::task::Task;
 use crate::trainer::Setup;
 
+use self::classification::{
+    ClassificationConfig, ClassificationData, ClassificationModel, ClassificationTask,
+};
+use self::forecasting::{ForecastingConfig, ForecastingData, ForecastingModel, ForecastingTask};
 use self::language::{LanguageConfig, LanguageModel, LanguageTask};
+use self::memory::{MemoryConfig, MemoryModel, MemoryTask, start_chrono};
 
 /// What is learned: which task, on which data, by which model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,6 +38,24 @@ use self::language::{LanguageConfig, LanguageModel, LanguageTask};
 pub enum TaskConfig {
     /// The next word or character of running text.
     Language(LanguageConfig),
+    /// One class for each sequence.
+    Classification(ClassificationConfig),
+    /// The next steps of series.
+    Forecasting(ForecastingConfig),
+    /// Something to remember for long.
+    Memory(MemoryConfig),
+}
+
+impl TaskConfig {
+    /// The task's name in a configuration file.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Language(_) => "language",
+            Self::Classification(_) => "classification",
+            Self::Forecasting(_) => "forecasting",
+            Self::Memory(_) => "memory",
+        }
+    }
 }
 
 /// A whole run: what is learned, and how. The form of a configuration file.
@@ -58,6 +90,33 @@ impl RunConfig {
                 let task = LanguageTask::new(model, corpus, &variables, self.train.seed)?;
                 (Box::new(task), config.network.layers(config.embedding), data)
             }
+            TaskConfig::Classification(config) => {
+                config.check()?;
+                let data = ClassificationData::load(config)?;
+                let (features, classes) = (data.scale().n_features(), data.classes().len());
+                let model = ClassificationModel::new::<L>(config, features, classes, vb)?;
+                let fingerprint = data.fingerprint();
+                let task = ClassificationTask::new(model, data);
+                (Box::new(task), config.network.layers(features), fingerprint)
+            }
+            TaskConfig::Forecasting(config) => {
+                config.check()?;
+                let data = ForecastingData::load(config)?;
+                let model = ForecastingModel::new::<L>(config, vb)?;
+                let fingerprint = data.fingerprint();
+                let task = ForecastingTask::new(model, data);
+                (Box::new(task), config.network.layers(config.input_size()), fingerprint)
+            }
+            TaskConfig::Memory(config) => {
+                config.check()?;
+                let model = MemoryModel::new::<L>(config, vb)?;
+                let layers = config.network.layers(config.problem.input_size());
+                if let Some(steps) = config.chrono {
+                    start_chrono(&variables, &layers.layers(), steps, self.train.seed)?;
+                }
+                // The configuration and the seeds say which samples there are.
+                (Box::new(MemoryTask::new(model)), layers, "samples".to_owned())
+            }
         };
         let name = serde_json::to_value(&self.task).map_err(|error| Error::Invalid {
             op: "set up run",
@@ -68,3 +127,6 @@ impl RunConfig {
         Ok(Setup { task, name, layers, data, variables, train })
     }
 }
+
+#[cfg(test)]
+mod tests;
