@@ -30,10 +30,10 @@
 //! let model = WindowModel::new(&config, words, lstm, vb)?;
 //! let splits = Splits::new(&text, config.window)?;
 //! let setup = Setup {
-//!     task: WindowTask::new(&config, model, &splits, words),
+//!     data: splits.fingerprint(),
+//!     task: WindowTask::new(&config, model, splits, text.vocabulary),
 //!     name: serde_json::json!({ "kind": "window" }),
 //!     layers: format!("{:?}", config.network.layers(config.embedding)),
-//!     data: splits.fingerprint(),
 //!     variables,
 //!     train,
 //! };
@@ -66,6 +66,7 @@ mod optimizer;
 mod schedule;
 
 mod config;
+mod setup;
 mod trainer;
 
 mod checkpoint;
@@ -89,4 +90,5 @@ pub use schedule::{Schedule, Stand};
 pub use step_loss::{Lookup, StepLoss};
 pub use tasks::{RunConfig, TaskConfig};
 pub use task::{Detail, Evaluation, Objective, Part, Place, Scores, TableRows, Task};
-pub use trainer::{Observer, Outcome, Setup, Summary, Trainer};
+pub use setup::{Observer, Outcome, Setup, Summary};
+pub use trainer::Trainer;

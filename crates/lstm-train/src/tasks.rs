@@ -11,17 +11,20 @@ use lstm_core::variables::seeded;
 use serde::{Deserialize, Serialize};
 
 use crate::config::TrainConfig;
-use crate::data::Corpus;
+use crate::data::{Corpus, TextData};
 use crate::error::{Error, Result};
 use crate::task::Task;
-use crate::trainer::Setup;
+use crate::setup::Setup;
 
 use self::language::{LanguageConfig, LanguageModel, LanguageTask};
+use self::window::{Splits, WindowConfig, WindowModel, WindowTask};
 
 /// What is learned: which task, on which data, by which model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum TaskConfig {
+    /// The next word from a window of words.
+    Window(WindowConfig),
     /// The next word or character of running text.
     Language(LanguageConfig),
 }
@@ -50,6 +53,16 @@ impl RunConfig {
         let variables = VarMap::new();
         let vb = seeded(&variables, self.train.seed, DType::F32, &Device::Cpu);
         let (task, layers, data): (Box<dyn Task>, _, _) = match &self.task {
+            TaskConfig::Window(config) => {
+                config.check()?;
+                let text = TextData::load(&config.data)?;
+                let splits = Splits::new(&text, config.window)?;
+                let lstm = config.network.build::<L>(config.embedding, vb.pp("lstm"))?;
+                let model = WindowModel::new(config, text.vocabulary.len(), lstm, vb)?;
+                let data = splits.fingerprint();
+                let task = WindowTask::new(config, model, splits, text.vocabulary);
+                (Box::new(task), config.network.layers(config.embedding), data)
+            }
             TaskConfig::Language(config) => {
                 config.check()?;
                 let corpus = Corpus::load(&config.data, config.unit)?;

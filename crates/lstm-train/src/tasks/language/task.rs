@@ -53,6 +53,11 @@ impl LanguageTask {
         Ok(Self { model, corpus, carried: None, windows: None })
     }
 
+    /// The model as it stands.
+    pub fn model(&self) -> &LanguageModel {
+        &self.model
+    }
+
     fn config(&self) -> &LanguageConfig {
         &self.model.config
     }
