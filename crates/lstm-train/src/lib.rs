@@ -70,8 +70,8 @@ mod setup;
 mod trainer;
 
 mod checkpoint;
-mod run_folder;
 pub mod metrics;
+mod run_folder;
 
 mod error;
 
@@ -82,13 +82,14 @@ pub use gradients::{Gradient, Gradients, global_norm};
 pub use loss::cross_entropy;
 pub use network::NetworkConfig;
 pub use optimizer::{
-    AdamW, AdamWConfig, Average, AverageConfig, Optimizer, OptimizerConfig, Sgd, SgdConfig, StepSize,
+    AdamW, AdamWConfig, Average, AverageConfig, Optimizer, OptimizerConfig, Sgd, SgdConfig,
+    StepSize,
 };
 pub use read_out::read_out_loss;
 pub use run_folder::{Identity, RunFolder};
 pub use schedule::{Schedule, Stand};
-pub use step_loss::{Lookup, StepLoss};
-pub use tasks::{RunConfig, TaskConfig};
-pub use task::{Detail, Evaluation, Objective, Part, Place, Scores, TableRows, Task};
 pub use setup::{Observer, Outcome, Setup, Summary};
+pub use step_loss::{Lookup, StepLoss};
+pub use task::{Detail, Evaluation, Objective, Part, Place, Scores, TableRows, Task};
+pub use tasks::{RunConfig, TaskConfig};
 pub use trainer::Trainer;

@@ -211,7 +211,8 @@ impl RunFolder {
     ///
     /// As [`RunFolder::write`].
     pub fn write_json(&self, name: &str, value: &impl Serialize) -> Result<()> {
-        let json = |error: serde_json::Error| Error::io("write", &self.path.join(name))(error.into());
+        let json =
+            |error: serde_json::Error| Error::io("write", &self.path.join(name))(error.into());
         self.write(name, &serde_json::to_vec_pretty(value).map_err(json)?)
     }
 

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::config::TrainConfig;
 use crate::data::{Corpus, TextData};
 use crate::error::{Error, Result};
-use crate::task::Task;
 use crate::setup::Setup;
+use crate::task::Task;
 
 use self::language::{LanguageConfig, LanguageModel, LanguageTask};
 use self::window::{Splits, WindowConfig, WindowModel, WindowTask};

@@ -17,8 +17,8 @@ use crate::metrics::{Metric, MetricsFile};
 use crate::optimizer::{Average, Optimizer, StepSize};
 use crate::run_folder::{Identity, RunFolder};
 use crate::schedule::{Schedule, Stand};
-use crate::step_loss::StepLoss;
 use crate::setup::{Observer, Outcome, Setup, Summary};
+use crate::step_loss::StepLoss;
 use crate::task::{Part, Place, Task};
 
 /// A run of one task in one folder; see [`RunFolder`] for what it leaves there.
@@ -293,7 +293,8 @@ impl<T: Task> Trainer<T> {
         }
         self.meet_plateau();
         let is_better = |value, best| objective.is_better(value, best);
-        let begins = |config: &crate::AverageConfig| config.begins(&self.progress.values, is_better);
+        let begins =
+            |config: &crate::AverageConfig| config.begins(&self.progress.values, is_better);
         if self.average.is_none() && self.config.average.as_ref().is_some_and(begins) {
             self.begin_average()?;
             self.progress.averaged = Some(0);

@@ -77,7 +77,8 @@ impl WindowConfig {
         check_dropout("output_dropout", self.output_dropout)?;
         check_dropout("unknown", self.unknown)?;
         if self.tied && self.network.output_size() != self.embedding {
-            let expected = format!("layers that return {} features (the embedding's)", self.embedding);
+            let expected =
+                format!("layers that return {} features (the embedding's)", self.embedding);
             return Err(invalid(expected, self.network.output_size()));
         }
         self.network.check()

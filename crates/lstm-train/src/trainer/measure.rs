@@ -16,7 +16,10 @@ impl<T: Task> Trainer<T> {
     }
 
     /// Runs `body` with all weights up to date, averaged where averaging has begun.
-    pub(super) fn with_average<R>(&mut self, body: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
+    pub(super) fn with_average<R>(
+        &mut self,
+        body: impl FnOnce(&mut Self) -> Result<R>,
+    ) -> Result<R> {
         self.optimizer.settle()?;
         let averaged = self.progress.averaged.is_some_and(|n_steps| n_steps > 0);
         let swap = |this: &mut Self| match &mut this.average {

@@ -97,7 +97,10 @@ fn a_text_that_can_be_learned_is_learned_and_continued() {
     let bold = Sampling { seed: 4, ..Sampling::default() };
     assert_eq!(text(&bold), text(&bold));
     assert_ne!(text(&bold), text(&Sampling { seed: 5, ..bold }));
-    assert_eq!(text(&Sampling { temperature: 0.0, ..bold }), text(&Sampling { top_k: Some(1), ..bold }));
+    assert_eq!(
+        text(&Sampling { temperature: 0.0, ..bold }),
+        text(&Sampling { top_k: Some(1), ..bold })
+    );
     assert!(!text(&bold).contains("<unk>"));
 }
 
@@ -110,7 +113,11 @@ fn settings_that_make_no_model_are_refused_by_name() {
         ("layers = 1", "layers = 1, dropout = 0.5", "dropout of 0 for a single layer"),
         ("layers = 1", "layers = 1, bidirectional = true", "bidirectional = false"),
         ("steps = 9", "steps = 9\ntied = true", "layers that return 12 features"),
-        ("steps = 9", "steps = 9\noutput_dropout = 1.0", "output_dropout of at least 0 and below 1"),
+        (
+            "steps = 9",
+            "steps = 9\noutput_dropout = 1.0",
+            "output_dropout of at least 0 and below 1",
+        ),
         ("batch = 5", "batch = 4000", "at least two units for each of 4000 streams"),
         ("learning_rate = 0.02", "learning_rate = -1.0", "a learning_rate above 0"),
         ("clip_norm = 1.0", "clip_norm = 0.0", "a clip_norm above 0"),

@@ -6,8 +6,8 @@ use candle_core::{Device, Tensor, Var};
 use candle_nn::VarMap;
 use lstm_train::metrics::Metric;
 use lstm_train::{
-    Evaluation, Objective, OptimizerConfig, Part, Place, Scores, SgdConfig, Setup, StepLoss, Summary,
-    Task, Tested, TrainConfig, Trainer,
+    Evaluation, Objective, OptimizerConfig, Part, Place, Scores, Setup, SgdConfig, StepLoss,
+    Summary, Task, Tested, TrainConfig, Trainer,
 };
 
 use crate::runs::finished;
