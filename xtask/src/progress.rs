@@ -1,8 +1,8 @@
 //! What a person sees of a run: a bar in a terminal, plain lines elsewhere.
 
 use indicatif::{ProgressBar, ProgressStyle};
-use lstm_train::{Observer, Scores};
 use lstm_train::metrics::Metric;
+use lstm_train::{Observer, Scores};
 
 /// Draws one run.
 pub struct Bar {

@@ -15,27 +15,32 @@ mod saved;
 
 use candle_core::{DType, Device};
 use candle_nn::VarMap;
+use lstm_bi::LayerwiseConfig;
 use lstm_core::LstmLayer;
 use lstm_core::variables::seeded;
 use serde::{Deserialize, Serialize};
 
 use crate::config::TrainConfig;
-use crate::data::Corpus;
+use crate::data::{Corpus, TextData};
 use crate::error::{Error, Result};
+use crate::setup::Setup;
 use crate::task::Task;
-use crate::trainer::Setup;
 
-use self::classification::{
-    ClassificationConfig, ClassificationData, ClassificationModel, ClassificationTask,
-};
-use self::forecasting::{ForecastingConfig, ForecastingData, ForecastingModel, ForecastingTask};
+use self::classification::ClassificationConfig;
+use self::forecasting::ForecastingConfig;
 use self::language::{LanguageConfig, LanguageModel, LanguageTask};
-use self::memory::{MemoryConfig, MemoryModel, MemoryTask, start_chrono};
+use self::memory::MemoryConfig;
+use self::window::{Splits, WindowConfig, WindowModel, WindowTask};
+
+/// A task with its model and data, the layers, and a hash of the data.
+type Prepared = (Box<dyn Task>, LayerwiseConfig, String);
 
 /// What is learned: which task, on which data, by which model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum TaskConfig {
+    /// The next word from a window of words.
+    Window(WindowConfig),
     /// The next word or character of running text.
     Language(LanguageConfig),
     /// One class for each sequence.
@@ -50,6 +55,7 @@ impl TaskConfig {
     /// The task's name in a configuration file.
     pub fn kind(&self) -> &'static str {
         match self {
+            Self::Window(_) => "window",
             Self::Language(_) => "language",
             Self::Classification(_) => "classification",
             Self::Forecasting(_) => "forecasting",
@@ -81,7 +87,17 @@ impl RunConfig {
         self.train.check()?;
         let variables = VarMap::new();
         let vb = seeded(&variables, self.train.seed, DType::F32, &Device::Cpu);
-        let (task, layers, data): (Box<dyn Task>, _, _) = match &self.task {
+        let (task, layers, data): Prepared = match &self.task {
+            TaskConfig::Window(config) => {
+                config.check()?;
+                let text = TextData::load(&config.data)?;
+                let splits = Splits::new(&text, config.window)?;
+                let lstm = config.network.build::<L>(config.embedding, vb.pp("lstm"))?;
+                let model = WindowModel::new(config, text.vocabulary.len(), lstm, vb)?;
+                let data = splits.fingerprint();
+                let task = WindowTask::new(config, model, splits, text.vocabulary);
+                (Box::new(task), config.network.layers(config.embedding), data)
+            }
             TaskConfig::Language(config) => {
                 config.check()?;
                 let corpus = Corpus::load(&config.data, config.unit)?;
@@ -90,32 +106,10 @@ impl RunConfig {
                 let task = LanguageTask::new(model, corpus, &variables, self.train.seed)?;
                 (Box::new(task), config.network.layers(config.embedding), data)
             }
-            TaskConfig::Classification(config) => {
-                config.check()?;
-                let data = ClassificationData::load(config)?;
-                let (features, classes) = (data.scale().n_features(), data.classes().len());
-                let model = ClassificationModel::new::<L>(config, features, classes, vb)?;
-                let fingerprint = data.fingerprint();
-                let task = ClassificationTask::new(model, data);
-                (Box::new(task), config.network.layers(features), fingerprint)
-            }
-            TaskConfig::Forecasting(config) => {
-                config.check()?;
-                let data = ForecastingData::load(config)?;
-                let model = ForecastingModel::new::<L>(config, vb)?;
-                let fingerprint = data.fingerprint();
-                let task = ForecastingTask::new(model, data);
-                (Box::new(task), config.network.layers(config.input_size()), fingerprint)
-            }
+            TaskConfig::Classification(config) => classification::prepare::<L>(config, vb)?,
+            TaskConfig::Forecasting(config) => forecasting::prepare::<L>(config, vb)?,
             TaskConfig::Memory(config) => {
-                config.check()?;
-                let model = MemoryModel::new::<L>(config, vb)?;
-                let layers = config.network.layers(config.problem.input_size());
-                if let Some(steps) = config.chrono {
-                    start_chrono(&variables, &layers.layers(), steps, self.train.seed)?;
-                }
-                // The configuration and the seeds say which samples there are.
-                (Box::new(MemoryTask::new(model)), layers, "samples".to_owned())
+                memory::prepare::<L>(config, vb, &variables, self.train.seed)?
             }
         };
         let name = serde_json::to_value(&self.task).map_err(|error| Error::Invalid {

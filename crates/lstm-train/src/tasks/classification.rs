@@ -13,6 +13,7 @@ pub use classifier::{Classifier, Prediction};
 pub use data::ClassificationData;
 pub use model::ClassificationModel;
 pub use task::ClassificationTask;
+pub(super) use task::prepare;
 
 use serde::{Deserialize, Serialize};
 

@@ -15,6 +15,7 @@ pub use data::ForecastingData;
 pub use forecaster::Forecaster;
 pub use model::ForecastingModel;
 pub use task::ForecastingTask;
+pub(super) use task::prepare;
 
 use serde::{Deserialize, Serialize};
 

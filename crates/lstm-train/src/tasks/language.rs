@@ -110,7 +110,8 @@ impl LanguageConfig {
             return Err(invalid(expected, true));
         }
         if self.tied && self.network.output_size() != self.embedding {
-            let expected = format!("layers that return {} features (the embedding's)", self.embedding);
+            let expected =
+                format!("layers that return {} features (the embedding's)", self.embedding);
             return Err(invalid(expected, self.network.output_size()));
         }
         Ok(())

@@ -14,6 +14,7 @@ pub use model::MemoryModel;
 pub use samples::{Answer, Sample};
 pub use solver::Solver;
 pub use task::MemoryTask;
+pub(super) use task::prepare;
 
 use serde::{Deserialize, Serialize};
 

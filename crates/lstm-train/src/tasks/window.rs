@@ -6,6 +6,8 @@ mod task;
 pub use model::WindowModel;
 pub use task::{Splits, WindowTask};
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::config::{check_count, check_dropout, invalid};
@@ -16,6 +18,8 @@ use crate::network::NetworkConfig;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WindowConfig {
+    /// The text: a folder with train.txt, valid.txt and test.txt, one sentence a line.
+    pub data: PathBuf,
     /// The features of a word's embedding.
     pub embedding: usize,
     /// The layers.
@@ -43,6 +47,7 @@ impl Default for WindowConfig {
     /// The published recipe: window 5, embedding 256, hidden 128, batch 128, nothing regularised.
     fn default() -> Self {
         Self {
+            data: PathBuf::new(),
             embedding: 256,
             network: NetworkConfig::default(),
             window: 5,
@@ -72,7 +77,8 @@ impl WindowConfig {
         check_dropout("output_dropout", self.output_dropout)?;
         check_dropout("unknown", self.unknown)?;
         if self.tied && self.network.output_size() != self.embedding {
-            let expected = format!("layers that return {} features (the embedding's)", self.embedding);
+            let expected =
+                format!("layers that return {} features (the embedding's)", self.embedding);
             return Err(invalid(expected, self.network.output_size()));
         }
         self.network.check()

@@ -1,14 +1,29 @@
 //! The batches of a classifier, and its measures.
 
-use lstm_core::Mode;
+use candle_nn::VarBuilder;
+use lstm_core::{LstmLayer, Mode};
 
 use crate::data::Order;
 use crate::error::Result;
 use crate::step_loss::StepLoss;
 use crate::task::{Evaluation, Objective, Part, Place, Task};
+use crate::tasks::Prepared;
 use crate::tasks::classification::scores::{ACCURACY_THEN_LOSS, Count};
-use crate::tasks::classification::{ClassificationData, ClassificationModel};
+use crate::tasks::classification::{ClassificationConfig, ClassificationData, ClassificationModel};
 use crate::tasks::saved::json;
+
+/// Reads the data and builds the model.
+pub(in crate::tasks) fn prepare<L: LstmLayer + 'static>(
+    config: &ClassificationConfig,
+    vb: VarBuilder<'_>,
+) -> Result<Prepared> {
+    config.check()?;
+    let data = ClassificationData::load(config)?;
+    let (features, classes) = (data.scale().n_features(), data.classes().len());
+    let model = ClassificationModel::new::<L>(config, features, classes, vb)?;
+    let (layers, fingerprint) = (config.network.layers(features), data.fingerprint());
+    Ok((Box::new(ClassificationTask::new(model, data)), layers, fingerprint))
+}
 
 /// A classifier with its data.
 pub struct ClassificationTask {

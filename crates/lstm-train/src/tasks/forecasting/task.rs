@@ -1,13 +1,15 @@
 //! The batches of a forecaster, and its measures beside those of two baselines.
 
-use lstm_core::Mode;
+use candle_nn::VarBuilder;
+use lstm_core::{LstmLayer, Mode};
 
 use crate::data::Order;
 use crate::error::Result;
 use crate::step_loss::StepLoss;
 use crate::task::{Detail, Evaluation, Objective, Part, Place, Scores, Task};
+use crate::tasks::Prepared;
 use crate::tasks::forecasting::errors::Errors;
-use crate::tasks::forecasting::{ForecastingData, ForecastingModel};
+use crate::tasks::forecasting::{ForecastingConfig, ForecastingData, ForecastingModel};
 use crate::tasks::saved::json;
 
 /// The windows that evaluation takes together, whatever the batch of training.
@@ -15,6 +17,18 @@ const EVALUATION_BATCH: usize = 64;
 
 /// The steps that are shown of a measured part: two weeks of hours.
 const SHOWN_STEPS: usize = 336;
+
+/// Reads the data and builds the model.
+pub(in crate::tasks) fn prepare<L: LstmLayer + 'static>(
+    config: &ForecastingConfig,
+    vb: VarBuilder<'_>,
+) -> Result<Prepared> {
+    config.check()?;
+    let data = ForecastingData::load(config)?;
+    let model = ForecastingModel::new::<L>(config, vb)?;
+    let (layers, fingerprint) = (config.network.layers(config.input_size()), data.fingerprint());
+    Ok((Box::new(ForecastingTask::new(model, data)), layers, fingerprint))
+}
 
 /// A forecaster with its data.
 ///

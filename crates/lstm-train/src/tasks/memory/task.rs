@@ -1,15 +1,33 @@
 //! New samples for every training step, and the same ones to measure on.
 
-use lstm_core::Mode;
+use candle_nn::{VarBuilder, VarMap};
 use lstm_core::random::RandomStream;
+use lstm_core::{LstmLayer, Mode};
 
 use crate::error::Result;
 use crate::step_loss::StepLoss;
 use crate::task::{Evaluation, Objective, Part, Place, Scores, Task};
-use crate::tasks::memory::{Answer, MemoryConfig, MemoryModel, Sample};
+use crate::tasks::Prepared;
+use crate::tasks::memory::{Answer, MemoryConfig, MemoryModel, Sample, start_chrono};
 
 /// The samples that evaluation takes together, whatever the batch of training.
 const EVALUATION_BATCH: usize = 100;
+
+/// Builds the model and sets what starts otherwise.
+pub(in crate::tasks) fn prepare<L: LstmLayer + 'static>(
+    config: &MemoryConfig,
+    vb: VarBuilder<'_>,
+    variables: &VarMap,
+    seed: u64,
+) -> Result<Prepared> {
+    let model = MemoryModel::new::<L>(config, vb)?;
+    let layers = config.network.layers(config.problem.input_size());
+    if let Some(steps) = config.chrono {
+        start_chrono(variables, &layers.layers(), steps, seed)?;
+    }
+    // The configuration and the seeds say which samples there are.
+    Ok((Box::new(MemoryTask::new(model)), layers, "samples".to_owned()))
+}
 
 /// A memory problem with its model.
 ///
