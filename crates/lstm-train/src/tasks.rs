@@ -4,6 +4,8 @@ pub mod window;
 
 pub mod language;
 
+pub mod tagging;
+
 use candle_core::{DType, Device};
 use candle_nn::VarMap;
 use lstm_core::LstmLayer;
@@ -17,6 +19,7 @@ use crate::task::Task;
 use crate::trainer::Setup;
 
 use self::language::{LanguageConfig, LanguageModel, LanguageTask};
+use self::tagging::{TaggingConfig, TaggingData, TaggingModel, TaggingTask};
 
 /// What is learned: which task, on which data, by which model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,6 +27,8 @@ use self::language::{LanguageConfig, LanguageModel, LanguageTask};
 pub enum TaskConfig {
     /// The next word or character of running text.
     Language(LanguageConfig),
+    /// A tag for each word of a sentence.
+    Tagging(TaggingConfig),
 }
 
 /// A whole run: what is learned, and how. The form of a configuration file.
@@ -57,6 +62,14 @@ impl RunConfig {
                 let data = corpus.fingerprint();
                 let task = LanguageTask::new(model, corpus, &variables, self.train.seed)?;
                 (Box::new(task), config.network.layers(config.embedding), data)
+            }
+            TaskConfig::Tagging(config) => {
+                config.check()?;
+                let data = TaggingData::load(config)?;
+                let build = |vocabulary| TaggingModel::new::<L>(config, vocabulary, vb);
+                let task = TaggingTask::new(config, &data, build)?;
+                let layers = config.network.layers(config.word_features());
+                (Box::new(task), layers, data.fingerprint())
             }
         };
         let name = serde_json::to_value(&self.task).map_err(|error| Error::Invalid {
