@@ -59,6 +59,8 @@ mod dropout;
 mod loss;
 mod read_out;
 
+mod crf;
+
 mod step_loss;
 
 mod gradients;
@@ -77,6 +79,7 @@ mod error;
 
 pub use checkpoint::{Checkpoint, Progress};
 pub use config::{Tested, TrainConfig};
+pub use crf::Crf;
 pub use error::{Error, Result};
 pub use gradients::{Gradient, Gradients, global_norm};
 pub use loss::cross_entropy;

@@ -10,6 +10,8 @@ pub mod forecasting;
 
 pub mod memory;
 
+pub mod tagging;
+
 mod head;
 mod saved;
 
@@ -21,16 +23,16 @@ use lstm_core::variables::seeded;
 use serde::{Deserialize, Serialize};
 
 use crate::config::TrainConfig;
-use crate::data::{Corpus, TextData};
 use crate::error::{Error, Result};
 use crate::setup::Setup;
 use crate::task::Task;
 
 use self::classification::ClassificationConfig;
 use self::forecasting::ForecastingConfig;
-use self::language::{LanguageConfig, LanguageModel, LanguageTask};
+use self::language::LanguageConfig;
 use self::memory::MemoryConfig;
-use self::window::{Splits, WindowConfig, WindowModel, WindowTask};
+use self::tagging::TaggingConfig;
+use self::window::WindowConfig;
 
 /// A task with its model and data, the layers, and a hash of the data.
 type Prepared = (Box<dyn Task>, LayerwiseConfig, String);
@@ -43,6 +45,8 @@ pub enum TaskConfig {
     Window(WindowConfig),
     /// The next word or character of running text.
     Language(LanguageConfig),
+    /// A tag for each word of a sentence.
+    Tagging(TaggingConfig),
     /// One class for each sequence.
     Classification(ClassificationConfig),
     /// The next steps of series.
@@ -57,6 +61,7 @@ impl TaskConfig {
         match self {
             Self::Window(_) => "window",
             Self::Language(_) => "language",
+            Self::Tagging(_) => "tagging",
             Self::Classification(_) => "classification",
             Self::Forecasting(_) => "forecasting",
             Self::Memory(_) => "memory",
@@ -88,24 +93,11 @@ impl RunConfig {
         let variables = VarMap::new();
         let vb = seeded(&variables, self.train.seed, DType::F32, &Device::Cpu);
         let (task, layers, data): Prepared = match &self.task {
-            TaskConfig::Window(config) => {
-                config.check()?;
-                let text = TextData::load(&config.data)?;
-                let splits = Splits::new(&text, config.window)?;
-                let lstm = config.network.build::<L>(config.embedding, vb.pp("lstm"))?;
-                let model = WindowModel::new(config, text.vocabulary.len(), lstm, vb)?;
-                let data = splits.fingerprint();
-                let task = WindowTask::new(config, model, splits, text.vocabulary);
-                (Box::new(task), config.network.layers(config.embedding), data)
-            }
+            TaskConfig::Window(config) => window::prepare::<L>(config, vb)?,
             TaskConfig::Language(config) => {
-                config.check()?;
-                let corpus = Corpus::load(&config.data, config.unit)?;
-                let model = LanguageModel::new::<L>(config, corpus.symbols.clone(), vb)?;
-                let data = corpus.fingerprint();
-                let task = LanguageTask::new(model, corpus, &variables, self.train.seed)?;
-                (Box::new(task), config.network.layers(config.embedding), data)
+                language::prepare::<L>(config, vb, &variables, self.train.seed)?
             }
+            TaskConfig::Tagging(config) => tagging::prepare::<L>(config, vb)?,
             TaskConfig::Classification(config) => classification::prepare::<L>(config, vb)?,
             TaskConfig::Forecasting(config) => forecasting::prepare::<L>(config, vb)?,
             TaskConfig::Memory(config) => {

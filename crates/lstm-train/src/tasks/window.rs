@@ -8,11 +8,15 @@ pub use task::{Splits, WindowTask};
 
 use std::path::PathBuf;
 
+use candle_nn::VarBuilder;
+use lstm_core::LstmLayer;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{check_count, check_dropout, invalid};
+use crate::data::TextData;
 use crate::error::Result;
 use crate::network::NetworkConfig;
+use crate::tasks::Prepared;
 
 /// The configuration of a model over windows, and of its batches.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +45,21 @@ pub struct WindowConfig {
     /// The probability with which a word that the training text has only once is taken as unknown, so that
     /// unknown words are learned, too.
     pub unknown: f64,
+}
+
+/// Reads the text and builds the model.
+pub(in crate::tasks) fn prepare<L: LstmLayer + 'static>(
+    config: &WindowConfig,
+    vb: VarBuilder<'_>,
+) -> Result<Prepared> {
+    config.check()?;
+    let text = TextData::load(&config.data)?;
+    let splits = Splits::new(&text, config.window)?;
+    let lstm = config.network.build::<L>(config.embedding, vb.pp("lstm"))?;
+    let model = WindowModel::new(config, text.vocabulary.len(), lstm, vb)?;
+    let data = splits.fingerprint();
+    let task = WindowTask::new(config, model, splits, text.vocabulary);
+    Ok((Box::new(task), config.network.layers(config.embedding), data))
 }
 
 impl Default for WindowConfig {
