@@ -35,7 +35,9 @@ mod tape;
 mod forward;
 
 mod backward;
+mod checkpoints;
 mod gradients;
+mod recompute;
 
 pub mod variant;
 
@@ -51,7 +53,8 @@ mod node;
 
 pub use activity::{Activity, activity};
 pub use backward::{BackwardScratch, Gradients, OutputGradients, backward};
-pub use forward::{Outputs, forward, infer};
+pub use checkpoints::{Checkpoints, backward_from_checkpoints, forward_to_checkpoints};
+pub use forward::{Outputs, forward, forward_without_gates, infer};
 pub use packed::PackedWeights;
 pub use sequence::{Sequence, WeightSlices};
 pub use stream::{Stream, WeightFormat};
