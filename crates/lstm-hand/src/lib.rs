@@ -7,6 +7,7 @@
 //! - [`Stream`] drives the same weights one step at a time, without allocation.
 //! - With the feature `candle` (on by default), `HandLstm` implements the trait `lstm_core::Lstm`: one
 //!   node of candle's autograd graph a layer, where `candle_nn` makes some twenty a step.
+//! - [`rnn`] is the plain recurrent layer that the LSTM improves on, `HandRnn` over candle tensors.
 //!
 //! The equations are those of [`lstm_core::equations`]; the comments here cite their numbers.
 //!
@@ -41,6 +42,8 @@ mod recompute;
 
 pub mod variant;
 
+pub mod rnn;
+
 mod activity;
 mod stream;
 
@@ -62,3 +65,5 @@ pub use tape::Tape;
 
 #[cfg(feature = "candle")]
 pub use layer::HandLstm;
+#[cfg(feature = "candle")]
+pub use rnn::HandRnn;
