@@ -71,6 +71,7 @@ mod trainer;
 mod checkpoint;
 mod run_folder;
 pub mod metrics;
+mod tensorboard;
 
 mod error;
 
