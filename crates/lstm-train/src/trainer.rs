@@ -25,8 +25,15 @@ pub trait Observer {
     /// After every step: steps done and steps of the whole run, and the step's loss.
     fn step(&mut self, _done: u64, _total: u64, _loss: f64) {}
 
+    /// At the start of every epoch, and where a resumed run goes on in one: the epoch, counted from 1, and the
+    /// epochs of the whole run; the steps done, and those that will be done at the epoch's end.
+    fn epoch(&mut self, _epoch: (usize, usize), _steps: (u64, u64)) {}
+
     /// After every line of metrics.
     fn metric(&mut self, _metric: &Metric) {}
+
+    /// After an epoch that is better than all before: its number, and its value of the measure that decides.
+    fn best(&mut self, _epoch: usize, _measure: &str, _value: f64) {}
 }
 
 impl Observer for () {}
@@ -123,6 +130,8 @@ impl<T: Task> Trainer<T> {
         }
         let mut trainer = Self::open(setup, identity, folder, Progress::default())?;
         trainer.save()?;
+        let parameters: usize = trainer.variables.iter().map(|(_, var)| var.elem_count()).sum();
+        tracing::info!(parameters, path = %trainer.folder.path().display(), "start");
         Ok(trainer)
     }
 
@@ -195,10 +204,14 @@ impl<T: Task> Trainer<T> {
         let total = (0..self.config.epochs).map(n_batches).sum();
         while self.progress.epoch < self.config.epochs && !self.is_out_of_patience() {
             let n_batches = self.task.n_batches(self.config.seed, self.progress.epoch);
+            let step = self.progress.step;
+            let end = step + (n_batches - self.progress.batch.min(n_batches)) as u64;
+            observer.epoch((self.progress.epoch + 1, self.config.epochs), (step, end));
             let mut clock = Instant::now();
             while self.progress.batch < n_batches {
                 if self.pending.is_none() && stop.load(Ordering::Relaxed) {
                     self.save()?;
+                    tracing::info!(step = self.progress.step, "stop");
                     return Ok(Outcome::Interrupted { step: self.progress.step });
                 }
                 let loss = self.train_batch(n_batches, total)?;
@@ -364,6 +377,11 @@ impl<T: Task> Trainer<T> {
         }
         let (step, epoch) = (self.progress.step, self.progress.epoch);
         self.write(&Metric::Valid { step, epoch, seconds, scores }, observer)?;
+        tracing::info!(epoch, step, seconds, measure = objective.name, value, "epoch");
+        if is_best {
+            tracing::info!(epoch, step, measure = objective.name, value, "best");
+            observer.best(epoch, objective.name, value);
+        }
         self.save()
     }
 
@@ -415,6 +433,7 @@ impl<T: Task> Trainer<T> {
         self.progress.test = Some(scores.clone());
         let step = self.progress.step;
         self.write(&Metric::Test { step, scores: scores.clone() }, observer)?;
+        tracing::info!(step, ?scores, "test");
         self.save()?;
         Ok(scores)
     }
