@@ -69,6 +69,7 @@ mod config;
 mod trainer;
 
 mod checkpoint;
+mod load;
 mod run_folder;
 pub mod metrics;
 mod tensorboard;
@@ -78,6 +79,7 @@ mod error;
 pub use checkpoint::{Checkpoint, Progress};
 pub use config::{Tested, TrainConfig};
 pub use error::{Error, Result};
+pub use load::load_weights;
 pub use gradients::{Gradient, Gradients, global_norm};
 pub use loss::cross_entropy;
 pub use network::NetworkConfig;
