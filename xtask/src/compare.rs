@@ -129,10 +129,10 @@ fn train(args: &Args, recipe: &Recipe, text: &TextData, stop: &AtomicBool) -> Re
     let lstm = name.build(window, vb.pp("lstm"))?;
     let model = WindowModel::new(window, words, lstm, vb)?;
     let setup = Setup {
-        task: WindowTask::new(window, model, &splits, words),
         name: serde_json::to_value(recipe)?,
         layers: format!("{:?}", window.network.layers(window.embedding)),
         data: splits.fingerprint(),
+        task: WindowTask::new(window, model, splits, text.vocabulary.clone()),
         variables,
         train: train.clone(),
     };

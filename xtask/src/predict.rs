@@ -1,13 +1,16 @@
 //! `predict`: the model of a run folder at work on new data; one file a task.
 
+mod classification;
+mod forecasting;
 mod language;
+mod tagging;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
-use lstm_train::RunFolder;
+use anyhow::{Context, Result, bail, ensure};
+use lstm_train::{RunFolder, TaskConfig};
 
 use crate::environment;
 use crate::train::Layers;
@@ -17,8 +20,9 @@ use crate::train::Layers;
 pub struct Args {
     /// The run folder.
     run: PathBuf,
-    /// What to read, `-` for the standard input: for a language model the text to go on from, or with
-    /// --score the lines to score.
+    /// What to read: for a language model the text to go on from, or with --score the lines to score; for a
+    /// tagger a sentence a line (both also from the standard input, `-`); for a classifier sequences, for a
+    /// forecaster series, in a file like those of the data.
     file: Option<PathBuf>,
     #[command(flatten)]
     language: language::Options,
@@ -33,15 +37,27 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<ExitCode> {
     environment::start_again(args.threads, args.layers == Layers::Hand)?;
     let (folder, identity) = RunFolder::open(&args.run)?;
-    let input = args.file.as_deref().map(read).transpose()?;
-    // Models load themselves, so that a folder of any task says here what it is.
-    match identity.task["kind"].as_str() {
-        Some("language") => language::run(folder.path(), args.layers, input, &args.language)?,
-        kind => bail!(
-            "{}: expected a run of a task that can predict (language), got {}",
-            folder.path().join("run.json").display(),
-            kind.unwrap_or("none")
-        ),
+    let run = folder.path();
+    let task: TaskConfig = serde_json::from_value(identity.task)
+        .with_context(|| format!("{}: not a run of `train`", run.join("run.json").display()))?;
+    if !matches!(task, TaskConfig::Language(_)) {
+        let is_absent = args.language == language::Options::default();
+        ensure!(is_absent, "options of language models with a run of {}", task.kind());
+    }
+    let file = || args.file.as_deref().context("expected a FILE with what to answer");
+    match &task {
+        TaskConfig::Language(_) => {
+            let input = args.file.as_deref().map(read).transpose()?;
+            language::run(run, args.layers, input, &args.language)?;
+        }
+        TaskConfig::Tagging(_) => tagging::run(run, args.layers, &read(file()?)?)?,
+        TaskConfig::Classification(config) => {
+            classification::run(run, args.layers, file()?, config)?;
+        }
+        TaskConfig::Forecasting(_) => forecasting::run(run, args.layers, file()?)?,
+        TaskConfig::Window(_) | TaskConfig::Memory(_) => {
+            bail!("a run of {} has nothing to predict from a file", task.kind())
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,7 @@
 //! `report`: the page of a run, or one page that compares several.
 
 mod details;
+mod results;
 mod run;
 mod several;
 mod single;

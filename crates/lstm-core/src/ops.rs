@@ -13,6 +13,7 @@
 //! - [`matmul`]: matrix products over checked views.
 //! - [`activation`]: σ, tanh and e^x with stated error.
 //! - [`cross_entropy`]: softmax cross-entropy and its gradient in one pass over the logits.
+//! - [`crf`]: a linear-chain conditional random field, its gradient and its best paths.
 //! - [`read_out`]: a linear layer under that loss, with its gradients.
 //! - [`rows`]: rows of a table by id, and the sum of gradients by id.
 //! - [`adam`]: Adam's step in one pass over memory, and many steps without a gradient in one.
@@ -25,6 +26,7 @@ pub mod activation;
 pub mod adam;
 pub mod aligned;
 pub mod block_rows;
+pub mod crf;
 pub mod cross_entropy;
 pub mod gate_products;
 mod gates;

@@ -10,27 +10,27 @@ use lstm_train::tasks::language::{LanguageModel, Sampling, generate};
 use crate::train::Layers;
 
 /// What a language model does.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, PartialEq, clap::Args)]
 pub struct Options {
     /// The text to go on from, in place of a file.
     #[arg(long, conflicts_with = "file", conflicts_with = "score")]
     prompt: Option<String>,
-    /// The words or characters to write.
-    #[arg(long, default_value_t = 100, conflicts_with = "score")]
-    tokens: usize,
+    /// The words or characters to write; 100 where absent.
+    #[arg(long, conflicts_with = "score")]
+    tokens: Option<usize>,
     /// What the logarithms of the probabilities are divided by: below 1 is surer, above bolder, 0 takes the
-    /// most probable.
-    #[arg(long, default_value_t = 1.0, conflicts_with = "score")]
-    temperature: f64,
+    /// most probable; 1 where absent.
+    #[arg(long, conflicts_with = "score")]
+    temperature: Option<f64>,
     /// Draw from so many of the most probable only.
     #[arg(long, conflicts_with = "score")]
     top_k: Option<usize>,
     /// Draw from the most probable that together have this probability only.
     #[arg(long, conflicts_with = "score")]
     top_p: Option<f64>,
-    /// The seed of the draws.
-    #[arg(long, default_value_t = 0, conflicts_with = "score")]
-    seed: u64,
+    /// The seed of the draws; 0 where absent.
+    #[arg(long, conflicts_with = "score")]
+    seed: Option<u64>,
     /// Score every line of the file: its mean loss, its perplexity, its words or characters, and itself.
     #[arg(long, requires = "file")]
     score: bool,
@@ -49,12 +49,12 @@ pub fn run(folder: &Path, layers: Layers, input: Option<String>, options: &Optio
     // A file ends with a line end, which is not meant as part of what to go on from.
     let prompt = prompt.strip_suffix('\n').unwrap_or(&prompt);
     let sampling = Sampling {
-        temperature: options.temperature,
+        temperature: options.temperature.unwrap_or(1.0),
         top_k: options.top_k,
         top_p: options.top_p,
-        seed: options.seed,
+        seed: options.seed.unwrap_or(0),
     };
-    let text = generate(&model, prompt, options.tokens, &sampling)?;
+    let text = generate(&model, prompt, options.tokens.unwrap_or(100), &sampling)?;
     println!("{prompt}{}{text}", model.config().unit.separator());
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! What a run folder has for a report.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -85,6 +85,12 @@ impl Run {
         })
     }
 
+    /// The names of the model's measures of the whole validation part.
+    pub fn measures(&self) -> BTreeSet<&String> {
+        let names = self.epochs_done().flat_map(|(.., scores)| scores.keys());
+        names.filter(|name| is_plain(name)).collect()
+    }
+
     /// A score of the validation part, by epoch.
     pub fn valid(&self, name: &str) -> Points {
         let point = |(_, epoch, _, scores): (u64, usize, f64, &Scores)| {
@@ -147,13 +153,25 @@ fn flatten(name: &str, value: &Value, settings: &mut BTreeMap<String, String>) {
 
 /// Whether more of a measure is better; `None` for measures that are not known here.
 pub fn larger_is_better(measure: &str) -> Option<bool> {
-    let last = measure.rsplit(['_', '.', '/', ' ']).next().unwrap_or(measure);
-    match last {
-        "accuracy" | "f1" | "precision" | "recall" => Some(true),
-        "loss" | "perplexity" | "character" | "error" | "mse" | "mae" | "rmse" => Some(false),
-        _ => None,
+    let (whole, _) = measure.split_once('.').unwrap_or((measure, ""));
+    let ends = |names: &[&str]| names.iter().any(|name| whole.ends_with(name));
+    let starts = |names: &[&str]| names.iter().any(|name| whole.starts_with(name));
+    if ends(&["accuracy", "f1", "precision", "recall"]) {
+        Some(true)
+    } else if ends(&["loss", "perplexity", "bits_per_character"]) || starts(&["mse", "mae"]) {
+        Some(false)
+    } else {
+        None
     }
 }
+
+/// Whether a measure is the model's on the whole part: not that of a class, and not that of a baseline.
+pub fn is_plain(measure: &str) -> bool {
+    !measure.contains('.') && BASELINES.iter().all(|baseline| !measure.ends_with(baseline))
+}
+
+/// How the measures of baselines end.
+pub const BASELINES: [&str; 2] = ["_last_value", "_seasonal"];
 
 /// A measure's name for readers.
 pub fn spelled(measure: &str) -> String {

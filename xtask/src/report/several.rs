@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::run::{Points, Run, larger_is_better, spelled};
+use super::run::{Points, Run, is_plain, larger_is_better, spelled};
 use crate::page::{
     Bar, Bars, Grid, Line, LinePlot, Page, Pen, PlotError, Row, count, figure, figures, settings,
 };
@@ -23,11 +23,7 @@ pub fn page(runs: &[Run]) -> Result<String, PlotError> {
     let plot = LinePlot::new("training step", "loss", lines(runs, &names, Run::losses));
     let note = "The mean loss of a prediction since the point before.";
     page.section("Training loss", note, &figure("Training loss", plot.into_svg())?);
-    let measures: BTreeSet<&String> = runs
-        .iter()
-        .flat_map(|run| run.epochs_done())
-        .flat_map(|(.., scores)| scores.keys())
-        .collect();
+    let measures: BTreeSet<&String> = runs.iter().flat_map(Run::measures).collect();
     for measure in measures {
         let heading = format!("Validation {}", spelled(measure));
         let plot = LinePlot::over_epochs("", lines(runs, &names, |run| run.valid(measure)));
@@ -73,7 +69,7 @@ fn results(runs: &[Run], names: &[String]) -> Grid {
     let parts = |part: &'static str| {
         let scores = runs.iter().filter_map(move |run| scores(run, part));
         let measures: BTreeSet<&String> = scores.flat_map(|scores| scores.keys()).collect();
-        measures.into_iter().map(move |measure| (part, measure))
+        measures.into_iter().filter(|name| is_plain(name)).map(move |measure| (part, measure))
     };
     let columns: Vec<(&str, &String)> = parts(VALID).chain(parts(TEST)).collect();
     let mut headings =

@@ -1,11 +1,9 @@
 //! The page of one run.
 
-use std::collections::BTreeSet;
-
-use lstm_train::Scores;
 use lstm_train::metrics::Metric;
 
 use super::details;
+use super::results;
 use super::run::{Points, Run, spelled};
 use crate::page::{
     Grid, Line, LinePlot, Page, Pen, PlotError, Row, count, figure, figures, pair, settings,
@@ -17,7 +15,7 @@ const MOST_EPOCHS: usize = 60;
 /// The page: results, details of the test part, curves, epochs, settings.
 pub fn page(run: &Run) -> Result<String, PlotError> {
     let mut page = Page::new(&run.name, &lead(run));
-    results(&mut page, run);
+    results::section(&mut page, run);
     if let Some(test) = &run.test {
         for detail in &test.details {
             details::section(&mut page, detail)?;
@@ -60,33 +58,6 @@ fn capital(text: &str) -> String {
     letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
-/// The scores of the best epoch and of the test part.
-fn results(page: &mut Page, run: &Run) {
-    let parts: Vec<(String, &Scores)> = [
-        run.best().map(|scores| (format!("validation, epoch {}", run.progress.best_epoch), scores)),
-        run.test.as_ref().map(|test| ("test".to_owned(), &test.scores)),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    if parts.is_empty() {
-        page.section("Result", "", "<p>No epoch is done.</p>");
-        return;
-    }
-    let names: BTreeSet<&String> = parts.iter().flat_map(|(_, scores)| scores.keys()).collect();
-    let headings = std::iter::once("measure".to_owned());
-    let headings = headings.chain(parts.iter().map(|(part, _)| part.clone())).collect();
-    let row = |name: &String| {
-        let score = |scores: &Scores| scores.get(name).map_or("-".to_owned(), |s| figures(*s));
-        let cells = parts.iter().map(|(_, scores)| score(scores));
-        Row::new(std::iter::once(spelled(name)).chain(cells).collect())
-    };
-    let rows = names.into_iter().map(row).collect();
-    let note = "The weights of the best epoch on the validation part are the run's result, unless the \
-                settings say the last.";
-    page.section("Result", note, &Grid { headings, rows }.to_html());
-}
-
 /// Training and validation loss over the steps.
 fn loss(page: &mut Page, run: &Run) -> Result<(), PlotError> {
     let valid: Points = run
@@ -124,9 +95,7 @@ fn curves(page: &mut Page, run: &Run) -> Result<(), PlotError> {
         let plot = LinePlot::new("training step", "", vec![line]).half();
         figures.push((name.to_owned(), figure(name, plot.into_svg())?));
     }
-    let names: BTreeSet<&String> =
-        run.epochs_done().flat_map(|(.., scores)| scores.keys()).collect();
-    for name in names.into_iter().filter(|name| *name != "loss") {
+    for name in run.measures().into_iter().filter(|name| *name != "loss") {
         let title = format!("Validation {}", spelled(name));
         let line = Line { name, pen: Pen::nth(1), points: run.valid(name) };
         let best = run.progress.best_epoch;
@@ -142,7 +111,7 @@ fn curves(page: &mut Page, run: &Run) -> Result<(), PlotError> {
 /// The table of epochs, the best one marked.
 fn epochs(page: &mut Page, run: &Run) {
     let done: Vec<_> = run.epochs_done().collect();
-    let names: BTreeSet<&String> = done.iter().flat_map(|(.., scores)| scores.keys()).collect();
+    let names = run.measures();
     let headings = ["epoch", "steps", "seconds"].map(str::to_owned).into_iter();
     let headings = headings.chain(names.iter().map(|name| spelled(name))).collect();
     let every = done.len().div_ceil(MOST_EPOCHS).max(1);

@@ -111,6 +111,32 @@ fn a_long_forecast_has_its_end_drawn_closer() {
 }
 
 #[test]
+fn baselines_stand_beside_the_model_and_classes_below() {
+    let mut run = run("ett", 2, 1.0);
+    let test = &mut run.test.as_mut().unwrap().scores;
+    for (name, score) in [
+        ("mse", 0.2),
+        ("mse_last_value", 0.3),
+        ("mse_seasonal", 0.1),
+        ("f1.NOUN", 0.75),
+        ("f1.VERB", 0.5),
+    ] {
+        test.insert(name.to_owned(), score);
+    }
+    let page = single::page(&run).unwrap();
+    let result = section(&page, "Result");
+    let mse = result.lines().find(|line| line.contains("<th scope=\"row\">mse<")).unwrap();
+    assert!(mse.contains("<td>-</td><td>0.2000</td><td>0.3000</td>"), "{mse}");
+    assert!(
+        mse.contains("<strong>0.1000</strong>") && result.contains("test, last value"),
+        "{mse}"
+    );
+    assert_eq!(count(result, ">best<"), 1);
+    let classes = section(&page, "Classes, test part");
+    assert!(classes.contains("NOUN</th><td>0.7500</td>") && !result.contains("NOUN"), "{classes}");
+}
+
+#[test]
 fn an_unfinished_run_has_a_page() {
     let mut run = run("begun", 4, 1.0);
     run.identity.train["epochs"] = json!(9);
@@ -163,7 +189,7 @@ fn runs_are_compared() {
 
 #[test]
 fn measures_whose_direction_is_not_known_are_not_marked() {
-    let measures = ["accuracy", "f1", "macro_f1", "loss", "bits_per_character", "reward"];
+    let measures = ["accuracy", "macro_f1", "f1.loss", "loss", "mse_units_OT", "reward"];
     let expected = [Some(true), Some(true), Some(true), Some(false), Some(false), None];
     assert_eq!(measures.map(larger_is_better), expected);
 }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use super::labels::{Labels, MAX_LABELS, positions};
 use super::lines::{Line, Lines, Origin, quote};
 use crate::error::{Error, Result};
@@ -19,7 +21,8 @@ pub const UPOS: [&str; 17] = [
 ];
 
 /// Which column of a CoNLL-U file has the tags.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum TagColumn {
     /// The fourth: universal part-of-speech tags, one of [`UPOS`].
     Upos,

@@ -33,7 +33,6 @@ impl LanguageModel {
         let task: TaskConfig = serde_json::from_value(identity.task.clone()).map_err(|error| {
             refuse("run.json", "task", "the configuration of a task".to_owned(), error.to_string())
         })?;
-        #[allow(irrefutable_let_patterns, reason = "there may be no other task")]
         let TaskConfig::Language(config) = task else {
             let kind = identity.task["kind"].to_string();
             return Err(refuse("run.json", "task", "a language model".to_owned(), kind));

@@ -36,18 +36,28 @@ impl LanguageTask {
         seed: u64,
     ) -> Result<Self> {
         let config = &model.config;
-        let parts = [("training", &corpus.train, config.batch), ("validation", &corpus.valid, config.valid_batch)];
+        let parts = [
+            ("training", &corpus.train, config.batch),
+            ("validation", &corpus.valid, config.valid_batch),
+        ];
         for (part, ids, batch) in parts {
             if ids.len() / batch < 2 {
                 return Err(Error::Invalid {
                     op: "cut text into streams",
-                    expected: format!("a {part} text of at least two units for each of {batch} streams"),
+                    expected: format!(
+                        "a {part} text of at least two units for each of {batch} streams"
+                    ),
                     got: ids.len().to_string(),
                 });
             }
         }
         model.draw(variables, seed)?;
         Ok(Self { model, corpus, carried: None, windows: None })
+    }
+
+    /// The model as it stands.
+    pub fn model(&self) -> &LanguageModel {
+        &self.model
     }
 
     fn config(&self) -> &LanguageConfig {
