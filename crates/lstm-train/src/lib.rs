@@ -72,8 +72,10 @@ mod setup;
 mod trainer;
 
 mod checkpoint;
+mod load;
 pub mod metrics;
 mod run_folder;
+mod tensorboard;
 
 mod error;
 
@@ -82,6 +84,7 @@ pub use config::{Tested, TrainConfig};
 pub use crf::Crf;
 pub use error::{Error, Result};
 pub use gradients::{Gradient, Gradients, global_norm};
+pub use load::load_weights;
 pub use loss::cross_entropy;
 pub use network::NetworkConfig;
 pub use optimizer::{

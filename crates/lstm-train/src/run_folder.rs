@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 /// - `checkpoints/STEP.safetensors`: the last checkpoints;
 /// - `model.safetensors`: the weights that are the run's result, under their own names;
 /// - `metrics.jsonl`: a line each time something was measured;
+/// - `events.out.tfevents.*`: the same for TensorBoard;
 /// - `test.json`: scores and details of the test part, once the run is finished.
 #[derive(Debug)]
 pub struct RunFolder {

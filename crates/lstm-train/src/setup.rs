@@ -13,8 +13,15 @@ pub trait Observer {
     /// After every step: steps done and steps of the whole run, and the step's loss.
     fn step(&mut self, _done: u64, _total: u64, _loss: f64) {}
 
+    /// At the start of every epoch, and where a resumed run goes on in one: the epoch, counted from 1, and the
+    /// epochs of the whole run; the steps done, and those that will be done at the epoch's end.
+    fn epoch(&mut self, _epoch: (usize, usize), _steps: (u64, u64)) {}
+
     /// After every line of metrics.
     fn metric(&mut self, _metric: &Metric) {}
+
+    /// After an epoch that is better than all before: its number, and its value of the measure that decides.
+    fn best(&mut self, _epoch: usize, _measure: &str, _value: f64) {}
 }
 
 impl Observer for () {}

@@ -58,6 +58,8 @@ impl<T: Task> Trainer<T> {
         }
         let mut trainer = Self::open(setup, identity, folder, Progress::default())?;
         trainer.save()?;
+        let parameters: usize = trainer.variables.iter().map(|(_, var)| var.elem_count()).sum();
+        tracing::info!(parameters, path = %trainer.folder.path().display(), "start");
         Ok(trainer)
     }
 
@@ -131,10 +133,14 @@ impl<T: Task> Trainer<T> {
         let total = (0..self.config.epochs).map(n_batches).sum();
         while self.progress.epoch < self.config.epochs && !self.is_out_of_patience() {
             let n_batches = self.task.n_batches(self.config.seed, self.progress.epoch);
+            let step = self.progress.step;
+            let end = step + n_batches.saturating_sub(self.progress.batch) as u64;
+            observer.epoch((self.progress.epoch + 1, self.config.epochs), (step, end));
             let mut clock = Instant::now();
             while self.progress.batch < n_batches {
                 if self.pending.is_none() && stop.load(Ordering::Relaxed) {
                     self.save()?;
+                    tracing::info!(step = self.progress.step, "stop");
                     return Ok(Outcome::Interrupted { step: self.progress.step });
                 }
                 let loss = self.train_batch(n_batches, total)?;
@@ -301,6 +307,11 @@ impl<T: Task> Trainer<T> {
         }
         let (step, epoch) = (self.progress.step, self.progress.epoch);
         self.write(&Metric::Valid { step, epoch, seconds, scores }, observer)?;
+        tracing::info!(epoch, step, seconds, measure = objective.name, value, "epoch");
+        if is_best {
+            tracing::info!(epoch, step, measure = objective.name, value, "best");
+            observer.best(epoch, objective.name, value);
+        }
         self.save()
     }
 

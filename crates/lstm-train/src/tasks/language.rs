@@ -3,12 +3,16 @@
 mod model;
 mod task;
 
+mod load;
+
 mod generate;
+mod score;
 
 use std::path::PathBuf;
 
 pub use generate::{Sampling, generate};
 pub use model::LanguageModel;
+pub use score::TextScore;
 pub use task::LanguageTask;
 
 use candle_nn::{VarBuilder, VarMap};

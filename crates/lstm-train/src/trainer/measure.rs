@@ -43,6 +43,7 @@ impl<T: Task> Trainer<T> {
         self.progress.test = Some(scores.clone());
         let step = self.progress.step;
         self.write(&Metric::Test { step, scores: scores.clone() }, observer)?;
+        tracing::info!(step, ?scores, "test");
         self.save()?;
         Ok(scores)
     }
