@@ -271,7 +271,7 @@ mod tests {
         assert!(join(&words, &spelt, &[0, 1], &places).is_err());
         assert!(join(&words.narrow(0, 0, 2)?, &spelt, &[0, 1], &places).is_err());
         assert!(join(&words, &[spelt[0].narrow(0, 0, 1)?], &[0, 1, 1], &places).is_err());
-        assert!(words_of(&wave(&[2, 3, 4], 0.0)?, &places).is_err());
+        assert!(words_of(wave(&[2, 3, 4], 0.0)?.as_tensor(), &places).is_err());
         Ok(())
     }
 }
