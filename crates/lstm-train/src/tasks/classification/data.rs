@@ -134,8 +134,19 @@ fn is_of_part(name: &Path, part: &str) -> bool {
     is_part && (extension == "ts" || extension == "csv")
 }
 
-/// Reads a file by its extension.
+/// Reads a file by its extension, which must have classes.
 fn load(path: &Path, columns: Option<&ColumnNames>) -> Result<Sequences> {
+    let sequences = load_any(path, columns)?;
+    match sequences.labels() {
+        Some(_) => Ok(sequences),
+        None => {
+            let got = format!("{} without", path.display());
+            Err(invalid("a file with classes".to_owned(), got))
+        }
+    }
+}
+
+fn load_any(path: &Path, columns: Option<&ColumnNames>) -> Result<Sequences> {
     let extension = path.extension().map(|extension| extension.to_string_lossy());
     match (extension.as_deref(), columns) {
         (Some("ts"), None) => Sequences::load_ts(path),

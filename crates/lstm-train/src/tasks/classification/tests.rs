@@ -165,6 +165,11 @@ fn bad_data_is_refused_with_file_and_line() {
     let files = PartFiles { train: "train.csv".into(), valid: None, test: "test.txt".into() };
     task(&mut without).files = Some(files);
     check(&without, &["columns"]);
+    let unlabelled = "@equalLength false\n@classLabel false\n@data\n1,2:3,4\n";
+    std::fs::write(data.path().join("plain.ts"), unlabelled).unwrap();
+    let files = PartFiles { train: "plain.ts".into(), valid: None, test: "plain.ts".into() };
+    task(&mut without).files = Some(files);
+    check(&without, &["a file with classes", "plain.ts"]);
     write_csv(&data.path().join("small_valid.csv"), 5, 4);
     let mut both = config(data.path());
     assert!(both.setup::<HandLstm>().is_ok());
