@@ -13,7 +13,7 @@ pub fn section(page: &mut Page, detail: &Detail) -> Result<(), PlotError> {
         Detail::Confusion { labels, counts } => {
             let table = Confusion::new(labels, counts);
             let table = table.map_or("<p>No class was counted.</p>".to_owned(), |t| t.to_html());
-            let note = "A row is a true class, a column what was answered: how often, and what share of the \
+            let note = "A row is a true class, a column what was answered: how often, and what percentage of the \
                         row. Green is right, red is wrong; the more, the fuller.";
             page.section("Confusion of classes, test part", note, &table);
         }
