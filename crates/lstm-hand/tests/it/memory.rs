@@ -25,12 +25,27 @@ fn each_memory_holds_what_it_says() {
     let of_outputs = OutputGradients { output: Some(&dy), h: None, c: None };
     let state = || vec![0.0; batch * hidden];
     let (mut y, mut h, mut c) = (vec![0.0; n_steps * batch * hidden], state(), state());
-    let mut outputs = || Outputs { output: &mut y, last: LstmState { h: &mut h, c: &mut c } };
     let (mut all, mut cells, mut lent) = (Tape::new(), Tape::new(), Tape::new());
     let mut checkpoints = Checkpoints::new();
-    forward(&sequence, outputs(), &mut all).unwrap();
-    forward_without_gates(&sequence, outputs(), &mut cells).unwrap();
-    forward_to_checkpoints(&sequence, outputs(), &mut checkpoints, &mut lent).unwrap();
+    forward(
+        &sequence,
+        Outputs { output: &mut y, last: LstmState { h: &mut h, c: &mut c } },
+        &mut all,
+    )
+    .unwrap();
+    forward_without_gates(
+        &sequence,
+        Outputs { output: &mut y, last: LstmState { h: &mut h, c: &mut c } },
+        &mut cells,
+    )
+    .unwrap();
+    forward_to_checkpoints(
+        &sequence,
+        Outputs { output: &mut y, last: LstmState { h: &mut h, c: &mut c } },
+        &mut checkpoints,
+        &mut lent,
+    )
+    .unwrap();
 
     // 32 units fill their vectors, so that nothing is padding.
     let state_bytes = batch * hidden * size_of::<f64>();
