@@ -9,6 +9,8 @@ mod recipe;
 
 mod train;
 
+mod memory;
+
 mod eval;
 mod predict;
 mod report;
@@ -41,6 +43,8 @@ enum Command {
     Compare(compare::Args),
     /// Train a language model, a tagger, a classifier or a forecaster.
     Train(train::Args),
+    /// Train LSTM and plain recurrent layers on one memory problem over several lags.
+    Memory(memory::Args),
     /// Measure the model of a run on a part of its data.
     Eval(eval::Args),
     /// Let the model of a run write, or answer what is in a file.
@@ -67,6 +71,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Compare(args) => compare::run(&args),
         Command::Train(args) => train::run(&args),
+        Command::Memory(args) => memory::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Report(args) => report::run(&args),

@@ -1,0 +1,111 @@
+//! `memory`: one memory problem over several lags, for LSTM layers and for plain recurrent ones.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use lstm_hand::{HandLstm, HandRnn};
+use lstm_train::tasks::memory::Problem;
+use lstm_train::{Outcome, RunConfig, Summary, TaskConfig, Trainer};
+
+use crate::progress::Bar;
+use crate::{environment, train};
+
+/// Train LSTM and plain recurrent layers on one memory problem over several lags.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The configuration of a memory task; its lag, or number of steps, is replaced.
+    ///
+    /// Where it has `chrono`, that follows the lag for the LSTM, and the plain layers go without.
+    #[arg(long, default_value = "examples/train/adding.toml")]
+    config: PathBuf,
+    /// A setting in place of the configuration's, for example `train.epochs=3`; may be given several times.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// The lags, or the steps of adding.
+    #[arg(long, value_delimiter = ',', default_value = "50,100,200,400")]
+    lags: Vec<usize>,
+    /// The layers.
+    #[arg(long, value_delimiter = ',', default_value = "lstm,rnn")]
+    cells: Vec<Cell>,
+    /// Threads; all cores where absent. Results do not depend on it.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+    /// The folder of the run folders; a run that is there goes on, or is not repeated.
+    #[arg(long, default_value = "runs/memory")]
+    out: PathBuf,
+}
+
+/// What the layers are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Cell {
+    /// The hand-written LSTM.
+    Lstm,
+    /// The hand-written plain recurrent layer.
+    Rnn,
+}
+
+impl Cell {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Lstm => "lstm",
+            Self::Rnn => "rnn",
+        }
+    }
+}
+
+pub fn run(args: &Args) -> Result<ExitCode> {
+    environment::start_again(args.threads, true)?;
+    let stop = environment::stop_on_interrupt()?;
+    let mut rows = Vec::new();
+    for &lag in &args.lags {
+        for &cell in &args.cells {
+            let config = configure(&args.config, &args.set, cell, lag)?;
+            let name = format!("{}-{lag}", cell.name());
+            let folder = args.out.join(&name);
+            let setup = match cell {
+                Cell::Lstm => config.setup::<HandLstm>()?,
+                Cell::Rnn => config.setup::<HandRnn>()?,
+            };
+            let trainer = if folder.join("run.json").exists() {
+                Trainer::resume(setup, &folder)?
+            } else {
+                Trainer::start(setup, &folder)?
+            };
+            match trainer.run(&mut Bar::new(name), stop)? {
+                Outcome::Finished(summary) => rows.push(row(cell, lag, &summary)),
+                Outcome::Interrupted { step } => {
+                    println!("stopped after step {step}; the same command continues");
+                    return Ok(ExitCode::from(environment::INTERRUPTED));
+                }
+            }
+        }
+    }
+    println!("| lag | layers | parameters | test scores | minutes of training |");
+    println!("|---|---|---|---|---|");
+    rows.iter().for_each(|row| println!("{row}"));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The configuration with another lag.
+fn configure(path: &Path, set: &[String], cell: Cell, lag: usize) -> Result<RunConfig> {
+    let mut config = train::read(path, None, set)?;
+    let TaskConfig::Memory(task) = &mut config.task else {
+        bail!("{}: expected a memory task, got {}", path.display(), config.task.kind());
+    };
+    match &mut task.problem {
+        Problem::Adding { steps } => *steps = lag,
+        Problem::Recall { lag: blanks, .. } => *blanks = lag,
+    }
+    let steps = task.problem.steps();
+    task.chrono = task.chrono.filter(|_| cell == Cell::Lstm).map(|_| steps);
+    Ok(config)
+}
+
+fn row(cell: Cell, lag: usize, summary: &Summary) -> String {
+    let scores = summary.test.iter().map(|(name, score)| format!("{name} {score:.4}"));
+    let scores = scores.collect::<Vec<_>>().join(", ");
+    let minutes = summary.epoch_seconds.iter().sum::<f64>() / 60.0;
+    let (name, parameters) = (cell.name(), summary.parameters);
+    format!("| {lag} | {name} | {parameters} | {scores} | {minutes:.1} |")
+}
