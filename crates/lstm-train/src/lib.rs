@@ -97,5 +97,5 @@ pub use schedule::{Schedule, Stand};
 pub use setup::{Observer, Outcome, Setup, Summary};
 pub use step_loss::{Lookup, StepLoss};
 pub use task::{Detail, Evaluation, Objective, Part, Place, Scores, TableRows, Task};
-pub use tasks::{RunConfig, TaskConfig};
+pub use tasks::{RunConfig, TaskConfig, Trained, load};
 pub use trainer::Trainer;

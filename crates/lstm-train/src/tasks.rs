@@ -15,6 +15,9 @@ pub mod tagging;
 mod head;
 mod saved;
 
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
 use candle_core::{DType, Device};
 use candle_nn::VarMap;
 use lstm_bi::LayerwiseConfig;
@@ -24,8 +27,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::TrainConfig;
 use crate::error::{Error, Result};
-use crate::setup::Setup;
+use crate::setup::{Outcome, Setup, Summary};
 use crate::task::Task;
+use crate::trainer::Trainer;
 
 use self::classification::ClassificationConfig;
 use self::forecasting::ForecastingConfig;
@@ -112,6 +116,68 @@ impl RunConfig {
         let (train, layers) = (self.train.clone(), format!("{layers:?}"));
         Ok(Setup { task, name, layers, data, variables, train })
     }
+}
+
+impl RunConfig {
+    /// Trains to the end in a run folder, replacing the run that is there, without anyone watching.
+    ///
+    /// [`crate::Trainer`] can be watched, stopped and resumed.
+    ///
+    /// # Errors
+    ///
+    /// As [`RunConfig::setup`] and [`crate::Trainer::run`].
+    pub fn train<L: LstmLayer + 'static>(&self, folder: &Path) -> Result<Summary> {
+        let trainer = Trainer::start(self.setup::<L>()?, folder)?;
+        match trainer.run(&mut (), &AtomicBool::new(false))? {
+            Outcome::Finished(summary) => Ok(summary),
+            // Nobody can set the flag; the run could go on from here.
+            Outcome::Interrupted { step } => Err(Error::Invalid {
+                op: "train",
+                expected: "a run to its end".to_owned(),
+                got: format!("an interruption after step {step}"),
+            }),
+        }
+    }
+}
+
+/// The model of a finished run, of whichever task.
+#[non_exhaustive]
+pub enum Trained {
+    /// Generates and scores text.
+    Language(Box<language::LanguageModel>),
+    /// Tags sentences.
+    Tagger(Box<tagging::Tagger>),
+    /// Classifies sequences.
+    Classifier(Box<classification::Classifier>),
+    /// Forecasts series.
+    Forecaster(Box<forecasting::Forecaster>),
+}
+
+/// Reads the model that a run left in its folder, for layers of the implementation `L`.
+///
+/// Where the task is known, the `load` of its own model says the same with its own type.
+///
+/// # Errors
+///
+/// [`Error::Io`] and [`Error::Checkpoint`] where the folder is not that of a run, or damaged;
+/// [`Error::Checkpoint`] also for a task whose model is used only in its run (window, memory).
+pub fn load<L: LstmLayer + 'static>(folder: &Path) -> Result<Trained> {
+    let saved = saved::Saved::open(folder)?;
+    Ok(match &saved.task {
+        TaskConfig::Language(_) => {
+            Trained::Language(Box::new(language::LanguageModel::load::<L>(folder)?))
+        }
+        TaskConfig::Tagging(_) => Trained::Tagger(Box::new(tagging::Tagger::load::<L>(folder)?)),
+        TaskConfig::Classification(_) => {
+            Trained::Classifier(Box::new(classification::Classifier::load::<L>(folder)?))
+        }
+        TaskConfig::Forecasting(_) => {
+            Trained::Forecaster(Box::new(forecasting::Forecaster::load::<L>(folder)?))
+        }
+        TaskConfig::Window(_) | TaskConfig::Memory(_) => {
+            return Err(saved.refuse("language, tagging, classification or forecasting"));
+        }
+    })
 }
 
 #[cfg(test)]
