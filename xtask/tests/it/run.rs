@@ -89,7 +89,8 @@ fn a_run_leaves_everything_it_promises() {
     assert!(read("metrics.jsonl").lines().all(|line| line.contains("\"model\":\"hand-bilstm\"")));
     assert!(read("report.html").contains("<svg"));
     assert_eq!(
-        serde_json::from_str::<serde_json::Value>(&read("config.json")).unwrap()[0]["hidden"],
+        serde_json::from_str::<serde_json::Value>(&read("config.json")).unwrap()[0]["window"]["network"]
+            ["hidden"],
         24
     );
 }
