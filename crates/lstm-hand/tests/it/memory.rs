@@ -11,6 +11,10 @@ use lstm_hand::{
 
 use crate::case::numbers;
 
+fn outputs<'a>(y: &'a mut [f64], h: &'a mut [f64], c: &'a mut [f64]) -> Outputs<'a, f64> {
+    Outputs { output: y, last: LstmState { h, c } }
+}
+
 #[test]
 fn each_memory_holds_what_it_says() {
     let dims = SeqDims { n_steps: 30, batch: 20, input: 3, hidden: 32 };
@@ -25,12 +29,12 @@ fn each_memory_holds_what_it_says() {
     let of_outputs = OutputGradients { output: Some(&dy), h: None, c: None };
     let state = || vec![0.0; batch * hidden];
     let (mut y, mut h, mut c) = (vec![0.0; n_steps * batch * hidden], state(), state());
-    let mut outputs = || Outputs { output: &mut y, last: LstmState { h: &mut h, c: &mut c } };
     let (mut all, mut cells, mut lent) = (Tape::new(), Tape::new(), Tape::new());
     let mut checkpoints = Checkpoints::new();
-    forward(&sequence, outputs(), &mut all).unwrap();
-    forward_without_gates(&sequence, outputs(), &mut cells).unwrap();
-    forward_to_checkpoints(&sequence, outputs(), &mut checkpoints, &mut lent).unwrap();
+    forward(&sequence, outputs(&mut y, &mut h, &mut c), &mut all).unwrap();
+    forward_without_gates(&sequence, outputs(&mut y, &mut h, &mut c), &mut cells).unwrap();
+    forward_to_checkpoints(&sequence, outputs(&mut y, &mut h, &mut c), &mut checkpoints, &mut lent)
+        .unwrap();
 
     // 32 units fill their vectors, so that nothing is padding.
     let state_bytes = batch * hidden * size_of::<f64>();
