@@ -1,5 +1,11 @@
 //! `compare`: four interchangeable models, one recipe, one table.
 
+mod report;
+mod table;
+
+#[cfg(test)]
+mod tests;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
@@ -18,7 +24,8 @@ use lstm_train::{Outcome, Scores, Setup, Summary, Trainer};
 use crate::environment;
 use crate::progress::Bar;
 use crate::recipe::{ModelName, Recipe, Settings};
-use crate::report::{Curve, ModelRow, Report, Table};
+use report::Report;
+use table::{ModelRow, Table};
 
 /// Train the four models on one recipe and compare them in a table and a report.
 #[derive(Debug, clap::Args)]
@@ -45,6 +52,17 @@ pub struct Args {
     /// Continue the runs in the folder from their last checkpoints; a model without one starts.
     #[arg(long)]
     resume: bool,
+}
+
+/// How the losses of one model went down.
+#[derive(Clone, Debug, PartialEq)]
+struct Curve {
+    /// The model, spelled as in its [`ModelRow`].
+    model: String,
+    /// Training step, and the mean training loss since the point before.
+    train: Vec<(u64, f64)>,
+    /// Training step at the end of each epoch, and the validation loss there.
+    valid: Vec<(u64, f64)>,
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
@@ -111,10 +129,10 @@ fn train(args: &Args, recipe: &Recipe, text: &TextData, stop: &AtomicBool) -> Re
     let lstm = name.build(window, vb.pp("lstm"))?;
     let model = WindowModel::new(window, words, lstm, vb)?;
     let setup = Setup {
-        task: WindowTask::new(window, model, &splits, words),
         name: serde_json::to_value(recipe)?,
         layers: format!("{:?}", window.network.layers(window.embedding)),
         data: splits.fingerprint(),
+        task: WindowTask::new(window, model, splits, text.vocabulary.clone()),
         variables,
         train: train.clone(),
     };

@@ -3,11 +3,15 @@
 
 mod compare;
 mod environment;
+mod page;
 mod progress;
 mod recipe;
-mod report;
 
 mod train;
+
+mod eval;
+mod predict;
+mod report;
 
 mod bench;
 mod conformance;
@@ -37,6 +41,12 @@ enum Command {
     Compare(compare::Args),
     /// Train a language model, a tagger, a classifier or a forecaster.
     Train(train::Args),
+    /// Measure the model of a run on a part of its data.
+    Eval(eval::Args),
+    /// Let the model of a run write, or answer what is in a file.
+    Predict(predict::Args),
+    /// Write the page of a run, or one that compares several.
+    Report(report::Args),
     /// Run every fixture of a folder through every implementation.
     Conformance(conformance::Args),
     /// Time the hand-written layer against candle's, in one interleaved run.
@@ -57,6 +67,9 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Compare(args) => compare::run(&args),
         Command::Train(args) => train::run(&args),
+        Command::Eval(args) => eval::run(&args),
+        Command::Predict(args) => predict::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Conformance(args) => conformance::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Inspect(args) => inspect::run(&args),

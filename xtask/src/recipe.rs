@@ -166,7 +166,8 @@ impl Settings {
         }
         train.learning_rate = self.lr.unwrap_or(train.learning_rate);
         if let Some(weight_decay) = self.weight_decay {
-            train.optimizer = OptimizerConfig::AdamW(AdamWConfig::default().with_weight_decay(weight_decay));
+            train.optimizer =
+                OptimizerConfig::AdamW(AdamWConfig::default().with_weight_decay(weight_decay));
         }
         train.clip_norm = self.clip.or(train.clip_norm);
         train.seed = self.seed;

@@ -1,80 +1,58 @@
-//! The page that compares training runs: one HTML file, no script, nothing fetched.
-//!
-//! A [`Report`] borrows a [`Table`] (one [`ModelRow`] a model) and the [`Curve`]s of the runs, and
-//! [`Report::to_html`] turns them into a page that opens from disk, in light or dark, and prints.
-//! The same [`Table`] goes to the terminal ([`Table::to_text`]) and to `table.json` (serde).
-//!
-//! Numbers that are not finite never stop a report: a plot leaves them out, a cell shows "-".
-//! Reading order: `table` (the numbers), `pen` (who is drawn how), `lines` and `bars` (the plots),
-//! `page` (the HTML around them).
+//! `report`: the page of a run, or one page that compares several.
 
-mod table;
-
-mod pen;
-
-mod lines;
-
-mod bars;
-
-mod page;
+mod details;
+mod results;
+mod run;
+mod several;
+mod single;
 
 #[cfg(test)]
 mod tests;
 
-use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
-use plotters::drawing::DrawingAreaErrorKind;
+use anyhow::{Context, Result};
+use lstm_core::write_atomic;
 
-pub(crate) use page::{STYLE, escape};
-pub use table::{ModelRow, Table};
+use run::Run;
 
-/// How the losses of one model went down.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Curve {
-    /// The model, spelled as in its [`ModelRow`].
-    pub model: String,
-    /// Training step, and the mean training loss since the point before.
-    pub train: Vec<(u64, f64)>,
-    /// Training step at the end of each epoch, and the validation loss there.
-    pub valid: Vec<(u64, f64)>,
+/// Write the page of a run, or one that compares several.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The run folders.
+    #[arg(required = true)]
+    runs: Vec<PathBuf>,
+    /// The page; `report.html` in the folder of a single run where absent.
+    #[arg(long)]
+    out: Option<PathBuf>,
 }
 
-/// Everything a page shows.
-#[derive(Clone, Debug)]
-pub struct Report<'a> {
-    /// The heading of the page.
-    pub title: &'a str,
-    /// Name and value of each setting of the runs, in the order shown.
-    pub settings: &'a [(String, String)],
-    /// The numbers, one row a model; the rows also set the order of the models in the plots.
-    pub table: &'a Table,
-    /// The curves, in any order; a model without one is left out of the two plots of losses.
-    pub curves: &'a [Curve],
-}
-
-/// A plot of the page could not be drawn.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot draw the plot \"{plot}\"")]
-pub struct ReportError {
-    plot: &'static str,
-    source: DrawingAreaErrorKind<io::Error>,
-}
-
-impl Report<'_> {
-    /// Writes the whole page: the table, three plots as inline SVG, then the settings.
-    pub fn to_html(&self) -> Result<String, ReportError> {
-        page::render(self)
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let out = match (&args.out, &args.runs[..]) {
+        (Some(out), _) => out.clone(),
+        (None, [run]) => run.join(NAME),
+        (None, runs) => anyhow::bail!("expected --out FILE for the page of {} runs", runs.len()),
+    };
+    let runs = args.runs.iter().map(|folder| Run::read(folder)).collect::<Result<Vec<_>>>()?;
+    let html = match &runs[..] {
+        [run] => single::page(run)?,
+        runs => several::page(runs)?,
+    };
+    if let Some(folder) = out.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
     }
-
-    /// The models in the order they are drawn: those of the table, then curves it does not have.
-    fn models(&self) -> Vec<&str> {
-        let mut models: Vec<&str> = Vec::new();
-        let rows = self.table.models.iter().map(|row| &*row.model);
-        for model in rows.chain(self.curves.iter().map(|curve| &*curve.model)) {
-            if !models.contains(&model) {
-                models.push(model);
-            }
-        }
-        models
-    }
+    write_atomic(&out, html.as_bytes())?;
+    println!("report: {}", out.display());
+    Ok(ExitCode::SUCCESS)
 }
+
+/// Writes the page of a run into its folder, and returns where it is.
+pub fn write(folder: &Path) -> Result<PathBuf> {
+    let out = folder.join(NAME);
+    write_atomic(&out, single::page(&Run::read(folder)?)?.as_bytes())?;
+    Ok(out)
+}
+
+/// The page in a run folder.
+const NAME: &str = "report.html";

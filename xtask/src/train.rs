@@ -11,6 +11,7 @@ use lstm_train::{Outcome, RunConfig, Setup, Summary, Task, Trainer};
 
 use crate::environment;
 use crate::progress::Bar;
+use crate::report;
 
 /// Train a language model, a tagger, a classifier or a forecaster.
 #[derive(Debug, clap::Args)]
@@ -78,12 +79,13 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         Outcome::Interrupted { step } => {
             drop(bar);
             println!("stopped after step {step}; continue with --resume");
+            println!("report: {}", report::write(&folder)?.display());
             Ok(ExitCode::from(environment::INTERRUPTED))
         }
         Outcome::Finished(summary) => {
             drop(bar);
             print(&summary);
-            println!("run folder: {}", folder.display());
+            println!("report: {}", report::write(&folder)?.display());
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -10,7 +10,7 @@ pub use outputs::OnnxOutputs;
 pub use parameters::OnnxParameters;
 
 use lstm_core::onnx::{EmptyRows, OnnxAttributes, OnnxDialect, OnnxLayout};
-use lstm_core::{LstmLayer, Mode, Result, SeqOptions, tensors};
+use lstm_core::{LstmLayer, Memory, Mode, Result, SeqOptions, tensors};
 
 /// An LSTM node of ONNX: layers of the implementation `L` behind the operator's inputs and outputs.
 ///
@@ -97,6 +97,7 @@ impl<L: LstmLayer> OnnxLstm<L> {
                 lengths: lengths.as_ref(),
                 resets: None,
                 mode: Mode::Eval,
+                memory: Memory::KeepGates,
             };
             tensors::check_seq(OP, layer, &x, &options)?;
             directions.push(layer.seq(&x, &options)?);

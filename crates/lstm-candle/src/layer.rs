@@ -13,6 +13,8 @@ use crate::segment::scan_in_segments;
 
 /// An LSTM layer on `candle_nn::LSTM`, with lengths, a direction, and sequences of any length; with options
 /// that `candle_nn` does not have, on candle's operations.
+///
+/// [`lstm_core::Memory::RecomputeGates`] is refused.
 #[derive(Debug, Clone)]
 pub struct CandleLstm {
     config: LstmConfig,
@@ -82,7 +84,8 @@ impl Lstm for CandleLstm {
             Some(valid) => zero_padding(&input, valid)?,
             None => input,
         };
-        let (output, state) = scan_in_segments(&self.cell, &input, state, &conditions)?;
+        let (output, state) =
+            scan_in_segments(&self.cell, &input, state, &conditions, options.memory)?;
         let state = LstmState { h: state.h.unsqueeze(0)?, c: state.c.unsqueeze(0)? };
         Ok(SeqOutput { output: flip(&output)?, state })
     }

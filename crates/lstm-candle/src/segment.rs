@@ -8,7 +8,8 @@
 
 use candle_core::{Tensor, Var};
 use lstm_core::graph::{self, Backward};
-use lstm_core::{Error, LstmState, Result, tensors};
+use lstm_core::memory::segment_steps;
+use lstm_core::{Error, LstmState, Memory, Result, tensors};
 
 use crate::cell::Cell;
 use crate::conditions::Conditions;
@@ -20,22 +21,34 @@ use crate::scan::scan;
 /// (see the test `the_deepest_graph_leaves_most_of_a_small_stack`), so that layers can be stacked.
 pub const MAX_GRAPH_STEPS: usize = 64;
 
-/// [`scan`] for any number of steps.
+/// [`scan`] for any number of steps; with [`Memory::Checkpoints`] in segments of √T steps.
 ///
 /// # Errors
 ///
 /// [`Error::Unsupported`] for more than [`MAX_GRAPH_STEPS`] steps outside the CPU where a gradient is
-/// recorded; [`Error::Candle`].
+/// recorded, and for [`Memory::RecomputeGates`]; [`Error::Candle`].
 pub(crate) fn scan_in_segments(
     cell: &Cell,
     x: &Tensor,
     state: LstmState<Tensor>,
     conditions: &Conditions,
+    memory: Memory,
 ) -> Result<(Tensor, LstmState<Tensor>)> {
     let n_steps = x.dim(0)?;
     let mut reads: Vec<&Tensor> = vec![x, &state.h, &state.c];
     reads.extend(cell.parameters());
-    let most = cell.max_graph_steps();
+    let most = match memory {
+        Memory::KeepGates => cell.max_graph_steps(),
+        Memory::Checkpoints => cell.max_graph_steps().min(segment_steps(n_steps)),
+        Memory::RecomputeGates => {
+            return Err(Error::Unsupported {
+                op: "Lstm::seq",
+                what: "Memory::RecomputeGates".to_owned(),
+                reason: "candle keeps the gates that it records; use Memory::Checkpoints"
+                    .to_owned(),
+            });
+        }
+    };
     if n_steps <= most || !reads.iter().any(|tensor| tensor.track_op()) {
         return scan(cell, x, state, conditions);
     }
@@ -43,7 +56,7 @@ pub(crate) fn scan_in_segments(
         return Err(Error::Unsupported {
             op: "Lstm::seq",
             what: format!("a recorded sequence of {n_steps} steps outside the CPU"),
-            reason: format!("candle's backward is recursive; at most {most} steps"),
+            reason: format!("one node takes at most {most} steps with Memory::{memory:?}"),
         });
     }
     let constants = cell.parameters().iter().map(Tensor::detach).collect();
@@ -51,6 +64,7 @@ pub(crate) fn scan_in_segments(
         cell: cell.with_parameters(constants)?,
         x: x.detach(),
         conditions: conditions.clone(),
+        most,
         starts: Vec::new(),
     };
     let outputs = segments.forward(state.h.detach(), state.c.detach())?;
@@ -66,6 +80,8 @@ struct Segments {
     /// `[T, B, I]`.
     x: Tensor,
     conditions: Conditions,
+    /// The steps of a segment.
+    most: usize,
     /// The state before each segment.
     starts: Vec<LstmState<Tensor>>,
 }
@@ -78,7 +94,7 @@ impl Segments {
     fn forward(&mut self, h: Tensor, c: Tensor) -> Result<Vec<Storage>> {
         let mut state = LstmState { h, c };
         let mut outputs = Vec::new();
-        for segment_idx in 0..self.x.dim(0)?.div_ceil(self.cell.max_graph_steps()) {
+        for segment_idx in 0..self.x.dim(0)?.div_ceil(self.most) {
             self.starts.push(state.clone());
             let x = self.part(&self.x, segment_idx)?;
             let conditions = self.conditions(segment_idx)?;
@@ -103,9 +119,8 @@ impl Segments {
 
     /// The first step of a segment and the number of its steps.
     fn range(&self, segment_idx: usize) -> candle_core::Result<(usize, usize)> {
-        let most = self.cell.max_graph_steps();
-        let start = segment_idx * most;
-        Ok((start, most.min(self.x.dim(0)? - start)))
+        let start = segment_idx * self.most;
+        Ok((start, self.most.min(self.x.dim(0)? - start)))
     }
 
     /// The gradients of x, h, c and the parameters of one segment, given those of what it returned.

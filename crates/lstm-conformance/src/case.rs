@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use lstm_bi::StackedConfig;
 use lstm_core::init::LstmInit;
 use lstm_core::random::RandomStream;
-use lstm_core::{Lengths, LstmState, LstmWeights, Mode, Resets, Result, tensors};
+use lstm_core::{Lengths, LstmState, LstmWeights, Memory, Mode, Resets, Result, tensors};
 
 /// A stack and what to run it on; everything is time-major and batched.
 #[derive(Debug, Clone)]
@@ -29,6 +29,8 @@ pub struct Case {
     pub resets: Option<Resets>,
     /// Training, with its masks, or evaluation.
     pub mode: Mode,
+    /// What is kept for the backward pass.
+    pub memory: Memory,
     /// Where present, gradients are asked for too.
     pub loss: Option<LossGradients>,
 }
@@ -97,6 +99,7 @@ pub fn random_case(
         lengths: None,
         resets: None,
         mode: Mode::Eval,
+        memory: Memory::default(),
         loss: Some(LossGradients {
             output: tensor("loss output", [n_steps, batch, config.output_size()])?,
             state: state("loss")?,

@@ -52,7 +52,8 @@ impl<L: LstmLayer + 'static> Subject for LayerSubject<L> {
         let x = tracked.add("x", &case.x)?;
         let initial = case.initial.as_ref().map(|state| tracked.add_state(state)).transpose()?;
         let (lengths, resets) = (case.lengths.as_ref(), case.resets.as_ref());
-        let options = SeqOptions { initial: initial.as_ref(), lengths, resets, mode: case.mode };
+        let (mode, memory) = (case.mode, case.memory);
+        let options = SeqOptions { initial: initial.as_ref(), lengths, resets, mode, memory };
         let out = stack.seq(&x, &options)?;
         tracked.answer(&out.output, &out.state, case.loss.as_ref())
     }

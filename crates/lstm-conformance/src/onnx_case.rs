@@ -4,7 +4,8 @@ use candle_core::{DType, Device, Tensor};
 use lstm_bi::{Directions, OnnxParameters, StackedConfig};
 use lstm_core::onnx::{EmptyRows, OnnxAttributes, OnnxDialect, OnnxLayout, OnnxTensors};
 use lstm_core::{
-    Direction, LayerPlace, Lengths, LstmConfig, LstmState, LstmWeights, Mode, Result, tensors,
+    Direction, LayerPlace, Lengths, LstmConfig, LstmState, LstmWeights, Memory, Mode, Result,
+    tensors,
 };
 
 use crate::{Answer, Case};
@@ -63,6 +64,7 @@ impl OnnxCase {
                 lengths: lengths.clone(),
                 resets: None,
                 mode: Mode::Eval,
+                memory: Memory::default(),
                 loss: None,
             })?;
             for (part, name) in parts.iter_mut().zip(["output", "h_n", "c_n"]) {

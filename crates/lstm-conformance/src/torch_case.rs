@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Tensor};
 use lstm_bi::TorchLstmConfig;
-use lstm_core::{Lengths, LstmState, Mode, Result};
+use lstm_core::{Lengths, LstmState, Memory, Mode, Result};
 
 use crate::{Answer, Case, LossGradients};
 
@@ -78,6 +78,7 @@ impl TorchCase {
             lengths: self.lengths.clone(),
             resets: None,
             mode: Mode::Eval,
+            memory: Memory::default(),
             loss: Some(LossGradients {
                 output: layout.sequence_in(&self.loss.output)?,
                 state: layout.state_in(&self.loss.state)?,

@@ -1,5 +1,7 @@
 //! How many steps of each row of a padded batch are real.
 
+use std::ops::Range;
+
 use crate::{Direction, Error, Result};
 
 /// The number of valid steps of every row; steps past it are padding.
@@ -38,6 +40,12 @@ impl Lengths {
     /// Whether every row is valid to the last of `n_steps` steps, so that nothing is padding.
     pub fn is_full(&self, n_steps: usize) -> bool {
         self.0.iter().all(|&len| len == n_steps)
+    }
+
+    /// The lengths within the steps `steps`, which are a run of their own.
+    pub fn part(&self, steps: &Range<usize>) -> Self {
+        let len = |&len: &usize| len.clamp(steps.start, steps.end) - steps.start;
+        Self(self.0.iter().map(len).collect())
     }
 
     /// The step at which `direction` starts row `row`, or `None` where the row is empty

@@ -46,6 +46,7 @@ mod state;
 
 pub mod init;
 pub mod interop;
+pub mod memory;
 pub mod onnx;
 pub mod random;
 pub mod weights;
@@ -71,6 +72,7 @@ pub use error::{Error, Result};
 pub use gate::{Gate, GateOrder, PeepholeOrder};
 pub use lengths::Lengths;
 pub use masks::{Keep, Masks};
+pub use memory::Memory;
 pub use mode::Mode;
 pub use parameter::{Parameter, ParameterStart};
 pub use place::{Direction, LayerPlace};

@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 
-use crate::{LayerPlace, Lengths, LstmConfig, LstmState, Mode, Resets, Result};
+use crate::{LayerPlace, Lengths, LstmConfig, LstmState, Memory, Mode, Resets, Result};
 
 /// What a run over a sequence may be given beside its input.
 #[derive(Debug, Clone, Copy, Default)]
@@ -16,6 +16,8 @@ pub struct SeqOptions<'a> {
     pub resets: Option<&'a Resets>,
     /// Training or evaluation.
     pub mode: Mode,
+    /// What is kept for the backward pass.
+    pub memory: Memory,
 }
 
 /// What a run over a sequence returns.
@@ -66,7 +68,8 @@ pub trait Lstm: Send + Sync {
     /// # Errors
     ///
     /// [`crate::Error::Mismatch`] for a wrong rank, size, dtype or device of the input or state, for T = 0 or
-    /// B = 0, and for lengths or resets of a wrong size; [`crate::Error::Candle`] where candle fails.
+    /// B = 0, and for lengths or resets of a wrong size; [`crate::Error::Unsupported`] for what the layer
+    /// cannot do with its memory; [`crate::Error::Candle`] where candle fails.
     fn seq(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<SeqOutput>;
 
     /// The output of [`Lstm::seq`] without options: in evaluation mode.

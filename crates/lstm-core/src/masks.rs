@@ -1,7 +1,14 @@
 //! The random masks of one layer and run, the same for every implementation.
 
+use std::convert::Infallible;
+use std::ops::Range;
+
+use crate::ops::vectorized;
 use crate::random::RandomStream;
-use crate::{Element, LayerPlace, LstmConfig, Mode, Parameter};
+use crate::{Element, LayerPlace, LstmConfig, Mode, parallel};
+
+/// Arrays below this many numbers are drawn on the calling thread.
+const PARALLEL_FROM: usize = 1 << 18;
 
 /// How much of the last value a state keeps, for zoneout.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,44 +82,124 @@ impl<E: Element> Masks<E> {
                 connect: None,
             };
         };
-        let stream = RandomStream::new(seed).named(name).named(&place.suffix()).child(step);
+        let stream = stream((name, place), seed, step);
         let (hidden, output) = (config.hidden_size, config.output_size());
         let keep = |name, p: f64, units| match p {
             0.0 => Keep::Nothing,
-            p => Keep::Mask(cells(stream.named(name), [n_steps, batch, units], |draw| {
-                if draw < p { E::ONE } else { E::ZERO }
-            })),
+            p => {
+                let shape = [n_steps, batch, units];
+                Keep::Mask(cells(stream.named(name), shape, p, [E::ONE, E::ZERO]))
+            }
         };
         let drop = |name, p: f64, shape: [usize; 3]| {
-            // With p = 1 nothing is kept and the scale is never used.
-            let scale = E::from_f64(1.0 / (1.0 - p));
-            let factor = |draw| if draw < p { E::ZERO } else { scale };
-            (p > 0.0).then(|| cells(stream.named(name), shape, factor))
+            (p > 0.0).then(|| cells(stream.named(name), shape, p, [E::ZERO, scale(p)]))
         };
-        let weights = [1, Parameter::WeightHh.shape(config)[0], output];
+        let mut connect = Vec::new();
+        let connected = Self::draw_connect(config, (name, place), mode, &mut connect);
         Self {
             keep_h: keep("zoneout h", config.zoneout_h, output),
             keep_c: keep("zoneout c", config.zoneout_c, hidden),
             recurrent: drop("recurrent", config.recurrent_dropout, [1, batch, output]),
-            connect: drop("connect", config.drop_connect, weights),
+            connect: connected.then_some(connect),
         }
+    }
+
+    /// The masks of the steps `steps` of a run of `batch` rows; `units`: P and H.
+    pub fn part(&self, steps: &Range<usize>, batch: usize, [output, hidden]: [usize; 2]) -> Self {
+        let part = |keep: &Keep<E>, units: usize| match keep {
+            Keep::Mask(mask) => {
+                let numbers = steps.start * batch * units..steps.end * batch * units;
+                Keep::Mask(mask.get(numbers).unwrap_or_default().to_vec())
+            }
+            of_all => of_all.clone(),
+        };
+        Self {
+            keep_h: part(&self.keep_h, output),
+            keep_c: part(&self.keep_c, hidden),
+            recurrent: self.recurrent.clone(),
+            connect: self.connect.clone(),
+        }
+    }
+
+    /// Draws what [`Masks::draw`] draws for `connect` into memory that is there already; returns whether there
+    /// is such a mask.
+    pub fn draw_connect(
+        config: &LstmConfig,
+        name: (&str, LayerPlace),
+        mode: Mode,
+        connect: &mut Vec<E>,
+    ) -> bool {
+        let p = config.drop_connect;
+        let Mode::Train { seed, step } = mode else { return false };
+        if p > 0.0 {
+            let [rows, columns] = [4 * config.hidden_size, config.output_size()];
+            let stream = stream(name, seed, step).named("connect");
+            fill(connect, stream, [1, rows, columns], p, [E::ZERO, scale(p)]);
+        }
+        p > 0.0
     }
 }
 
-/// `f` of a draw for each number of a `[T, B, units]` array; a draw does not depend on T and B.
-fn cells<E>(stream: RandomStream, shape: [usize; 3], f: impl Fn(f64) -> E) -> Vec<E> {
-    let [n_steps, batch, units] = shape.map(|size| size as u64);
-    let rows = (0..n_steps).flat_map(|step| (0..batch).map(move |row| (step, row)));
-    let row = |(step, row)| {
-        let stream = stream.child(step).child(row);
-        (0..units).map(move |unit| stream.uniform(unit))
+/// Where the draws of one layer and training step come from.
+fn stream((name, place): (&str, LayerPlace), seed: u64, step: u64) -> RandomStream {
+    RandomStream::new(seed).named(name).named(&place.suffix()).child(step)
+}
+
+/// The factor of what dropout with probability `p` keeps. With p = 1 nothing is kept and it is never used.
+fn scale<E: Element>(p: f64) -> E {
+    E::from_f64(1.0 / (1.0 - p))
+}
+
+/// The first number with probability `p`, the second otherwise: `[T, B, units]`. A draw does not depend on T
+/// and B.
+fn cells<E: Element>(stream: RandomStream, shape: [usize; 3], p: f64, choice: [E; 2]) -> Vec<E> {
+    let mut numbers = Vec::new();
+    fill(&mut numbers, stream, shape, p, choice);
+    numbers
+}
+
+/// [`cells`] into memory that is there already.
+fn fill<E: Element>(
+    numbers: &mut Vec<E>,
+    stream: RandomStream,
+    [n_steps, batch, units]: [usize; 3],
+    p: f64,
+    [chosen, other]: [E; 2],
+) {
+    // A draw is 53 bits times 2⁻⁵³, so that draw < p is a comparison of integers, exactly.
+    let limit = (p * (1_u64 << 53) as f64).ceil() as u64;
+    let row = move |stream: RandomStream, row: &mut [E]| {
+        // By value: what might be changed through `row` would be read again for each number.
+        vectorized(
+            #[inline(always)]
+            move || {
+                for (unit, number) in row.iter_mut().enumerate() {
+                    let is_below = stream.bits(unit as u64) >> 11 < limit;
+                    *number = if is_below { chosen } else { other };
+                }
+            },
+        );
     };
-    rows.flat_map(row).map(f).collect()
+    let n_rows = n_steps * batch;
+    numbers.resize(n_rows * units, E::ZERO);
+    let threads = if numbers.len() < PARALLEL_FROM { 1 } else { parallel::threads() };
+    let rows_at_once = n_rows.div_ceil(threads).max(1);
+    let parts = numbers.chunks_mut((rows_at_once * units).max(1)).enumerate().collect();
+    let drawn: Result<(), Infallible> =
+        parallel::for_each(parts, |(k, part): (usize, &mut [E])| {
+            for (cell, numbers) in (k * rows_at_once..).zip(part.chunks_mut(units)) {
+                let [step, row_idx] = [cell / batch, cell % batch].map(|at| at as u64);
+                row(stream.child(step).child(row_idx), numbers);
+            }
+            Ok(())
+        });
+    drawn.unwrap_or_else(|never| match never {});
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Keep, Masks};
+    use super::{Keep, Masks, cells};
+    use crate::random::RandomStream;
     use crate::{LayerPlace, LstmConfig, Mode};
 
     fn draw(config: &LstmConfig, step: u64, batch: usize) -> Masks<f64> {
@@ -139,6 +226,20 @@ mod tests {
         assert!((mean(many.recurrent.as_ref().unwrap()) - 1.0).abs() < 0.15);
         assert!((mean(many.connect.as_ref().unwrap()) - 1.0).abs() < 0.01);
         assert_ne!(many, draw(&config, 2, 7));
+    }
+
+    #[test]
+    fn a_draw_is_chosen_where_its_uniform_number_is_below_p() {
+        let stream = RandomStream::new(8);
+        for p in [0.0, 1e-17, 0.1, 0.25, 0.5, 1.0 - f64::EPSILON, 1.0] {
+            // Enough for several threads.
+            let numbers = cells(stream, [3, 5, 20_000], p, [1.0_f32, 0.0]);
+            for (k, number) in numbers.iter().enumerate() {
+                let (cell, unit) = (k / 20_000, k % 20_000);
+                let stream = stream.child(cell as u64 / 5).child(cell as u64 % 5);
+                assert_eq!(*number == 1.0, stream.uniform(unit as u64) < p, "{p}, number {k}");
+            }
+        }
     }
 
     #[test]

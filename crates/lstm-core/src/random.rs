@@ -30,6 +30,7 @@ impl RandomStream {
     }
 
     /// Draw number `index` as 64 random bits.
+    #[inline(always)]
     pub fn bits(self, index: u64) -> u64 {
         mix(self.0.wrapping_add(index.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
     }
@@ -59,6 +60,7 @@ impl RandomStream {
     }
 }
 
+#[inline(always)]
 fn mix(bits: u64) -> u64 {
     let bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -1,5 +1,7 @@
 //! Steps at which a row of a batch begins anew: several sequences in one row.
 
+use std::ops::Range;
+
 use crate::{Direction, Error, Lengths, Result};
 
 /// The steps at which the rows of a batch begin anew, inside the batch.
@@ -13,6 +15,9 @@ pub struct Resets {
     n_steps: usize,
     batch: usize,
     marks: Vec<bool>,
+    /// Marks of the step after the last one, where these are some steps of a longer run: a reverse layer
+    /// comes from there. Empty where not.
+    after: Vec<bool>,
 }
 
 impl Resets {
@@ -27,7 +32,7 @@ impl Resets {
             let expected = format!("{n_steps}·{batch}");
             return Err(Error::mismatch("Resets::new", "number of marks", expected, marks.len()));
         }
-        Ok(Self { n_steps, batch, marks })
+        Ok(Self { n_steps, batch, marks, after: Vec::new() })
     }
 
     /// The marks, `[T, B]`.
@@ -44,6 +49,20 @@ impl Resets {
         Error::check(op, "[T, B] of resets", [n_steps, batch], [self.n_steps, self.batch])
     }
 
+    /// The marks of the steps `steps`, which are a run of their own; `lengths` are those of all steps.
+    ///
+    /// Where a sequence begins right after them, a reverse layer is back at its initial state before them.
+    pub fn part(&self, steps: &Range<usize>, lengths: Option<&Lengths>) -> Self {
+        let cells = |steps: Range<usize>| steps.start * self.batch..steps.end * self.batch;
+        let marks = self.marks.get(cells(steps.clone())).unwrap_or_default().to_vec();
+        let after = self.marks.get(cells(steps.end..steps.end + 1)).unwrap_or_default();
+        let is_real = |row: usize| {
+            lengths.is_none_or(|lengths| lengths.rows().get(row).is_none_or(|&len| steps.end < len))
+        };
+        let after = after.iter().enumerate().map(|(row, &mark)| mark && is_real(row)).collect();
+        Self { n_steps: steps.len(), batch: self.batch, marks, after }
+    }
+
     /// The steps before which a layer of `direction` goes back to its initial state: `[T, B]`.
     pub fn starts(&self, direction: Direction, lengths: Option<&Lengths>) -> Vec<bool> {
         let len = |row: usize| {
@@ -54,6 +73,7 @@ impl Resets {
         let cells = (0..self.n_steps).flat_map(|step| (0..self.batch).map(move |row| (step, row)));
         let start = |(step, row)| match direction {
             Direction::Forward => mark(step, row),
+            Direction::Reverse if step + 1 == self.n_steps => self.after.get(row) == Some(&true),
             Direction::Reverse => mark(step + 1, row),
         };
         cells.map(start).collect()
@@ -64,6 +84,24 @@ impl Resets {
 mod tests {
     use super::Resets;
     use crate::{Direction, Lengths};
+
+    #[test]
+    fn the_starts_of_parts_are_those_of_the_whole() {
+        let marks: Vec<bool> = (0..24).map(|k| k % 5 == 3 || k % 7 == 2).collect();
+        let resets = Resets::new(8, 3, marks).unwrap();
+        for lengths in [None, Some(Lengths::new(vec![8, 5, 6]))] {
+            for direction in [Direction::Forward, Direction::Reverse] {
+                let whole = resets.starts(direction, lengths.as_ref());
+                for steps in [0..3, 3..6, 6..8, 0..8] {
+                    let own = lengths.as_ref().map(|lengths| lengths.part(&steps));
+                    let part = resets.part(&steps, lengths.as_ref());
+                    let expected = &whole[steps.start * 3..steps.end * 3];
+                    let starts = part.starts(direction, own.as_ref());
+                    assert_eq!(starts, expected, "{direction:?}, {steps:?}, {lengths:?}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn a_reverse_layer_starts_one_step_below_the_mark() {

@@ -19,9 +19,13 @@ use lstm_core::{Element, Error, Result, SeqDims, parallel};
 
 use crate::forward::{back_and_forth, take};
 use crate::sequence::check_len;
-use crate::{Sequence, Tape, blocks, gradients};
+use crate::tape::Kept;
+use crate::{Sequence, Tape, blocks, gradients, recompute};
 
 mod shared;
+mod state;
+
+use self::state::{pack_state, unpack_state};
 
 /// The loss's gradients by what the forward pass returned; absent means zero.
 #[derive(Debug, Clone, Copy, Default)]
@@ -53,8 +57,7 @@ pub struct Gradients<'a, E> {
 
 /// Memory that the backward pass works in; make it once and reuse it for runs of any size.
 ///
-/// It holds 4·T·B·H numbers for dz, up to T·B·max(I, H) (2048 rows or a
-/// block of the batch at a time) where weight gradients are wanted, and 4·H·max(I, H).
+/// It holds 4·T·B·H numbers for dz, up to T·B·max(I, H) (2048 rows or a block of the batch at a time) where weight gradients are wanted, and 4·H·max(I, H).
 #[derive(Debug, Clone, Default)]
 pub struct BackwardScratch<E> {
     /// dz of every step, zero for padding: for each block `[panels, T · rows, 4, lanes]`.
@@ -85,11 +88,17 @@ impl<E: Element> BackwardScratch<E> {
             factor: Panels::new(),
         }
     }
+
+    /// The bytes of the last run's dz, of which there are most.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&self.dz[..])
+    }
 }
 
 /// Derives the gradients of a run, eq. (7) to (13) for every step against the order of time.
 ///
-/// `output`: y of the forward pass, `[T, B, H]`; `tape`: its tape, of the same `sequence`.
+/// `output`: y of the forward pass, `[T, B, H]`; `tape`: its tape, of the same `sequence`. Gates that it has
+/// not kept are computed again into the memory of dz.
 ///
 /// # Errors
 ///
@@ -100,10 +109,33 @@ pub fn backward<E: Element>(
     output: &[E],
     tape: &Tape<E>,
     of_outputs: &OutputGradients<'_, E>,
-    mut gradients: Gradients<'_, E>,
+    gradients: Gradients<'_, E>,
     scratch: &mut BackwardScratch<E>,
 ) -> Result<()> {
-    check(sequence, output, tape, of_outputs, &gradients)?;
+    const OP: &str = "lstm_hand::backward";
+    let SeqDims { n_steps, batch, hidden, .. } = sequence.dims;
+    check(OP, sequence, of_outputs, &gradients)?;
+    check_len(OP, "output", &[n_steps, batch, hidden], output)?;
+    let padded = tape.packed.layout.panels() * tape.packed.layout.lanes;
+    Error::check(OP, "units of the tape", hidden, tape.packed.layout.hidden)?;
+    Error::check(OP, "length of the tape", n_steps * batch * padded, tape.cells.len())?;
+    run(sequence, output, tape, of_outputs, gradients, scratch, false)
+}
+
+/// [`backward`] of checked slices; `add`: whether the gradients of the parameters are added to what is there.
+pub(crate) fn run<E: Element>(
+    sequence: &Sequence<'_, E>,
+    output: &[E],
+    tape: &Tape<E>,
+    of_outputs: &OutputGradients<'_, E>,
+    mut gradients: Gradients<'_, E>,
+    scratch: &mut BackwardScratch<E>,
+    add: bool,
+) -> Result<()> {
+    if tape.kept == Kept::Cells {
+        scratch.dz.resize(sequence.dims.n_cells() * tape.packed.layout.row());
+        recompute::gates(sequence, output, tape, &mut scratch.dz)?;
+    }
     let (layout, hidden) = (tape.packed.layout, sequence.dims.hidden);
     let w_hh = sequence.weights.w_hh;
     scratch
@@ -120,25 +152,23 @@ pub fn backward<E: Element>(
             unpack_state(&tape.blocks, packed, v, layout, to);
         }
     }
-    gradients::products(sequence, output, tape, gradients, scratch)
+    gradients::products(sequence, output, tape, gradients, scratch, add)
 }
 
 /// A slice's name, the shape it must have, and the slice where it is given.
 type Stated<'a, E> = (&'static str, &'a [usize], Option<&'a [E]>);
 
-fn check<E: Element>(
+/// Refuses slices of wrong lengths.
+pub(crate) fn check<E: Element>(
+    op: &'static str,
     sequence: &Sequence<'_, E>,
-    output: &[E],
-    tape: &Tape<E>,
     of_outputs: &OutputGradients<'_, E>,
     gradients: &Gradients<'_, E>,
 ) -> Result<()> {
-    const OP: &str = "lstm_hand::backward";
     let SeqDims { n_steps, batch, input, hidden } = sequence.dims;
-    sequence.check(OP)?;
+    sequence.check(op)?;
     let (whole, state) = ([n_steps, batch, hidden], [batch, hidden]);
-    let read: [Stated<'_, E>; 4] = [
-        ("output", &whole, Some(output)),
+    let read: [Stated<'_, E>; 3] = [
         ("gradient of output", &whole, of_outputs.output),
         ("gradient of last h", &state, of_outputs.h),
         ("gradient of last c", &state, of_outputs.c),
@@ -152,11 +182,9 @@ fn check<E: Element>(
         ("gradient of bias", &[4 * hidden], gradients.bias.as_deref()),
     ];
     for (what, shape, slice) in read.into_iter().chain(written) {
-        slice.map_or(Ok(()), |slice| check_len(OP, what, shape, slice))?;
+        slice.map_or(Ok(()), |slice| check_len(op, what, shape, slice))?;
     }
-    let cells = n_steps * batch * tape.packed.layout.panels() * tape.packed.layout.lanes;
-    Error::check(OP, "units of the tape", hidden, tape.packed.layout.hidden)?;
-    Error::check(OP, "length of the tape", cells, tape.cells.len())
+    Ok(())
 }
 
 /// What every group reads.
@@ -343,55 +371,15 @@ impl<E: Element> Plan<'_, E> {
             cells,
             first: step_idx * block.rows,
             first_before: before * block.rows,
-            gates: &self.tape.gates[first * layout.width()..][..all * layout.width()],
+            gates: match self.tape.kept {
+                Kept::Gates => &self.tape.gates[first * layout.width()..][..all * layout.width()],
+                _ => &[],
+            },
             c: &self.tape.cells[first * layout.lanes..][..all * layout.lanes],
             c_initial: self.sequence.initial.as_ref().map(|s| &s.c[state(block.first)]),
             dy: self.of_outputs.output.map(|dy| &dy[state(step_idx * batch + block.first)]),
             valid,
             starts,
         }
-    }
-}
-
-/// The units of each vector of a packed state, in the order of `[blocks, panels of V, rows, vectors]`, as
-/// rows and units of `[B, H]`.
-fn state_parts<E: Element>(
-    blocks: &[BlockRows],
-    v: &Panels<E>,
-    layout: GateLayout,
-) -> impl Iterator<Item = (usize, Range<usize>)> {
-    blocks.iter().flat_map(move |block| {
-        (0..v.len()).flat_map(move |panel| {
-            block.range().flat_map(move |row| v.span(panel).map(move |j| (row, layout.units(j))))
-        })
-    })
-}
-
-/// `[B, H]` to a packed state; zeros where absent.
-fn pack_state<E: Element>(
-    blocks: &[BlockRows],
-    from: Option<&[E]>,
-    v: &Panels<E>,
-    layout: GateLayout,
-    to: &mut [E],
-) {
-    to.fill(E::ZERO);
-    let Some(from) = from else { return };
-    for (part, (row, units)) in to.chunks_mut(layout.lanes).zip(state_parts(blocks, v, layout)) {
-        part[..units.len()].copy_from_slice(&from[row * layout.hidden..][units]);
-    }
-}
-
-/// A packed state to `[B, H]`.
-fn unpack_state<E: Element>(
-    blocks: &[BlockRows],
-    from: &[E],
-    v: &Panels<E>,
-    layout: GateLayout,
-    to: &mut [E],
-) {
-    for (part, (row, units)) in from.chunks(layout.lanes).zip(state_parts(blocks, v, layout)) {
-        let n = units.len();
-        to[row * layout.hidden..][units].copy_from_slice(&part[..n]);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::WithDType;
 use lstm_core::{Element, Result, SeqDims};
 
+use crate::node::Connected;
 use crate::variant::{VariantScratch, VariantTape};
 use crate::{BackwardScratch, PackedWeights, Tape, WeightSlices};
 
@@ -40,6 +41,7 @@ impl<T: Default> Pool<T> {
 pub(crate) struct Pools<E: Element> {
     pub(crate) tapes: Pool<Tape<E>>,
     pub(crate) scratch: Pool<BackwardScratch<E>>,
+    pub(crate) connected: Pool<Connected<E>>,
     pub(crate) variant_tapes: Pool<VariantTape<E>>,
     pub(crate) variant_scratch: Pool<VariantScratch<E>>,
     /// The weights of a layer whose parameters are constants, as they were last packed.
@@ -81,6 +83,7 @@ impl<E: Element> Default for Pools<E> {
         Self {
             tapes: Pool::default(),
             scratch: Pool::default(),
+            connected: Pool::default(),
             variant_tapes: Pool::default(),
             variant_scratch: Pool::default(),
             constant: Mutex::new(None),

@@ -22,6 +22,7 @@ use lstm_core::{Direction, Element, Error, LstmState, Result, SeqDims, parallel}
 
 use crate::blocks;
 use crate::sequence::check_len;
+use crate::tape::Kept;
 use crate::{PackedWeights, Sequence, Tape};
 
 mod shared;
@@ -52,9 +53,37 @@ pub fn forward<E: Element>(
 ) -> Result<()> {
     const OP: &str = "lstm_hand::forward";
     sequence.check(OP)?;
-    let mut packed = std::mem::take(&mut tape.packed);
-    let packing = packed.pack(&sequence.weights, sequence.dims.input, sequence.dims.hidden);
-    let result = packing.and_then(|()| run(OP, sequence, &packed, outputs, tape, true));
+    tape.pack(sequence)?;
+    run_packed(OP, sequence, outputs, tape, Kept::Gates)
+}
+
+/// Runs a layer as [`forward`] does, but keeps c of every step alone; [`crate::backward`] computes the gates
+/// again, to the same bits.
+///
+/// # Errors
+///
+/// As [`forward`].
+pub fn forward_without_gates<E: Element>(
+    sequence: &Sequence<'_, E>,
+    outputs: Outputs<'_, E>,
+    tape: &mut Tape<E>,
+) -> Result<()> {
+    const OP: &str = "lstm_hand::forward_without_gates";
+    sequence.check(OP)?;
+    tape.pack(sequence)?;
+    run_packed(OP, sequence, outputs, tape, Kept::Cells)
+}
+
+/// Runs a layer with the weights that are packed in `tape`.
+pub(crate) fn run_packed<E: Element>(
+    op: &'static str,
+    sequence: &Sequence<'_, E>,
+    outputs: Outputs<'_, E>,
+    tape: &mut Tape<E>,
+    kept: Kept,
+) -> Result<()> {
+    let packed = std::mem::take(&mut tape.packed);
+    let result = run(op, sequence, &packed, outputs, tape, kept);
     tape.packed = packed;
     result
 }
@@ -75,7 +104,7 @@ pub fn infer<E: Element>(
     sequence.check_data(OP)?;
     Error::check(OP, "packed input size", sequence.dims.input, packed.input)?;
     Error::check(OP, "packed hidden size", sequence.dims.hidden, packed.layout.hidden)?;
-    run(OP, sequence, packed, outputs, scratch, false)
+    run(OP, sequence, packed, outputs, scratch, Kept::Nothing)
 }
 
 fn run<E: Element>(
@@ -84,7 +113,7 @@ fn run<E: Element>(
     packed: &PackedWeights<E>,
     outputs: Outputs<'_, E>,
     tape: &mut Tape<E>,
-    keep: bool,
+    kept: Kept,
 ) -> Result<()> {
     let SeqDims { n_steps, batch, hidden, .. } = sequence.dims;
     check_len(op, "output", &[n_steps, batch, hidden], outputs.output)?;
@@ -93,11 +122,11 @@ fn run<E: Element>(
     let layout = packed.layout;
     let threads = parallel::threads();
     let at_once = (Z_AT_ONCE * threads / (batch * layout.row())).clamp(1, n_steps);
-    let held = if keep { n_steps } else { at_once };
-    tape.resize(sequence.dims, layout, held, keep);
+    let held = if kept == Kept::Gates { n_steps } else { at_once };
+    tape.resize(sequence.dims, layout, held, kept);
     let one_block = tape.blocks.len() == 1;
     let shares = if one_block { blocks::shares(batch, layout) } else { 1 };
-    let plan = Plan { sequence, packed, at_once, held, keep, shares };
+    let plan = Plan { sequence, packed, at_once, held, kept, shares };
     let groups = plan.groups(outputs, tape, threads);
     parallel::for_each(groups, |group| group.run(&plan))
 }
@@ -110,7 +139,7 @@ struct Plan<'a, E> {
     at_once: usize,
     /// The steps whose gates are held.
     held: usize,
-    keep: bool,
+    kept: Kept,
     /// The threads that share each step of the only block.
     shares: usize,
 }
@@ -151,6 +180,11 @@ impl<E: Element> Plan<'_, E> {
         (!from_zero).then(|| self.packed.v.panel(panel))
     }
 
+    /// The steps whose c is kept.
+    fn cell_steps(&self) -> usize {
+        if self.kept == Kept::Nothing { 0 } else { self.sequence.dims.n_steps }
+    }
+
     fn groups<'a>(
         &self,
         outputs: Outputs<'a, E>,
@@ -160,7 +194,6 @@ impl<E: Element> Plan<'_, E> {
         let SeqDims { n_steps, batch, hidden, .. } = self.sequence.dims;
         let layout = self.packed.layout;
         let padded = layout.panels() * layout.lanes;
-        let cell_steps = if self.keep { n_steps } else { 0 };
         let Tape { gates, cells, h: [h_before, h], c, h_parts, blocks, .. } = tape;
         let mut h_parts = &mut h_parts[..];
         let (mut gates, mut cells, mut c) = (&mut gates[..], &mut cells[..], &mut c[..]);
@@ -173,7 +206,7 @@ impl<E: Element> Plan<'_, E> {
                 blocks,
                 first: blocks[0].first,
                 gates: take(&mut gates, rows * self.held * layout.row()),
-                cells: take(&mut cells, rows * cell_steps * padded),
+                cells: take(&mut cells, rows * self.cell_steps() * padded),
                 h_before: take(&mut h_before, rows * hidden),
                 h: take(&mut h, rows * hidden),
                 c: take(&mut c, rows * padded),
@@ -207,7 +240,7 @@ impl<E: Element> Group<'_, E> {
                 Direction::Reverse => n_steps - end..n_steps - done,
             };
             // The tape's steps are all held; otherwise these are the first that are.
-            let held_from = if plan.keep { 0 } else { steps.start };
+            let held_from = if plan.kept == Kept::Gates { 0 } else { steps.start };
             self.input_product(plan, steps, held_from)?;
             for nth in done..end {
                 let step_idx = plan.sequence.step(nth);
@@ -290,14 +323,18 @@ impl<E: Element> Group<'_, E> {
         }
         let layout = plan.packed.layout;
         let (hidden, lanes) = (layout.hidden, layout.lanes);
-        let y = &mut *self.y[plan.sequence.step(nth)];
+        let step_idx = plan.sequence.step(nth);
+        let y = &mut *self.y[step_idx];
         for panel in back_and_forth(nth, layout.panels()) {
             let first = layout.units(panel).start;
             for block in self.blocks {
                 let local = block.first - self.first;
                 let rows = local..local + block.rows;
-                let before = local * plan.held * layout.panels();
-                let at = before + (panel * plan.held + held_step) * block.rows;
+                let at = |steps: usize, step: usize| {
+                    local * steps * layout.panels() + (panel * steps + step) * block.rows
+                };
+                let kept = at(plan.cell_steps(), step_idx) * lanes;
+                let at = at(plan.held, held_step);
                 let cell = (local * layout.panels() + panel * block.rows) * lanes;
                 let state = rows.start * hidden..rows.end * hidden;
                 ForwardStep {
@@ -306,11 +343,11 @@ impl<E: Element> Group<'_, E> {
                     v: plan.v(nth, panel),
                     h_before: &self.h_before[state.clone()],
                     z: &mut self.gates[at * layout.width()..][..block.rows * layout.width()],
-                    keep: plan.keep,
+                    keep: plan.kept == Kept::Gates,
                     c: &mut self.c[cell..][..block.rows * lanes],
-                    cells: match plan.keep {
-                        true => &mut self.cells[at * lanes..][..block.rows * lanes],
-                        false => &mut [],
+                    cells: match plan.kept {
+                        Kept::Nothing => &mut [],
+                        _ => &mut self.cells[kept..][..block.rows * lanes],
                     },
                     h: UnitsMut { data: &mut self.h[state.clone()], stride: hidden, first },
                     y: Some(UnitsMut { data: &mut y[state], stride: hidden, first }),

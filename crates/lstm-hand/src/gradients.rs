@@ -15,19 +15,20 @@ const FEWEST_CELLS: usize = 48;
 /// The cells whose x or h is packed together: memory, where more would not make it faster.
 const CELLS_AT_ONCE: usize = 1 << 11;
 
-/// Fills the gradients that are wanted from the dz that the scan left.
+/// Fills the gradients that are wanted from the dz that the scan left; adds those of parameters where `add`.
 pub(crate) fn products<E: Element>(
     sequence: &Sequence<'_, E>,
     output: &[E],
     tape: &Tape<E>,
     gradients: Gradients<'_, E>,
     scratch: &mut BackwardScratch<E>,
+    add: bool,
 ) -> Result<()> {
     let SeqDims { n_steps, input, hidden, .. } = sequence.dims;
     let Gradients { x: dx, mut w_ih, mut w_hh, bias, .. } = gradients;
     let (set, layout) = (tape.packed.set, tape.packed.layout);
     let BackwardScratch { dz, weights: u, factor, .. } = scratch;
-    let dz = GateGradients { layout, steps: n_steps, blocks: &tape.blocks, dz };
+    let dz = GateGradients { layout, steps: n_steps, blocks: &tape.blocks, dz, add };
     let order = Order { sequence, tape };
     for part in parts(&tape.blocks, n_steps) {
         let cells = n_steps * blocks::rows(&tape.blocks[part.clone()]);

@@ -4,18 +4,22 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use lstm_core::tensors;
 use lstm_core::{
-    Element, Error, LayerPlace, Lstm, LstmConfig, LstmLayer, LstmState, LstmStep, Masks, Result,
-    SeqOptions, SeqOutput,
+    Element, Error, LayerPlace, Lstm, LstmConfig, LstmLayer, LstmState, LstmStep, Masks, Memory,
+    Result, SeqOptions, SeqOutput,
 };
 
 use crate::buffers::Buffers;
 use crate::node::{Reads, Setting, VariantSetting, run, run_variant};
+use crate::sequence::on_plain_kernels;
 
 /// An LSTM layer with hand-written forward and backward passes, on the CPU.
 ///
 /// Swap it for `candle_nn::LSTM`: it takes the same `VarBuilder`, has the same tensor names, and its
 /// outputs carry gradients to the input, the initial state and every parameter. Gradients of gradients
 /// are not supported: the backward pass leaves no graph behind.
+///
+/// A plain layer, with DropConnect or without, honours every [`Memory`]; with other options or resets all but
+/// [`Memory::RecomputeGates`].
 ///
 /// Where nothing that a run reads is tracked (weights from a file, say), nothing is kept for a backward
 /// pass, and the weights are packed only where they differ from those of the last such run.
@@ -89,8 +93,9 @@ impl Lstm for HandLstm {
     }
     fn seq(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<SeqOutput> {
         tensors::check_seq("Lstm::seq", self, input, options)?;
+        self.check_memory(options)?;
         let reads = Reads::new(input, &self.parameters, options.initial)?;
-        match (self.config.is_plain() && options.resets.is_none(), self.dtype) {
+        match (self.is_plain(options), self.dtype) {
             (true, DType::F64) => run::<f64>(reads, &self.setting(options)),
             (true, _) => run::<f32>(reads, &self.setting(options)),
             (false, DType::F64) => run_variant::<f64>(reads, self.variant(input, options)?),
@@ -100,10 +105,28 @@ impl Lstm for HandLstm {
 }
 
 impl HandLstm {
+    /// Whether the plain cell's kernels compute the run.
+    fn is_plain(&self, options: &SeqOptions<'_>) -> bool {
+        on_plain_kernels(&self.config) && options.resets.is_none()
+    }
+
+    fn check_memory(&self, options: &SeqOptions<'_>) -> Result<()> {
+        if options.memory != Memory::RecomputeGates || self.is_plain(options) {
+            return Ok(());
+        }
+        Err(Error::Unsupported {
+            op: "Lstm::seq",
+            what: "Memory::RecomputeGates for a layer with options or resets".to_owned(),
+            reason: "the plain cell's kernels do so alone; use Memory::Checkpoints".to_owned(),
+        })
+    }
+
     fn setting<'a>(&'a self, options: &SeqOptions<'a>) -> Setting<'a> {
         Setting {
-            hidden: self.config.hidden_size,
-            direction: self.place.direction,
+            config: &self.config,
+            name: (&self.name[..], self.place),
+            mode: options.mode,
+            memory: options.memory,
             lengths: options.lengths,
             buffers: &self.buffers,
         }
@@ -121,6 +144,7 @@ impl HandLstm {
             direction: self.place.direction,
             lengths: options.lengths,
             resets: options.resets,
+            memory: options.memory,
             masks: Masks::draw(&self.config, name, options.mode, n_steps, batch),
             buffers: &self.buffers,
         })

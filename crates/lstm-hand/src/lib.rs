@@ -7,6 +7,7 @@
 //! - [`Stream`] drives the same weights one step at a time, without allocation.
 //! - With the feature `candle` (on by default), `HandLstm` implements the trait `lstm_core::Lstm`: one
 //!   node of candle's autograd graph a layer, where `candle_nn` makes some twenty a step.
+//! - [`rnn`] is the plain recurrent layer that the LSTM improves on, `HandRnn` over candle tensors.
 //!
 //! The equations are those of [`lstm_core::equations`]; the comments here cite their numbers.
 //!
@@ -35,9 +36,13 @@ mod tape;
 mod forward;
 
 mod backward;
+mod checkpoints;
 mod gradients;
+mod recompute;
 
 pub mod variant;
+
+pub mod rnn;
 
 mod activity;
 mod stream;
@@ -51,7 +56,8 @@ mod node;
 
 pub use activity::{Activity, activity};
 pub use backward::{BackwardScratch, Gradients, OutputGradients, backward};
-pub use forward::{Outputs, forward, infer};
+pub use checkpoints::{Checkpoints, backward_from_checkpoints, forward_to_checkpoints};
+pub use forward::{Outputs, forward, forward_without_gates, infer};
 pub use packed::PackedWeights;
 pub use sequence::{Sequence, WeightSlices};
 pub use stream::{Stream, WeightFormat};
@@ -59,3 +65,5 @@ pub use tape::Tape;
 
 #[cfg(feature = "candle")]
 pub use layer::HandLstm;
+#[cfg(feature = "candle")]
+pub use rnn::HandRnn;

@@ -1,7 +1,10 @@
 //! A whole sequence as one node of candle's autograd graph: tensors in, slices to the kernels, tensors out.
 
+mod connected;
+mod record;
 mod variant;
 
+pub(crate) use connected::Connected;
 pub(crate) use variant::VariantSetting;
 pub(crate) use variant::run as run_variant;
 
@@ -10,12 +13,14 @@ use std::sync::Arc;
 use candle_core::{CpuStorage, Device, Shape, Tensor, WithDType};
 use lstm_core::graph::{self, Backward};
 use lstm_core::tensors::{self, TensorSlice};
-use lstm_core::{Direction, Element, Error, Lengths, LstmState, Result, SeqDims, SeqOutput};
-
-use crate::buffers::{Buffers, Number, Pools};
-use crate::{
-    Gradients, OutputGradients, Outputs, Sequence, Tape, WeightSlices, backward, forward, infer,
+use lstm_core::{
+    Direction, Element, Error, LayerPlace, Lengths, LstmConfig, LstmState, Memory, Mode, Result,
+    SeqDims, SeqOutput,
 };
+
+use self::record::Record;
+use crate::buffers::{Buffers, Number, Pools};
+use crate::{Gradients, OutputGradients, Outputs, Sequence, WeightSlices, infer};
 
 /// Everything a run reads that may need a gradient; `T` is a tensor or its numbers.
 pub(crate) struct Reads<T> {
@@ -82,12 +87,14 @@ impl<T> Reads<T> {
 }
 
 impl<E: Number> Reads<TensorSlice<'_, E>> {
-    /// The run of a plain cell: its parameters are two matrices and up to two biases.
+    /// The run of a plain cell: its parameters are two matrices and up to two biases. `v` takes the place of
+    /// V where there is one.
     fn sequence<'a>(
         &'a self,
         dims: SeqDims,
         direction: Direction,
         lengths: Option<&'a Lengths>,
+        v: Option<&'a [E]>,
     ) -> Sequence<'a, E> {
         let parameter = |k: usize| self.parameters.get(k).map_or(&[][..], |slice| &slice[..]);
         Sequence {
@@ -96,13 +103,18 @@ impl<E: Number> Reads<TensorSlice<'_, E>> {
             lengths,
             weights: WeightSlices {
                 w_ih: parameter(0),
-                w_hh: parameter(1),
+                w_hh: v.unwrap_or(self.v()),
                 b_ih: parameter(2),
                 b_hh: parameter(3),
             },
             x: &self.x,
             initial: self.state(),
         }
+    }
+
+    /// V of a plain cell.
+    fn v(&self) -> &[E] {
+        self.parameters.get(1).map_or(&[], |slice| &slice[..])
     }
 
     fn state(&self) -> Option<LstmState<&[E]>> {
@@ -141,10 +153,36 @@ fn recorded(
 
 /// What a run is beside the tensors that it reads.
 pub(crate) struct Setting<'a> {
-    pub(crate) hidden: usize,
-    pub(crate) direction: Direction,
+    /// Plain, but for DropConnect.
+    pub(crate) config: &'a LstmConfig,
+    /// What the random masks depend on beside the mode.
+    pub(crate) name: (&'a str, LayerPlace),
+    pub(crate) mode: Mode,
+    pub(crate) memory: Memory,
     pub(crate) lengths: Option<&'a Lengths>,
     pub(crate) buffers: &'a Buffers,
+}
+
+impl Setting<'_> {
+    fn dims(&self, x: &Tensor) -> Result<SeqDims> {
+        let (n_steps, batch, input) = x.dims3()?;
+        Ok(SeqDims { n_steps, batch, input, hidden: self.config.hidden_size })
+    }
+
+    fn direction(&self) -> Direction {
+        let (_, place) = self.name;
+        place.direction
+    }
+
+    /// `v`: V, `[4H, H]`; what DropConnect leaves of it for this run, where it has a part in it.
+    fn connected<E: Number>(&self, v: &[E], pools: &Pools<E>) -> Option<Connected<E>> {
+        let mut connected = pools.connected.take();
+        if connected.draw(self, v) {
+            return Some(connected);
+        }
+        pools.connected.put(connected);
+        None
+    }
 }
 
 /// Runs the forward pass; enters its outputs into the graph where anything that it reads is tracked.
@@ -154,20 +192,22 @@ pub(crate) fn run<E: Number>(reads: Reads<Tensor>, setting: &Setting<'_>) -> Res
 
 /// The forward pass over constants: nothing is kept, and the weights are packed once while they stay.
 fn constant<E: Number>(reads: Reads<Tensor>, setting: &Setting<'_>) -> Result<SeqOutput> {
-    let (n_steps, batch, input) = reads.x.dims3()?;
-    let hidden = setting.hidden;
-    let dims = SeqDims { n_steps, batch, input, hidden };
+    let dims = setting.dims(&reads.x)?;
+    let SeqDims { n_steps, batch, hidden, .. } = dims;
     let mut y = vec![E::ZERO; dims.n_cells() * hidden];
     let (mut h, mut c) = (vec![E::ZERO; batch * hidden], vec![E::ZERO; batch * hidden]);
     let pools = E::pools(setting.buffers);
     let numbers = reads.numbers()?;
-    let sequence = numbers.sequence(dims, setting.direction, setting.lengths);
+    let connected = setting.connected(numbers.v(), &pools);
+    let v = connected.as_ref().map(Connected::v);
+    let sequence = numbers.sequence(dims, setting.direction(), setting.lengths, v);
     let last = LstmState { h: &mut h[..], c: &mut c[..] };
     let mut scratch = pools.tapes.take();
     pools.with_packed(&sequence.weights, dims, |packed| {
         infer(&sequence, packed, Outputs { output: &mut y, last }, &mut scratch)
     })?;
     pools.tapes.put(scratch);
+    connected.into_iter().for_each(|connected| pools.connected.put(connected));
     let state = (1, batch, hidden);
     let output = Tensor::from_vec(y, (n_steps, batch, hidden), &Device::Cpu)?;
     let h = Tensor::from_vec(h, state, &Device::Cpu)?;
@@ -177,22 +217,21 @@ fn constant<E: Number>(reads: Reads<Tensor>, setting: &Setting<'_>) -> Result<Se
 
 /// Runs the forward pass and enters its outputs into the graph.
 fn record<E: Number>(reads: Reads<Tensor>, setting: &Setting<'_>) -> Result<SeqOutput> {
-    let (n_steps, batch, input) = reads.x.dims3()?;
-    let hidden = setting.hidden;
-    let dims = SeqDims { n_steps, batch, input, hidden };
+    let dims = setting.dims(&reads.x)?;
+    let SeqDims { n_steps, batch, hidden, .. } = dims;
     let mut y = vec![E::ZERO; dims.n_cells() * hidden];
     let (mut h, mut c) = (vec![E::ZERO; batch * hidden], vec![E::ZERO; batch * hidden]);
     let pools = E::pools(setting.buffers);
-    let mut tape = pools.tapes.take();
-    let (direction, lengths) = (setting.direction, setting.lengths.cloned());
-    let mut node = Node { dims, direction, lengths, reads, tape: Tape::new(), pools };
-
-    let numbers = node.reads.numbers()?;
+    let (direction, lengths) = (setting.direction(), setting.lengths.cloned());
+    let numbers = reads.numbers()?;
+    let connected = setting.connected(numbers.v(), &pools);
     let last = LstmState { h: &mut h[..], c: &mut c[..] };
-    let sequence = numbers.sequence(dims, node.direction, node.lengths.as_ref());
-    forward(&sequence, Outputs { output: &mut y, last }, &mut tape)?;
+    let v = connected.as_ref().map(Connected::v);
+    let sequence = numbers.sequence(dims, direction, lengths.as_ref(), v);
+    let outputs = Outputs { output: &mut y, last };
+    let record = Record::forward(setting.memory, &sequence, outputs, &pools)?;
     drop(numbers);
-    node.tape = tape;
+    let node = Node { dims, direction, lengths, connected, reads, record, pools };
 
     let state = (1, batch, hidden);
     let outputs = vec![
@@ -205,18 +244,20 @@ fn record<E: Number>(reads: Reads<Tensor>, setting: &Setting<'_>) -> Result<SeqO
 }
 
 /// What the backward pass reads again.
-struct Node<E: Element> {
+struct Node<E: Number> {
     dims: SeqDims,
     direction: Direction,
     lengths: Option<Lengths>,
+    connected: Option<Connected<E>>,
     reads: Reads<Tensor>,
-    tape: Tape<E>,
+    record: Record<E>,
     pools: Arc<Pools<E>>,
 }
 
-impl<E: Element> Drop for Node<E> {
+impl<E: Number> Drop for Node<E> {
     fn drop(&mut self) {
-        self.pools.tapes.put(std::mem::take(&mut self.tape));
+        std::mem::take(&mut self.record).give_back(&self.pools);
+        self.connected.take().into_iter().for_each(|connected| self.pools.connected.put(connected));
     }
 }
 
@@ -246,13 +287,15 @@ impl<E: Number> Node<E> {
             w_hh,
             bias: bias.as_deref_mut(),
         };
-        let sequence = numbers.sequence(self.dims, self.direction, self.lengths.as_ref());
-        let mut scratch = self.pools.scratch.take();
-        backward(&sequence, &y, &self.tape, &of_outputs, gradients, &mut scratch)?;
-        self.pools.scratch.put(scratch);
+        let v = self.connected.as_ref().map(Connected::v);
+        let sequence = numbers.sequence(self.dims, self.direction, self.lengths.as_ref(), v);
+        self.record.backward(&sequence, &y, &of_outputs, gradients, &self.pools)?;
         // Both biases enter as their sum, so they share a gradient.
         for (to, bias) in biases.into_iter().flatten().zip(bias.iter().cycle()) {
             to.copy_from_slice(bias);
+        }
+        if let (Some(connected), Some(Some(dv))) = (&self.connected, room.parameters.get_mut(1)) {
+            connected.drop_gradient(dv);
         }
         self.reads.gradients(room)
     }

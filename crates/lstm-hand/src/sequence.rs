@@ -1,7 +1,8 @@
 //! What a run over a batch of sequences reads, forward and backward alike.
 
 use lstm_core::{
-    Direction, Element, Error, Lengths, LstmState, LstmWeights, Parameter, Result, SeqDims,
+    Direction, Element, Error, Lengths, LstmConfig, LstmState, LstmWeights, Parameter, Result,
+    SeqDims,
 };
 
 /// The parameters of one layer as borrowed slices, in PyTorch's layout.
@@ -114,6 +115,12 @@ impl<'a, E: Element> Sequence<'a, E> {
             (Direction::Reverse, Some(lengths)) => step_idx + 1 == lengths.rows()[row],
         }
     }
+}
+
+/// Whether the plain cell's kernels compute a layer: DropConnect changes the V that they read in training,
+/// and nothing in evaluation.
+pub(crate) fn on_plain_kernels(config: &LstmConfig) -> bool {
+    config.with_drop_connect(0.0).is_plain()
 }
 
 pub(crate) fn check_len<E>(

@@ -3,18 +3,18 @@
 use lstm_core::ops::aligned::Aligned;
 use lstm_core::ops::block_rows::BlockRows;
 use lstm_core::ops::panels::GateLayout;
-use lstm_core::{Element, SeqDims};
+use lstm_core::{Element, Result, SeqDims};
 
-use crate::PackedWeights;
 use crate::blocks::blocks;
+use crate::{PackedWeights, Sequence};
 
 /// The record of a forward pass; make it once and reuse it for runs of any size.
 ///
-/// It holds 5·T·B·H numbers and the packed weights. Entries of padded steps are unspecified and never read.
+/// It holds 5·T·B·H numbers (T·B·H after [`crate::forward_without_gates`]) and the packed weights. Entries of padded steps are unspecified and never read.
 #[derive(Debug, Clone)]
 pub struct Tape<E> {
     /// The activated gates i, f, g, o of every step, eq. (1) to (4); eq. (8) to (11) read them. For each
-    /// block `[panels, T · rows, 4, lanes]`.
+    /// block `[panels, T · rows, 4, lanes]`; those of some steps at a time where they are not kept.
     pub(crate) gates: Aligned<E>,
     /// c of every step, eq. (5); eq. (7) to (9) read it. For each block `[panels, T · rows, lanes]`.
     pub(crate) cells: Aligned<E>,
@@ -26,6 +26,17 @@ pub struct Tape<E> {
     /// h of one step by panel: for each block `[panels, rows, lanes]`.
     pub(crate) h_parts: Aligned<E>,
     pub(crate) blocks: Vec<BlockRows>,
+    pub(crate) kept: Kept,
+}
+
+/// What a forward pass leaves in its tape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    Nothing,
+    /// c of every step.
+    Cells,
+    /// The gates and c of every step.
+    Gates,
 }
 
 impl<E: Element> Default for Tape<E> {
@@ -45,17 +56,39 @@ impl<E: Element> Tape<E> {
             c: Aligned::new(),
             h_parts: Aligned::new(),
             blocks: Vec::new(),
+            kept: Kept::Nothing,
         }
     }
 
-    /// Makes room for a run that keeps the gates of `steps` steps, and c of all where `keep`.
-    pub(crate) fn resize(&mut self, dims: SeqDims, layout: GateLayout, steps: usize, keep: bool) {
+    /// The bytes that the last run has left here for its backward pass, without the packed weights.
+    pub fn bytes(&self) -> usize {
+        match self.kept {
+            Kept::Nothing => 0,
+            Kept::Cells => size_of_val(&self.cells[..]),
+            Kept::Gates => size_of_val(&self.cells[..]) + size_of_val(&self.gates[..]),
+        }
+    }
+
+    /// Whether it is of [`crate::forward`], with the gates.
+    pub(crate) fn has_gates(&self) -> bool {
+        self.kept == Kept::Gates
+    }
+
+    /// Packs the weights of a run.
+    pub(crate) fn pack(&mut self, sequence: &Sequence<'_, E>) -> Result<()> {
+        self.packed.pack(&sequence.weights, sequence.dims.input, sequence.dims.hidden)
+    }
+
+    /// Makes room for a run that has the gates of `steps` steps at a time.
+    pub(crate) fn resize(&mut self, dims: SeqDims, layout: GateLayout, steps: usize, kept: Kept) {
         let padded = layout.panels() * layout.lanes;
         if self.blocks.last().is_none_or(|last| last.batch != dims.batch) {
             self.blocks = blocks(dims.batch);
         }
         self.gates.resize(steps * dims.batch * layout.row());
-        self.cells.resize(if keep { dims.n_cells() * padded } else { 0 });
+        let cells = if kept == Kept::Nothing { 0 } else { dims.n_cells() };
+        self.cells.resize(cells * padded);
+        self.kept = kept;
         self.h.iter_mut().for_each(|h| h.resize(dims.batch * dims.hidden));
         self.c.resize(dims.batch * padded);
         self.h_parts.resize(dims.batch * padded);

@@ -13,12 +13,14 @@
 //! ```
 
 mod backward;
+mod checkpoints;
 mod forward;
 mod norm;
 mod packed;
 mod tape;
 
 pub use backward::{VariantGradients, VariantScratch, backward};
+pub use checkpoints::{backward_from_checkpoints, forward_to_checkpoints};
 pub use forward::forward;
 pub(crate) use forward::step;
 pub(crate) use packed::Matrices;
@@ -189,6 +191,6 @@ impl Sizes {
 }
 
 /// sum += other, for as many numbers as both have.
-fn add<E: Element>(sum: &mut [E], other: &[E]) {
+pub(crate) fn add<E: Element>(sum: &mut [E], other: &[E]) {
     sum.iter_mut().zip(other).for_each(|(sum, other)| *sum += *other);
 }

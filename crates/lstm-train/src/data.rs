@@ -33,6 +33,8 @@ pub mod series;
 
 mod table;
 
+mod scale;
+
 pub mod fingerprint;
 
 pub mod order;
@@ -42,7 +44,10 @@ pub use corpus::{Corpus, Unit};
 pub use fingerprint::Fingerprint;
 pub use language::{Language, Limit, Predictor, State};
 pub use lines::MAX_LINE;
+#[cfg(test)]
+pub(crate) use lines::tests::shared;
 pub use order::Order;
+pub use scale::Scale;
 pub use sequences::{SequenceColumns, Sequences};
 pub use series::{Series, SeriesColumns, TimeOrder};
 pub use symbols::Symbols;

@@ -5,12 +5,7 @@ use lstm_core::random::RandomStream;
 /// The factors of inverted dropout for `[T, B, F]`: 0 with probability `p`, else 1 / (1 - p).
 ///
 /// `locked`: one mask a row for all steps.
-pub(crate) fn factors(
-    stream: RandomStream,
-    p: f64,
-    locked: bool,
-    shape: [usize; 3],
-) -> Vec<f32> {
+pub(crate) fn factors(stream: RandomStream, p: f64, locked: bool, shape: [usize; 3]) -> Vec<f32> {
     let [n_steps, batch, features] = shape;
     let scale = (1.0 / (1.0 - p)) as f32;
     let mut factors = Vec::with_capacity(n_steps * batch * features);

@@ -71,6 +71,14 @@ pub enum Error {
         /// What the checkpoint holds.
         got: String,
     },
+    /// Another process is at work in a run folder.
+    #[error("{op}: {}: expected a folder that no run writes to, got one of another process", path.display())]
+    Busy {
+        /// The operation that refused.
+        op: &'static str,
+        /// The run folder.
+        path: PathBuf,
+    },
     /// A layer or kernel refused.
     #[error(transparent)]
     Lstm(#[from] lstm_core::Error),

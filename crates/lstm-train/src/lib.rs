@@ -30,10 +30,10 @@
 //! let model = WindowModel::new(&config, words, lstm, vb)?;
 //! let splits = Splits::new(&text, config.window)?;
 //! let setup = Setup {
-//!     task: WindowTask::new(&config, model, &splits, words),
+//!     data: splits.fingerprint(),
+//!     task: WindowTask::new(&config, model, splits, text.vocabulary),
 //!     name: serde_json::json!({ "kind": "window" }),
 //!     layers: format!("{:?}", config.network.layers(config.embedding)),
-//!     data: splits.fingerprint(),
 //!     variables,
 //!     train,
 //! };
@@ -68,11 +68,14 @@ mod optimizer;
 mod schedule;
 
 mod config;
+mod setup;
 mod trainer;
 
 mod checkpoint;
-mod run_folder;
+mod load;
 pub mod metrics;
+mod run_folder;
+mod tensorboard;
 
 mod error;
 
@@ -81,15 +84,18 @@ pub use config::{Tested, TrainConfig};
 pub use crf::Crf;
 pub use error::{Error, Result};
 pub use gradients::{Gradient, Gradients, global_norm};
+pub use load::load_weights;
 pub use loss::cross_entropy;
 pub use network::NetworkConfig;
 pub use optimizer::{
-    AdamW, AdamWConfig, Average, AverageConfig, Optimizer, OptimizerConfig, Sgd, SgdConfig, StepSize,
+    AdamW, AdamWConfig, Average, AverageConfig, Optimizer, OptimizerConfig, Sgd, SgdConfig,
+    StepSize,
 };
 pub use read_out::read_out_loss;
 pub use run_folder::{Identity, RunFolder};
 pub use schedule::{Schedule, Stand};
+pub use setup::{Observer, Outcome, Setup, Summary};
 pub use step_loss::{Lookup, StepLoss};
-pub use tasks::{RunConfig, TaskConfig};
 pub use task::{Detail, Evaluation, Objective, Part, Place, Scores, TableRows, Task};
-pub use trainer::{Observer, Outcome, Setup, Summary, Trainer};
+pub use tasks::{RunConfig, TaskConfig};
+pub use trainer::Trainer;

@@ -1,4 +1,4 @@
-//! Metrics as JSON lines, one object a line.
+//! Metrics as JSON lines, one object a line, and beside them as events of TensorBoard.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::task::Scores;
+use crate::tensorboard::EventFile;
 
 /// One line of `metrics.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,11 +56,12 @@ impl Metric {
     }
 }
 
-/// The metrics file of a run, open for appending.
+/// The metrics file of a run and its event file, open for appending.
 #[derive(Debug)]
 pub(crate) struct MetricsFile {
     path: PathBuf,
     file: File,
+    events: EventFile,
 }
 
 impl MetricsFile {
@@ -77,7 +79,8 @@ impl MetricsFile {
         lstm_core::write_atomic(path, text.as_bytes())?;
         let file = OpenOptions::new().append(true).open(path);
         let file = file.map_err(Error::io("open metrics", path))?;
-        Ok(Self { path: path.to_owned(), file })
+        let events = EventFile::open(path.parent().unwrap_or(Path::new("")), &kept)?;
+        Ok(Self { path: path.to_owned(), file, events })
     }
 
     /// Appends one line.
@@ -87,7 +90,8 @@ impl MetricsFile {
     /// [`Error::Io`].
     pub(crate) fn write(&mut self, metric: &Metric) -> Result<()> {
         let line = line(&self.path, metric)?;
-        self.file.write_all(line.as_bytes()).map_err(Error::io("write metrics", &self.path))
+        self.file.write_all(line.as_bytes()).map_err(Error::io("write metrics", &self.path))?;
+        self.events.write(metric)
     }
 }
 

@@ -57,7 +57,10 @@ impl NetworkConfig {
         check_count("layers", self.layers as u64)?;
         check_dropout("dropout", self.dropout)?;
         if self.layers == 1 && self.dropout > 0.0 {
-            return Err(invalid("dropout of 0 for a single layer (it is between layers)", self.dropout));
+            return Err(invalid(
+                "dropout of 0 for a single layer (it is between layers)",
+                self.dropout,
+            ));
         }
         check_dropout("weight_drop", self.weight_drop)
     }

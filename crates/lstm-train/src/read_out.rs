@@ -130,7 +130,8 @@ mod tests {
                 }
             }
         }
-        let detached = read_out_loss(&features.detach(), &weight.detach(), &bias.detach(), &targets);
+        let detached =
+            read_out_loss(&features.detach(), &weight.detach(), &bias.detach(), &targets);
         assert_eq!(detached.unwrap().to_scalar::<f64>()?, ours.to_scalar::<f64>()?);
         Ok(())
     }

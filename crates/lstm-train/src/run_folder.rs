@@ -1,5 +1,6 @@
 //! Where a run keeps its files: alone enough to resume it, to evaluate it and to use its model.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use candle_core::Var;
@@ -18,10 +19,13 @@ use crate::error::{Error, Result};
 /// - `checkpoints/STEP.safetensors`: the last checkpoints;
 /// - `model.safetensors`: the weights that are the run's result, under their own names;
 /// - `metrics.jsonl`: a line each time something was measured;
+/// - `events.out.tfevents.*`: the same for TensorBoard;
 /// - `test.json`: scores and details of the test part, once the run is finished.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    /// Held while a run writes here; the system lets go of it when the process ends, however it does.
+    lock: Option<File>,
 }
 
 /// What decides a run's result: two runs with the same identity end with the same weights.
@@ -57,9 +61,10 @@ impl RunFolder {
     ///
     /// [`Error::Io`].
     pub fn create(path: &Path, identity: &Identity) -> Result<Self> {
-        let this = Self { path: path.to_owned() };
+        let mut this = Self { path: path.to_owned(), lock: None };
         let checkpoints = this.path.join(CHECKPOINTS);
         std::fs::create_dir_all(&checkpoints).map_err(Error::io(CREATE, &checkpoints))?;
+        this.claim()?;
         for (_, old) in this.checkpoints()? {
             std::fs::remove_file(&old).map_err(Error::io(CREATE, &old))?;
         }
@@ -84,9 +89,30 @@ impl RunFolder {
     ///
     /// [`Error::Io`] where there is none; [`Error::Checkpoint`] where `run.json` is damaged.
     pub fn open(path: &Path) -> Result<(Self, Identity)> {
-        let this = Self { path: path.to_owned() };
+        let this = Self { path: path.to_owned(), lock: None };
         let record: Record = this.read_json(RUN)?;
         Ok((this, record.identity))
+    }
+
+    /// Keeps other processes from writing here, as long as this value lives.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Busy`] where one does; [`Error::Io`].
+    pub(crate) fn claim(&mut self) -> Result<()> {
+        let path = self.path.join(LOCK);
+        let file = File::create(&path).map_err(Error::io("claim run folder", &path))?;
+        match file.try_lock() {
+            Ok(()) => self.lock = Some(file),
+            Err(std::fs::TryLockError::WouldBlock) => {
+                return Err(Error::Busy { op: "claim run folder", path: self.path.clone() });
+            }
+            // A file system without locks: a second run is the caller's affair there.
+            Err(std::fs::TryLockError::Error(error)) => {
+                tracing::warn!(path = %path.display(), %error, "the run folder cannot be locked");
+            }
+        }
+        Ok(())
     }
 
     /// Removes what a killed run left of files that it was writing beside the old ones.
@@ -186,7 +212,8 @@ impl RunFolder {
     ///
     /// As [`RunFolder::write`].
     pub fn write_json(&self, name: &str, value: &impl Serialize) -> Result<()> {
-        let json = |error: serde_json::Error| Error::io("write", &self.path.join(name))(error.into());
+        let json =
+            |error: serde_json::Error| Error::io("write", &self.path.join(name))(error.into());
         self.write(name, &serde_json::to_vec_pretty(value).map_err(json)?)
     }
 
@@ -241,6 +268,7 @@ pub(crate) fn bytes(numbers: &[f32]) -> Vec<u8> {
 const CREATE: &str = "create run folder";
 
 /// The files of a run folder.
+const LOCK: &str = ".lock";
 const RUN: &str = "run.json";
 const CHECKPOINTS: &str = "checkpoints";
 const MODEL: &str = "model.safetensors";

@@ -73,7 +73,9 @@ impl Schedule {
                 invalid("a factor above 0 and at most 1", factor.to_string())
             }
             Self::Step { every: 0, .. } => invalid("every of at least 1", "0".to_owned()),
-            Self::Plateau { patience: 0, .. } => invalid("a patience of at least 1", "0".to_owned()),
+            Self::Plateau { patience: 0, .. } => {
+                invalid("a patience of at least 1", "0".to_owned())
+            }
             Self::Cosine { last, .. } if !(0.0..=1.0).contains(&last) => {
                 invalid("last between 0 and 1", last.to_string())
             }
@@ -93,8 +95,8 @@ impl Schedule {
                 if stand.done < warmup {
                     return (stand.done + 1) as f64 / warmup as f64;
                 }
-                let way = (stand.done - warmup) as f64
-                    / stand.total.saturating_sub(warmup).max(1) as f64;
+                let way =
+                    (stand.done - warmup) as f64 / stand.total.saturating_sub(warmup).max(1) as f64;
                 let cosine = (1.0 + (std::f64::consts::PI * way.min(1.0)).cos()) / 2.0;
                 last + (1.0 - last) * cosine
             }
@@ -125,7 +127,10 @@ mod tests {
         for (got, expected) in factors.into_iter().zip([0.1, 1.0, 1.0, 0.6, 0.2, 0.2]) {
             assert!((got - expected).abs() < 1e-12, "{got} {expected}");
         }
-        assert_eq!(Schedule::Plateau { factor: 0.1, patience: 3 }.factor(&at(0, 0)), 0.1_f64.powf(2.0));
+        assert_eq!(
+            Schedule::Plateau { factor: 0.1, patience: 3 }.factor(&at(0, 0)),
+            0.1_f64.powf(2.0)
+        );
     }
 
     #[test]

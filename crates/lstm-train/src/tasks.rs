@@ -4,31 +4,69 @@ pub mod window;
 
 pub mod language;
 
+pub mod classification;
+
+pub mod forecasting;
+
+pub mod memory;
+
 pub mod tagging;
+
+mod head;
+mod saved;
 
 use candle_core::{DType, Device};
 use candle_nn::VarMap;
+use lstm_bi::LayerwiseConfig;
 use lstm_core::LstmLayer;
 use lstm_core::variables::seeded;
 use serde::{Deserialize, Serialize};
 
 use crate::config::TrainConfig;
-use crate::data::Corpus;
 use crate::error::{Error, Result};
+use crate::setup::Setup;
 use crate::task::Task;
-use crate::trainer::Setup;
 
-use self::language::{LanguageConfig, LanguageModel, LanguageTask};
-use self::tagging::{TaggingConfig, TaggingData, TaggingModel, TaggingTask};
+use self::classification::ClassificationConfig;
+use self::forecasting::ForecastingConfig;
+use self::language::LanguageConfig;
+use self::memory::MemoryConfig;
+use self::tagging::TaggingConfig;
+use self::window::WindowConfig;
+
+/// A task with its model and data, the layers, and a hash of the data.
+type Prepared = (Box<dyn Task>, LayerwiseConfig, String);
 
 /// What is learned: which task, on which data, by which model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum TaskConfig {
+    /// The next word from a window of words.
+    Window(WindowConfig),
     /// The next word or character of running text.
     Language(LanguageConfig),
     /// A tag for each word of a sentence.
     Tagging(TaggingConfig),
+    /// One class for each sequence.
+    Classification(ClassificationConfig),
+    /// The next steps of series.
+    Forecasting(ForecastingConfig),
+    /// Something to remember for long.
+    Memory(MemoryConfig),
+}
+
+impl TaskConfig {
+    /// The task's name in a configuration file.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Window(_) => "window",
+            Self::Language(_) => "language",
+            Self::Tagging(_) => "tagging",
+            Self::Classification(_) => "classification",
+            Self::Forecasting(_) => "forecasting",
+            Self::Memory(_) => "memory",
+        }
+    }
 }
 
 /// A whole run: what is learned, and how. The form of a configuration file.
@@ -54,22 +92,16 @@ impl RunConfig {
         self.train.check()?;
         let variables = VarMap::new();
         let vb = seeded(&variables, self.train.seed, DType::F32, &Device::Cpu);
-        let (task, layers, data): (Box<dyn Task>, _, _) = match &self.task {
+        let (task, layers, data): Prepared = match &self.task {
+            TaskConfig::Window(config) => window::prepare::<L>(config, vb)?,
             TaskConfig::Language(config) => {
-                config.check()?;
-                let corpus = Corpus::load(&config.data, config.unit)?;
-                let model = LanguageModel::new::<L>(config, corpus.symbols.clone(), vb)?;
-                let data = corpus.fingerprint();
-                let task = LanguageTask::new(model, corpus, &variables, self.train.seed)?;
-                (Box::new(task), config.network.layers(config.embedding), data)
+                language::prepare::<L>(config, vb, &variables, self.train.seed)?
             }
-            TaskConfig::Tagging(config) => {
-                config.check()?;
-                let data = TaggingData::load(config)?;
-                let build = |vocabulary| TaggingModel::new::<L>(config, vocabulary, vb);
-                let task = TaggingTask::new(config, &data, build)?;
-                let layers = config.network.layers(config.word_features());
-                (Box::new(task), layers, data.fingerprint())
+            TaskConfig::Tagging(config) => tagging::prepare::<L>(config, vb)?,
+            TaskConfig::Classification(config) => classification::prepare::<L>(config, vb)?,
+            TaskConfig::Forecasting(config) => forecasting::prepare::<L>(config, vb)?,
+            TaskConfig::Memory(config) => {
+                memory::prepare::<L>(config, vb, &variables, self.train.seed)?
             }
         };
         let name = serde_json::to_value(&self.task).map_err(|error| Error::Invalid {
@@ -81,3 +113,6 @@ impl RunConfig {
         Ok(Setup { task, name, layers, data, variables, train })
     }
 }
+
+#[cfg(test)]
+mod tests;

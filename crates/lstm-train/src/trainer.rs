@@ -1,12 +1,12 @@
 //! The loop: batches, steps, epochs, and everything that has to survive a kill.
 
+mod measure;
+
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use candle_core::{Device, Tensor, Var};
-use candle_nn::VarMap;
-use lstm_core::tensors::TensorSlice;
+use candle_core::Var;
 use lstm_core::variables;
 
 use crate::checkpoint::{Checkpoint, Live, Progress};
@@ -17,74 +17,9 @@ use crate::metrics::{Metric, MetricsFile};
 use crate::optimizer::{Average, Optimizer, StepSize};
 use crate::run_folder::{Identity, RunFolder};
 use crate::schedule::{Schedule, Stand};
+use crate::setup::{Observer, Outcome, Setup, Summary};
 use crate::step_loss::StepLoss;
-use crate::task::{Evaluation, Part, Place, Scores, Task};
-
-/// Sees a run as it goes; `()` looks away.
-pub trait Observer {
-    /// After every step: steps done and steps of the whole run, and the step's loss.
-    fn step(&mut self, _done: u64, _total: u64, _loss: f64) {}
-
-    /// After every line of metrics.
-    fn metric(&mut self, _metric: &Metric) {}
-}
-
-impl Observer for () {}
-
-/// What a finished run comes to.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Summary {
-    /// The number of trainable numbers.
-    pub parameters: usize,
-    /// Seconds of training of each epoch.
-    pub epoch_seconds: Vec<f64>,
-    /// The validation part's scores after each epoch.
-    pub valid: Vec<Scores>,
-    /// The epoch that was best on the validation part, counted from 1.
-    pub best_epoch: usize,
-    /// The test part's scores.
-    pub test: Scores,
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
-    /// All epochs are done.
-    Finished(Summary),
-    /// It was asked to stop and saved a checkpoint after this step.
-    Interrupted {
-        /// The last training step done.
-        step: u64,
-    },
-}
-
-/// Everything that a run begins with.
-pub struct Setup<T> {
-    /// The model with its data.
-    pub task: T,
-    /// The configuration of the task, which tells runs apart.
-    pub name: serde_json::Value,
-    /// The layers with all their options, as text.
-    pub layers: String,
-    /// A hash of the data.
-    pub data: String,
-    /// The variables of the model.
-    pub variables: VarMap,
-    /// The configuration of the loop.
-    pub train: TrainConfig,
-}
-
-impl<T> Setup<T> {
-    fn identity(&self) -> Result<Identity> {
-        let train = serde_json::to_value(&self.train).map_err(|error| Error::Invalid {
-            op: "start run",
-            expected: "a configuration that can be written as JSON".to_owned(),
-            got: error.to_string(),
-        })?;
-        let (task, layers) = (self.name.clone(), self.layers.clone());
-        Ok(Identity { task, layers, data: self.data.clone(), train })
-    }
-}
+use crate::task::{Part, Place, Task};
 
 /// A run of one task in one folder; see [`RunFolder`] for what it leaves there.
 pub struct Trainer<T> {
@@ -123,6 +58,8 @@ impl<T: Task> Trainer<T> {
         }
         let mut trainer = Self::open(setup, identity, folder, Progress::default())?;
         trainer.save()?;
+        let parameters: usize = trainer.variables.iter().map(|(_, var)| var.elem_count()).sum();
+        tracing::info!(parameters, path = %trainer.folder.path().display(), "start");
         Ok(trainer)
     }
 
@@ -135,7 +72,8 @@ impl<T: Task> Trainer<T> {
     pub fn resume(setup: Setup<T>, folder: &Path) -> Result<Self> {
         setup.train.check()?;
         let identity = setup.identity()?;
-        let (folder, _) = RunFolder::open(folder)?;
+        let (mut folder, _) = RunFolder::open(folder)?;
+        folder.claim()?;
         folder.clean()?;
         let Some((_, path)) = folder.checkpoints()?.pop() else {
             let none = std::io::Error::new(std::io::ErrorKind::NotFound, "no checkpoint");
@@ -195,10 +133,14 @@ impl<T: Task> Trainer<T> {
         let total = (0..self.config.epochs).map(n_batches).sum();
         while self.progress.epoch < self.config.epochs && !self.is_out_of_patience() {
             let n_batches = self.task.n_batches(self.config.seed, self.progress.epoch);
+            let step = self.progress.step;
+            let end = step + n_batches.saturating_sub(self.progress.batch) as u64;
+            observer.epoch((self.progress.epoch + 1, self.config.epochs), (step, end));
             let mut clock = Instant::now();
             while self.progress.batch < n_batches {
                 if self.pending.is_none() && stop.load(Ordering::Relaxed) {
                     self.save()?;
+                    tracing::info!(step = self.progress.step, "stop");
                     return Ok(Outcome::Interrupted { step: self.progress.step });
                 }
                 let loss = self.train_batch(n_batches, total)?;
@@ -357,13 +299,19 @@ impl<T: Task> Trainer<T> {
         }
         self.meet_plateau();
         let is_better = |value, best| objective.is_better(value, best);
-        let begins = |config: &crate::AverageConfig| config.begins(&self.progress.values, is_better);
+        let begins =
+            |config: &crate::AverageConfig| config.begins(&self.progress.values, is_better);
         if self.average.is_none() && self.config.average.as_ref().is_some_and(begins) {
             self.begin_average()?;
             self.progress.averaged = Some(0);
         }
         let (step, epoch) = (self.progress.step, self.progress.epoch);
         self.write(&Metric::Valid { step, epoch, seconds, scores }, observer)?;
+        tracing::info!(epoch, step, seconds, measure = objective.name, value, "epoch");
+        if is_best {
+            tracing::info!(epoch, step, measure = objective.name, value, "best");
+            observer.best(epoch, objective.name, value);
+        }
         self.save()
     }
 
@@ -383,69 +331,6 @@ impl<T: Task> Trainer<T> {
             tracing::info!(step = self.progress.step, "weights are averaged from here");
         }
         Ok(())
-    }
-
-    /// Measures a part with the averaged weights where there are any.
-    fn evaluate(&mut self, part: Part) -> Result<Evaluation> {
-        self.with_average(|this| this.task.evaluate(part))
-    }
-
-    /// Runs `body` with all weights up to date, averaged where averaging has begun.
-    fn with_average<R>(&mut self, body: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
-        self.optimizer.settle()?;
-        let averaged = self.progress.averaged.is_some_and(|n_steps| n_steps > 0);
-        let swap = |this: &mut Self| match &mut this.average {
-            Some(average) if averaged => average.swap(),
-            _ => Ok(()),
-        };
-        swap(self)?;
-        let result = body(self);
-        swap(self)?;
-        result
-    }
-
-    /// Measures the test part with the weights of `model.safetensors`.
-    fn test(&mut self, observer: &mut dyn Observer) -> Result<Scores> {
-        let current = self.exchange(None)?;
-        let evaluation = self.task.evaluate(Part::Test);
-        self.exchange(Some(current))?;
-        let evaluation = evaluation?;
-        let scores = evaluation.scores.clone();
-        self.folder.write_json("test.json", &evaluation)?;
-        self.progress.test = Some(scores.clone());
-        let step = self.progress.step;
-        self.write(&Metric::Test { step, scores: scores.clone() }, observer)?;
-        self.save()?;
-        Ok(scores)
-    }
-
-    /// Sets the weights to `numbers`, or to those of `model.safetensors`, and returns what they were.
-    fn exchange(&mut self, numbers: Option<Vec<Tensor>>) -> Result<Vec<Tensor>> {
-        self.optimizer.settle()?;
-        let numbers = match numbers {
-            Some(numbers) => numbers,
-            None => {
-                let path = self.folder.model();
-                let mut read = candle_core::safetensors::load(&path, &Device::Cpu)?;
-                let take = |(name, _): &(String, Var)| {
-                    read.remove(name).ok_or_else(|| Error::Checkpoint {
-                        op: "test",
-                        path: path.clone(),
-                        what: "contents".to_owned(),
-                        expected: format!("a tensor `{name}`"),
-                        got: "none".to_owned(),
-                    })
-                };
-                self.variables.iter().map(take).collect::<Result<_>>()?
-            }
-        };
-        let mut before = Vec::new();
-        for ((_, var), numbers) in self.variables.iter().zip(numbers) {
-            let old = TensorSlice::<f32>::new(var)?.to_vec();
-            before.push(Tensor::from_vec(old, var.shape(), &Device::Cpu)?);
-            var.set(&numbers)?;
-        }
-        Ok(before)
     }
 
     fn write(&mut self, metric: &Metric, observer: &mut dyn Observer) -> Result<()> {

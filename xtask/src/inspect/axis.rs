@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::report::escape;
+use crate::page::escape;
 
 /// Room to the left of a drawing for the numbers of its vertical axis.
 pub const LEFT: f64 = 64.0;

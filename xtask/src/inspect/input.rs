@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::Device;
 use clap::ValueEnum;
-use lstm_train::data::UNK;
 use lstm_train::Checkpoint;
+use lstm_train::data::UNK;
 use lstm_train::tasks::window::Splits;
 use serde_json::Value;
 

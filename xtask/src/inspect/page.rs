@@ -8,7 +8,7 @@ use super::axis::Axis;
 use super::heat::{self, HeatMap, Scale};
 use super::lines;
 use super::run::Panel;
-use crate::report::{STYLE, escape};
+use crate::page::{STYLE, escape};
 
 /// The style of the drawings, beside the report's.
 const DRAWINGS: &str = include_str!("page.css");

@@ -184,6 +184,7 @@ fn stack(input: &Input, config: LstmConfig) -> candle_core::Result<()> {
         lengths: lengths.as_ref(),
         resets: resets.as_ref(),
         mode,
+        ..SeqOptions::default()
     };
     let out = lstm.seq(&x, &options)?;
     assert_eq!(out.output.dims(), [steps, batch, lstm.output_size()]);

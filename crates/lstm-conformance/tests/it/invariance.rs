@@ -30,8 +30,8 @@ fn both(case: &Case) -> [Box<dyn Lstm>; 2] {
 
 fn run(lstm: &dyn Lstm, case: &Case) -> SeqOutput {
     let (initial, lengths) = (case.initial.as_ref(), case.lengths.as_ref());
-    let (resets, mode) = (case.resets.as_ref(), case.mode);
-    lstm.seq(&case.x, &SeqOptions { initial, lengths, resets, mode }).unwrap()
+    let (resets, mode, memory) = (case.resets.as_ref(), case.mode, case.memory);
+    lstm.seq(&case.x, &SeqOptions { initial, lengths, resets, mode, memory }).unwrap()
 }
 
 fn numbers(tensor: &Tensor) -> Vec<f64> {

@@ -8,7 +8,9 @@ mod equality; // Hand, candle and the equations agree in outputs, states and eve
 mod fixtures; // Fixtures that say something unknown are refused.
 mod invariance; // Cut sequences, single rows, swapped directions, steps, padding, files, threads.
 mod masks; // What zoneout, recurrent dropout and DropConnect mean, each by itself.
+mod memory; // What is kept for the backward pass changes no number.
 mod options; // The options of the cell: agreement, and gradients against finite differences.
 mod refusals; // Bad input gets the same error from every implementation.
 mod resets; // A row with marks equals its pieces, each run on its own.
+mod rnn; // The plain recurrent layer behind the same trait.
 mod vectors; // PyTorch's vectors, committed and, where present, shared ones.

@@ -4,9 +4,10 @@ use candle_core::{DType, Tensor};
 use lstm_bi::StackedConfig;
 use lstm_conformance::{Case, Subject, random_case};
 use lstm_core::{
-    Activation, Activations, Gate, GateOrder, LayerPlace, LstmConfig, LstmState, Mode, Parameter,
-    tensors,
+    Activation, Activations, Gate, GateOrder, LayerPlace, Lengths, LstmConfig, LstmState, Masks,
+    Mode, Parameter, Resets, tensors,
 };
+use proptest::prelude::*;
 
 use crate::subjects;
 
@@ -17,6 +18,10 @@ const H: usize = 40;
 
 fn numbers(tensor: &Tensor) -> Vec<f64> {
     tensors::to_vec(tensor).unwrap()
+}
+
+fn numbers64(tensor: &Tensor) -> Vec<f64> {
+    numbers(&tensor.to_dtype(DType::F64).unwrap())
 }
 
 fn case(config: LstmConfig, mode: Mode) -> Case {
@@ -182,6 +187,73 @@ fn drop_connect_is_a_run_on_masked_weights() {
         expected.insert(gradient.clone(), of_masked);
         let (error, worst) = lstm_conformance::largest_error(&answer, &expected).unwrap();
         assert!(error < 1e-12, "{}: {worst}: {error:e}", subject.name());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    /// Dropped weights alone take the plain cell's kernels; with resets, those of layers with options.
+    #[test]
+    fn implementations_agree_where_only_weights_are_dropped(
+        (mut case, marks) in subjects::any_case().prop_flat_map(|case| {
+            let n = case.x.dims()[0] * case.x.dims()[1];
+            let marks = prop::collection::vec(prop::bool::weighted(0.2), n);
+            (Just(case), prop::option::weighted(0.2, marks))
+        }),
+        p in 0.0..0.8_f64,
+    ) {
+        case.config.layer = case.config.layer.with_drop_connect(p);
+        case.mode = TRAIN;
+        let (n_steps, batch, _) = case.x.dims3().unwrap();
+        case.resets = marks.map(|marks| Resets::new(n_steps, batch, marks).unwrap());
+        let [hand, candle, reference] = subjects::all();
+        let expected = reference.solve(&case).unwrap();
+        for subject in [hand, candle] {
+            let answer = subject.solve(&case).unwrap();
+            let (error, worst) = lstm_conformance::largest_error(&answer, &expected).unwrap();
+            let allowed = lstm_conformance::tolerance(case.dtype);
+            prop_assert!(error <= allowed, "{}: {}: {:e}", subject.name(), worst, error);
+        }
+    }
+}
+
+/// A plain case of `dtype`, and the same with weights dropped in training.
+fn dropped(dtype: DType) -> [Case; 2] {
+    let config = StackedConfig::new(LstmConfig::new(3, H));
+    let mut plain = random_case(config, (T, B), dtype, 3).unwrap();
+    plain.lengths = Some(Lengths::new(vec![6, 1, 4, 0, 6, 3, 2, 6, 5, 6]));
+    let mut dropped = plain.clone();
+    dropped.config.layer = dropped.config.layer.with_drop_connect(0.3);
+    dropped.mode = TRAIN;
+    [plain, dropped]
+}
+
+#[test]
+fn dropped_weights_cost_the_hand_layer_no_bit() {
+    for dtype in [DType::F32, DType::F64] {
+        let [mut plain, case] = dropped(dtype);
+        let place = LayerPlace::forward(0);
+        let name = Parameter::WeightHh.name(place);
+        let masks = Masks::<f64>::draw(&case.config.layer, ("", place), TRAIN, T, B);
+        let mask = Tensor::from_vec(masks.connect.unwrap(), (4 * H, H), plain.x.device()).unwrap();
+        let mask = mask.to_dtype(dtype).unwrap();
+        let (got, evaluated) = (
+            subjects::hand().solve(&case).unwrap(),
+            subjects::hand().solve(&Case { mode: Mode::Eval, ..case.clone() }).unwrap(),
+        );
+        for (name, expected) in subjects::hand().solve(&plain).unwrap() {
+            assert_eq!(numbers64(&evaluated[&name]), numbers64(&expected), "evaluation: {name}");
+        }
+        for (_, weight) in plain.weights.iter_mut().filter(|(known, _)| *known == name) {
+            *weight = weight.mul(&mask).unwrap();
+        }
+        for (known, mut expected) in subjects::hand().solve(&plain).unwrap() {
+            if known == format!("grad.{name}") {
+                expected = expected.mul(&mask).unwrap();
+            }
+            assert_eq!(numbers64(&got[&known]), numbers64(&expected), "{dtype:?}: {known}");
+        }
     }
 }
 

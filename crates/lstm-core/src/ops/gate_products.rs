@@ -28,6 +28,8 @@ pub struct GateGradients<'a, E> {
     pub blocks: &'a [BlockRows],
     /// The dz of each block, one after the other.
     pub dz: &'a [E],
+    /// Whether weight gradients are added to what is there: the products of another part of the steps.
+    pub add: bool,
 }
 
 impl<E: Element> GateGradients<'_, E> {
@@ -61,7 +63,7 @@ impl<E: Element> GateGradients<'_, E> {
     }
 
     /// The rows of dW of one panel: for each gate those of the panel's units, `[units, cols]`; the terms of
-    /// the blocks `part`, added to what is there unless they are the first ones.
+    /// the blocks `part`, added to what is there unless they are the first ones and `add` is not set.
     ///
     /// `w` is what W was multiplied with in these blocks (x or h of the step before), packed by columns in
     /// the order of blocks and their cells. Parts have to come in order.
@@ -251,7 +253,7 @@ impl<E: Constants> WeightGradient<'_, E> {
                 let at = |r: usize| (first + r) * self.cols + first_col;
                 for_rows!(most.min(rows - first), R => {
                     let mut tile: Tile<_, R, W> = [[E::splat(simd, E::ZERO); W]; R];
-                    if first_cell > 0 {
+                    if self.dz.add || first_cell > 0 {
                         for r in 0..R {
                             load_row(simd, &dw[at(r)..][..n_cols], lanes, &mut tile[r]);
                         }
@@ -281,6 +283,9 @@ impl<E: Constants> Kernel<E> for BiasGradient<'_, E> {
         E: Lanes<S>,
     {
         let mut sums = [E::splat(simd, E::ZERO); 4];
+        if self.dz.add {
+            sums.iter_mut().zip(&self.db).for_each(|(sum, db)| *sum = E::load(simd, db));
+        }
         for block in self.dz.blocks {
             let dz = self.dz.part(block, self.panel);
             for row in E::vectors(dz).as_chunks::<4>().0 {

@@ -51,7 +51,7 @@ pub struct StepTape<'a, E> {
     pub first: usize,
     /// The cell of the first row at the step before; read where a row does not start here.
     pub first_before: usize,
-    /// The activated gates: `[panels, cells, 4, lanes]`.
+    /// The activated gates: `[panels, cells, 4, lanes]`; empty where they lie in `dz`, which takes their place.
     pub gates: &'a [E],
     /// c: `[panels, cells, lanes]`.
     pub c: &'a [E],
@@ -92,9 +92,10 @@ impl<E: Element> BackwardStep<'_, E> {
         }
         if let Some(at) = &self.at {
             let tape = layout.panels() * at.cells;
+            let gates = if at.gates.is_empty() { 0 } else { tape };
             for (what, expected, got) in [
                 ("step", at.cells, at.cells.max(at.first.max(at.first_before) + rows)),
-                ("length of gates", tape * layout.width(), at.gates.len()),
+                ("length of gates", gates * layout.width(), at.gates.len()),
                 ("length of c", tape * lanes, at.c.len()),
                 ("length of dz", span * at.cells * layout.width(), self.dz.len()),
                 ("length of c0", rows * hidden, at.c_initial.map_or(rows * hidden, <[E]>::len)),
@@ -189,7 +190,12 @@ impl<E: Constants> Kernel<E> for Pointwise<'_, E> {
                     dz.fill(E::ZERO);
                     continue;
                 }
-                let read = at.read::<S>(simd, step.layout, step.span.start + j, row);
+                let panel = step.span.start + j;
+                let gates = match at.gates {
+                    [] => &dz[..],
+                    gates => &gates[(panel * at.cells + at.first + row) * width..][..width],
+                };
+                let read = at.read::<S>(simd, step.layout, panel, row, gates);
                 let dh_now = E::add(simd, dh[j], read.dy);
                 dh[j] = E::splat(simd, E::ZERO);
                 let (grads, before) =
@@ -219,6 +225,7 @@ impl<E: Constants> StepTape<'_, E> {
         layout: GateLayout,
         panel: usize,
         row: usize,
+        gates: &[E],
     ) -> Read<E::Vector>
     where
         E: Lanes<S>,
@@ -230,8 +237,7 @@ impl<E: Constants> StepTape<'_, E> {
         let tape = |values: &[E], first: usize, width: usize| {
             E::vectors(&values[(panel * self.cells + first + row) * width..][..width])[0]
         };
-        let gates = &self.gates[(panel * self.cells + self.first + row) * layout.width()..];
-        let gates = E::vectors(&gates[..layout.width()]);
+        let gates = E::vectors(gates);
         Read {
             gates: [gates[0], gates[1], gates[2], gates[3]],
             c_before: match (self.starts.get(row), self.c_initial) {

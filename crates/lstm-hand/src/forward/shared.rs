@@ -7,6 +7,7 @@ use lstm_core::ops::step_forward::{ForwardStep, UnitsMut};
 use lstm_core::{Element, Result, parallel};
 
 use super::{Group, Plan, back_and_forth, take};
+use crate::tape::Kept;
 
 /// What one thread computes: some neighbouring panels of units.
 struct Share<'a, E> {
@@ -32,7 +33,6 @@ impl<E: Element> Group<'_, E> {
         let (panel_gates, panel_units) = (plan.held * rows * layout.width(), rows * layout.lanes);
         let (mut gates, mut cells) = (&mut self.gates[..], &mut self.cells[..]);
         let (mut c, mut h) = (&mut self.c[..], &mut self.h_parts[..]);
-        let held_cells = if plan.keep { plan.held } else { 0 };
         let share = |k: usize| {
             let edge = |k: usize| k * layout.panels() / plan.shares;
             let panels = edge(k)..edge(k + 1);
@@ -40,7 +40,7 @@ impl<E: Element> Group<'_, E> {
             Mutex::new(Share {
                 panels,
                 gates: take(&mut gates, n * panel_gates),
-                cells: take(&mut cells, n * held_cells * panel_units),
+                cells: take(&mut cells, n * plan.cell_steps() * panel_units),
                 c: take(&mut c, n * panel_units),
                 h: take(&mut h, n * panel_units),
             })
@@ -82,22 +82,23 @@ impl<E: Element> Share<'_, E> {
         [held_step, rows]: [usize; 2],
         valid: &[bool],
     ) -> Result<()> {
-        let layout = plan.packed.layout;
+        let (layout, step_idx) = (plan.packed.layout, plan.sequence.step(nth));
         let (width, units) = (layout.width(), rows * layout.lanes);
         for k in back_and_forth(nth, self.panels.len()) {
             let panel = self.panels.start + k;
             let at = (k * plan.held + held_step) * rows;
+            let kept = (k * plan.cell_steps() + step_idx) * units;
             ForwardStep {
                 layout,
                 panel,
                 v: plan.v(nth, panel),
                 h_before,
                 z: &mut self.gates[at * width..][..rows * width],
-                keep: plan.keep,
+                keep: plan.kept == Kept::Gates,
                 c: &mut self.c[k * units..][..units],
-                cells: match plan.keep {
-                    true => &mut self.cells[at * layout.lanes..][..units],
-                    false => &mut [],
+                cells: match plan.kept {
+                    Kept::Nothing => &mut [],
+                    _ => &mut self.cells[kept..][..units],
                 },
                 h: UnitsMut {
                     data: &mut self.h[k * units..][..units],

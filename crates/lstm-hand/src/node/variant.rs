@@ -5,14 +5,17 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use lstm_core::graph::Backward;
 use lstm_core::tensors::{self, TensorSlice};
-use lstm_core::{Direction, Lengths, LstmConfig, LstmState, Masks, Resets, Result, SeqOutput};
+use lstm_core::{
+    Direction, Lengths, LstmConfig, LstmState, Masks, Memory, Resets, Result, SeqOutput,
+};
 
 use super::{Reads, contiguous, recorded, slices};
 use crate::buffers::{Buffers, Number, Pools};
 use crate::variant::{
-    ParameterSlices, VariantGradients, VariantSequence, VariantTape, backward, forward,
+    ParameterSlices, VariantGradients, VariantSequence, VariantTape, backward,
+    backward_from_checkpoints, forward, forward_to_checkpoints,
 };
-use crate::{OutputGradients, Outputs};
+use crate::{Checkpoints, OutputGradients, Outputs};
 
 /// What a run is beside the tensors that it reads.
 pub(crate) struct VariantSetting<'a, E> {
@@ -20,6 +23,7 @@ pub(crate) struct VariantSetting<'a, E> {
     pub(crate) direction: Direction,
     pub(crate) lengths: Option<&'a Lengths>,
     pub(crate) resets: Option<&'a Resets>,
+    pub(crate) memory: Memory,
     pub(crate) masks: Masks<E>,
     pub(crate) buffers: &'a Buffers,
 }
@@ -30,12 +34,15 @@ pub(crate) fn run<E: Number>(
     setting: VariantSetting<'_, E>,
 ) -> Result<SeqOutput> {
     let (n_steps, batch, _) = reads.x.dims3()?;
-    let VariantSetting { config, direction, lengths, resets, masks, buffers } = setting;
+    let VariantSetting { config, direction, lengths, resets, memory, masks, buffers } = setting;
     let pools = E::pools(buffers);
+    // Nothing goes back where nothing is recorded, so nothing need be run again.
+    let checkpoints = (memory == Memory::Checkpoints && reads.tracked()).then(Checkpoints::new);
     let tape = pools.variant_tapes.take();
     let (lengths, resets) = (lengths.cloned(), resets.cloned());
     let size = (n_steps, batch);
-    let mut node = Node { config, size, direction, lengths, resets, masks, reads, tape, pools };
+    let mut node =
+        Node { config, size, direction, lengths, resets, masks, reads, tape, checkpoints, pools };
     let (hidden, output) = (config.hidden_size, config.output_size());
     let shapes = [(n_steps, batch, output), (1, batch, output), (1, batch, hidden)];
     let outputs = node.forward()?;
@@ -59,13 +66,17 @@ struct Node<E: Number> {
     resets: Option<Resets>,
     masks: Masks<E>,
     reads: Reads<Tensor>,
+    /// The whole run's, where it has no checkpoints.
     tape: VariantTape<E>,
+    checkpoints: Option<Checkpoints<E>>,
     pools: Arc<Pools<E>>,
 }
 
 impl<E: Number> Drop for Node<E> {
     fn drop(&mut self) {
-        self.pools.variant_tapes.put(std::mem::take(&mut self.tape));
+        if self.checkpoints.is_none() {
+            self.pools.variant_tapes.put(std::mem::take(&mut self.tape));
+        }
     }
 }
 
@@ -87,7 +98,7 @@ impl<E: Number> Node<E> {
         })
     }
 
-    /// Output, h and c; fills the tape.
+    /// Output, h and c; fills the tape or the checkpoints.
     fn forward(&mut self) -> Result<[Vec<E>; 3]> {
         let (n_steps, batch) = self.size;
         let (hidden, size) = (self.config.hidden_size, self.config.output_size());
@@ -96,9 +107,20 @@ impl<E: Number> Node<E> {
         let mut tape = std::mem::take(&mut self.tape);
         let numbers = self.reads.numbers()?;
         let last = LstmState { h: &mut h[..], c: &mut c[..] };
-        forward(&self.sequence(&numbers)?, Outputs { output: &mut y, last }, &mut tape)?;
+        let outputs = Outputs { output: &mut y, last };
+        let mut checkpoints = self.checkpoints.take();
+        match &mut checkpoints {
+            None => forward(&self.sequence(&numbers)?, outputs, &mut tape)?,
+            Some(checkpoints) => {
+                forward_to_checkpoints(&self.sequence(&numbers)?, outputs, checkpoints, &mut tape)?;
+            }
+        }
         drop(numbers);
-        self.tape = tape;
+        match checkpoints {
+            None => self.tape = tape,
+            Some(_) => self.pools.variant_tapes.put(tape),
+        }
+        self.checkpoints = checkpoints;
         Ok([y, h, c])
     }
 
@@ -119,7 +141,21 @@ impl<E: Number> Node<E> {
         };
         let mut scratch = self.pools.variant_scratch.take();
         let sequence = self.sequence(&numbers)?;
-        backward(&sequence, &self.tape, &of_outputs, gradients, &mut scratch)?;
+        match &self.checkpoints {
+            None => backward(&sequence, &self.tape, &of_outputs, gradients, &mut scratch)?,
+            Some(checkpoints) => {
+                let mut tape = self.pools.variant_tapes.take();
+                backward_from_checkpoints(
+                    &sequence,
+                    checkpoints,
+                    &of_outputs,
+                    gradients,
+                    &mut tape,
+                    &mut scratch,
+                )?;
+                self.pools.variant_tapes.put(tape);
+            }
+        }
         self.pools.variant_scratch.put(scratch);
         self.reads.gradients(room)
     }

@@ -69,7 +69,9 @@ pub fn backward<E: Element>(
     gradients: VariantGradients<'_, E>,
     scratch: &mut VariantScratch<E>,
 ) -> Result<()> {
-    check(sequence, tape, of_outputs, &gradients)?;
+    const OP: &str = "lstm_hand::variant::backward";
+    check_slices(OP, sequence, of_outputs, &gradients)?;
+    Error::check(OP, "the run of the tape", Some(Shape::new(sequence)), tape.shape)?;
     let (sizes, config) = (sequence.sizes(), *sequence.parameters.config());
     let cells = sizes.cells();
     scratch.du.resize(cells * 4 * sizes.hidden, E::ZERO);
@@ -114,14 +116,14 @@ pub fn backward<E: Element>(
 /// A slice's name, the shape it must have, and the slice where it is given.
 type Stated<'a, E> = (&'static str, &'a [usize], Option<&'a [E]>);
 
-fn check<E: Element>(
+/// Refuses slices of wrong lengths.
+pub(super) fn check_slices<E: Element>(
+    op: &'static str,
     sequence: &VariantSequence<'_, E>,
-    tape: &VariantTape<E>,
     of_outputs: &OutputGradients<'_, E>,
     gradients: &VariantGradients<'_, E>,
 ) -> Result<()> {
-    const OP: &str = "lstm_hand::variant::backward";
-    sequence.check(OP)?;
+    sequence.check(op)?;
     let (config, sizes) = (sequence.parameters.config(), sequence.sizes());
     let Sizes { n_steps, batch, input, hidden, output } = sizes;
     let stated: [Stated<'_, E>; 6] = [
@@ -133,13 +135,13 @@ fn check<E: Element>(
         ("gradient of c0", &[batch, hidden], gradients.c0.as_deref()),
     ];
     for (what, shape, slice) in stated {
-        slice.map_or(Ok(()), |slice| check_len(OP, what, shape, slice))?;
+        slice.map_or(Ok(()), |slice| check_len(op, what, shape, slice))?;
     }
     let parameters = config.parameters();
-    Error::check(OP, "number of parameters", parameters.len(), gradients.parameters.len())?;
+    Error::check(op, "number of parameters", parameters.len(), gradients.parameters.len())?;
     for (parameter, slice) in parameters.into_iter().zip(&gradients.parameters) {
         let what = format!("gradient of {}", parameter.stem());
-        slice.as_ref().map_or(Ok(()), |s| check_len(OP, &what, &parameter.shape(config), s))?;
+        slice.as_ref().map_or(Ok(()), |s| check_len(op, &what, &parameter.shape(config), s))?;
     }
-    Error::check(OP, "the run of the tape", Some(Shape::new(sequence)), tape.shape)
+    Ok(())
 }

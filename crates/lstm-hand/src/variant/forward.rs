@@ -56,7 +56,7 @@ pub(crate) fn step<E: Element>(
     run(sequence, matrices, outputs, tape)
 }
 
-fn check<E: Element>(
+pub(super) fn check<E: Element>(
     op: &'static str,
     sequence: &VariantSequence<'_, E>,
     outputs: &Outputs<'_, E>,

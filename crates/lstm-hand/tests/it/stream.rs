@@ -209,6 +209,20 @@ fn what_is_not_finite_stays_so_in_every_format() {
 }
 
 #[test]
+fn a_stream_knows_nothing_of_drop_connect() {
+    let plain = weights(3, 20, 1);
+    let config = plain.config().with_drop_connect(0.5);
+    let dropped = LstmWeights::new(config, |parameter| Ok(plain.get(parameter).to_vec())).unwrap();
+    for format in FORMATS {
+        let mut plain = Stream::with_format(vec![plain.clone()], format).unwrap();
+        let mut dropped = Stream::with_format(vec![dropped.clone()], format).unwrap();
+        for x in [[0.5, -0.5, 1.0], [1.0, 0.25, -1.0]] {
+            assert_eq!(dropped.step(&x).unwrap(), plain.step(&x).unwrap(), "{format:?}");
+        }
+    }
+}
+
+#[test]
 fn wrong_stacks_and_sizes_are_named() {
     #[track_caller]
     fn refused<T: std::fmt::Debug>(result: lstm_core::Result<T>, words: &[&str]) {

@@ -14,7 +14,8 @@ impl Fingerprint {
     /// Counts bytes.
     #[must_use]
     pub fn bytes(self, bytes: &[u8]) -> Self {
-        let byte = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        let byte =
+            |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
         Self(bytes.iter().fold(self.0, byte))
     }
 

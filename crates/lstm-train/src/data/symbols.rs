@@ -113,7 +113,10 @@ mod tests {
     fn collected_symbols_follow_the_given_ones_sorted() {
         let symbols = Symbols::collect(&["<eos>"], ["b", "a", "b", "<eos>"], Some("<unk>"));
         assert_eq!(symbols.names(), ["<eos>", "a", "b", "<unk>"]);
-        assert_eq!((symbols.id("b"), symbols.id("z"), symbols.unknown()), (Some(2), Some(3), Some(3)));
+        assert_eq!(
+            (symbols.id("b"), symbols.id("z"), symbols.unknown()),
+            (Some(2), Some(3), Some(3))
+        );
         assert!(symbols.has("a") && !symbols.has("z"));
         assert_eq!((symbols.name(1), symbols.name(4)), (Some("a"), None));
         // One that the text has is no other one.

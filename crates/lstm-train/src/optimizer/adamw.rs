@@ -14,9 +14,7 @@ use serde::{Deserialize, Serialize};
 use self::lag::{History, Lag, Table};
 use crate::error::{Error, Result};
 use crate::gradients::{Gradient, Gradients};
-use crate::optimizer::{
-    CHUNK, Optimizer, StepSize, check_constant, check_variable, update,
-};
+use crate::optimizer::{CHUNK, Optimizer, StepSize, check_constant, check_variable, update};
 
 /// The most steps that a row waits.
 const MAX_LAG: usize = 1024;

@@ -126,9 +126,7 @@ impl Average {
     /// The name, shape and numbers of each mean.
     pub fn state(&self) -> impl Iterator<Item = (String, Vec<usize>, &[f32])> {
         let means = self.variables.iter().zip(&self.means);
-        means.map(|((name, var), mean)| {
-            (format!("average/{name}"), var.dims().to_vec(), &mean[..])
-        })
+        means.map(|((name, var), mean)| (format!("average/{name}"), var.dims().to_vec(), &mean[..]))
     }
 
     /// Goes on from saved means after `n_steps` steps, as [`crate::Optimizer::restore`].

@@ -215,7 +215,8 @@ mod tests {
             SgdConfig { momentum: 0.9, weight_decay: 0.1, ..SgdConfig::default() },
         ];
         for config in configs {
-            let tables = [0, 1].map(|_| Var::new(&[[1.0_f32], [2.0], [3.0]], &Device::Cpu).unwrap());
+            let tables =
+                [0, 1].map(|_| Var::new(&[[1.0_f32], [2.0], [3.0]], &Device::Cpu).unwrap());
             let named = |var: &Var| vec![("x".to_owned(), var.clone())];
             let mut optimizers = tables.each_ref().map(|var| Sgd::new(named(var), config).unwrap());
             for _ in 0..3 {

@@ -3,20 +3,27 @@
 mod model;
 mod task;
 
+mod load;
+
 mod generate;
+mod score;
 
 use std::path::PathBuf;
 
 pub use generate::{Sampling, generate};
 pub use model::LanguageModel;
+pub use score::TextScore;
 pub use task::LanguageTask;
 
+use candle_nn::{VarBuilder, VarMap};
+use lstm_core::LstmLayer;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{check_count, check_dropout, invalid};
-use crate::data::Unit;
+use crate::data::{Corpus, Unit};
 use crate::error::Result;
 use crate::network::NetworkConfig;
+use crate::tasks::Prepared;
 
 /// The configuration of a language model, and of how it reads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,6 +63,21 @@ pub struct LanguageConfig {
     /// The penalty on the mean square of the last layer's change from step to step (temporal activation
     /// regularisation).
     pub change_penalty: f64,
+}
+
+/// Reads the text and builds the model.
+pub(in crate::tasks) fn prepare<L: LstmLayer + 'static>(
+    config: &LanguageConfig,
+    vb: VarBuilder<'_>,
+    variables: &VarMap,
+    seed: u64,
+) -> Result<Prepared> {
+    config.check()?;
+    let corpus = Corpus::load(&config.data, config.unit)?;
+    let model = LanguageModel::new::<L>(config, corpus.symbols.clone(), vb)?;
+    let data = corpus.fingerprint();
+    let task = LanguageTask::new(model, corpus, variables, seed)?;
+    Ok((Box::new(task), config.network.layers(config.embedding), data))
 }
 
 impl Default for LanguageConfig {
@@ -110,7 +132,8 @@ impl LanguageConfig {
             return Err(invalid(expected, true));
         }
         if self.tied && self.network.output_size() != self.embedding {
-            let expected = format!("layers that return {} features (the embedding's)", self.embedding);
+            let expected =
+                format!("layers that return {} features (the embedding's)", self.embedding);
             return Err(invalid(expected, self.network.output_size()));
         }
         Ok(())

@@ -25,12 +25,15 @@ pub use tagger::{Tagged, Tagger};
 pub use task::TaggingTask;
 pub use words::TaggingVocabulary;
 
+use candle_nn::VarBuilder;
+use lstm_core::LstmLayer;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{check_count, check_dropout, invalid};
 use crate::data::TagColumn;
 use crate::error::Result;
 use crate::network::NetworkConfig;
+use crate::tasks::Prepared;
 
 /// The configuration of a tagger, and of how it reads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,6 +74,18 @@ pub struct TaggingConfig {
     pub crf: bool,
     /// The sentences of a batch.
     pub batch: usize,
+}
+
+/// Reads the sentences and builds the model.
+pub(in crate::tasks) fn prepare<L: LstmLayer + 'static>(
+    config: &TaggingConfig,
+    vb: VarBuilder<'_>,
+) -> Result<Prepared> {
+    config.check()?;
+    let data = TaggingData::load(config)?;
+    let build = |vocabulary| TaggingModel::new::<L>(config, vocabulary, vb);
+    let task = TaggingTask::new(config, &data, build)?;
+    Ok((Box::new(task), config.network.layers(config.word_features()), data.fingerprint()))
 }
 
 impl Default for TaggingConfig {

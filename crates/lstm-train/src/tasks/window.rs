@@ -6,16 +6,24 @@ mod task;
 pub use model::WindowModel;
 pub use task::{Splits, WindowTask};
 
+use std::path::PathBuf;
+
+use candle_nn::VarBuilder;
+use lstm_core::LstmLayer;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{check_count, check_dropout, invalid};
+use crate::data::TextData;
 use crate::error::Result;
 use crate::network::NetworkConfig;
+use crate::tasks::Prepared;
 
 /// The configuration of a model over windows, and of its batches.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WindowConfig {
+    /// The text: a folder with train.txt, valid.txt and test.txt, one sentence a line.
+    pub data: PathBuf,
     /// The features of a word's embedding.
     pub embedding: usize,
     /// The layers.
@@ -39,10 +47,26 @@ pub struct WindowConfig {
     pub unknown: f64,
 }
 
+/// Reads the text and builds the model.
+pub(in crate::tasks) fn prepare<L: LstmLayer + 'static>(
+    config: &WindowConfig,
+    vb: VarBuilder<'_>,
+) -> Result<Prepared> {
+    config.check()?;
+    let text = TextData::load(&config.data)?;
+    let splits = Splits::new(&text, config.window)?;
+    let lstm = config.network.build::<L>(config.embedding, vb.pp("lstm"))?;
+    let model = WindowModel::new(config, text.vocabulary.len(), lstm, vb)?;
+    let data = splits.fingerprint();
+    let task = WindowTask::new(config, model, splits, text.vocabulary);
+    Ok((Box::new(task), config.network.layers(config.embedding), data))
+}
+
 impl Default for WindowConfig {
     /// The published recipe: window 5, embedding 256, hidden 128, batch 128, nothing regularised.
     fn default() -> Self {
         Self {
+            data: PathBuf::new(),
             embedding: 256,
             network: NetworkConfig::default(),
             window: 5,
@@ -72,7 +96,8 @@ impl WindowConfig {
         check_dropout("output_dropout", self.output_dropout)?;
         check_dropout("unknown", self.unknown)?;
         if self.tied && self.network.output_size() != self.embedding {
-            let expected = format!("layers that return {} features (the embedding's)", self.embedding);
+            let expected =
+                format!("layers that return {} features (the embedding's)", self.embedding);
             return Err(invalid(expected, self.network.output_size()));
         }
         self.network.check()

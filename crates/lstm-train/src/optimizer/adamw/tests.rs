@@ -6,8 +6,8 @@ use candle_nn::{Optimizer, ParamsAdamW};
 use lstm_core::ops::rows::{Rows, sum_by_id};
 
 use super::{AdamW, AdamWConfig};
-use crate::optimizer::StepSize;
 use crate::Gradients;
+use crate::optimizer::StepSize;
 
 fn size(learning_rate: f64, scale: f64) -> StepSize {
     StepSize { learning_rate, scale }
@@ -43,7 +43,9 @@ fn a_restored_state_continues_bit_for_bit() -> Result<()> {
     let (var, loss) = problem(&[0.0, 0.3, -1.0])?;
     let named = |var: &Var| vec![("x".to_owned(), var.clone())];
     let mut adam = AdamW::new(named(&var), AdamWConfig::default()).unwrap();
-    (0..7).for_each(|_| adam.step(&loss(&var).unwrap().backward().unwrap().into(), size(0.05, 0.5)).unwrap());
+    (0..7).for_each(|_| {
+        adam.step(&loss(&var).unwrap().backward().unwrap().into(), size(0.05, 0.5)).unwrap()
+    });
     let copy = Var::from_tensor(&var.as_tensor().copy()?.detach())?;
     let copy = Var::new(copy.to_vec1::<f32>()?, &Device::Cpu)?;
     let mut other = AdamW::new(named(&copy), AdamWConfig::default()).unwrap();

@@ -46,7 +46,9 @@ impl Sampling {
             return invalid("top_k of at least 1", "0".to_owned());
         }
         match self.top_p {
-            Some(p) if !(p > 0.0 && p <= 1.0) => invalid("top_p above 0 and at most 1", p.to_string()),
+            Some(p) if !(p > 0.0 && p <= 1.0) => {
+                invalid("top_p above 0 and at most 1", p.to_string())
+            }
             _ => Ok(()),
         }
     }
@@ -144,7 +146,9 @@ mod tests {
         let log = [0.1_f32, 0.5, 0.15, 0.25].map(f32::ln);
         let count = |sampling: Sampling| {
             let mut counts = [0; 4];
-            (0..1000).for_each(|k| counts[sampling.pick(&log, (f64::from(k) + 0.5) / 1000.0) as usize] += 1);
+            (0..1000).for_each(|k| {
+                counts[sampling.pick(&log, (f64::from(k) + 0.5) / 1000.0) as usize] += 1
+            });
             counts
         };
         let all = Sampling::default();

@@ -1,6 +1,6 @@
 //! How a language model reads its text: streams side by side, window after window.
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 use candle_nn::VarMap;
 use lstm_core::random::RandomStream;
 use lstm_core::{LstmState, Mode};
@@ -12,9 +12,6 @@ use crate::step_loss::StepLoss;
 use crate::task::{Evaluation, Objective, Part, Place, Scores, TableRows, Task};
 use crate::tasks::language::model::{Run, detached};
 use crate::tasks::language::{LanguageConfig, LanguageModel};
-
-/// The steps that evaluation takes together; no result depends on it.
-const EVALUATION_STEPS: usize = 128;
 
 /// A language model with its text.
 pub struct LanguageTask {
@@ -39,18 +36,28 @@ impl LanguageTask {
         seed: u64,
     ) -> Result<Self> {
         let config = &model.config;
-        let parts = [("training", &corpus.train, config.batch), ("validation", &corpus.valid, config.valid_batch)];
+        let parts = [
+            ("training", &corpus.train, config.batch),
+            ("validation", &corpus.valid, config.valid_batch),
+        ];
         for (part, ids, batch) in parts {
             if ids.len() / batch < 2 {
                 return Err(Error::Invalid {
                     op: "cut text into streams",
-                    expected: format!("a {part} text of at least two units for each of {batch} streams"),
+                    expected: format!(
+                        "a {part} text of at least two units for each of {batch} streams"
+                    ),
                     got: ids.len().to_string(),
                 });
             }
         }
         model.draw(variables, seed)?;
         Ok(Self { model, corpus, carried: None, windows: None })
+    }
+
+    /// The model as it stands.
+    pub fn model(&self) -> &LanguageModel {
+        &self.model
     }
 
     fn config(&self) -> &LanguageConfig {
@@ -112,25 +119,6 @@ impl LanguageTask {
         }
         Ok(penalty)
     }
-
-    /// The mean loss of `ids` cut into `batch` streams.
-    fn loss(&self, ids: &[u32], batch: usize) -> Result<f64> {
-        let length = ids.len() / batch - 1;
-        let (weight, bias) = (self.model.weight.detach(), self.model.bias.detach());
-        let mut state = self.model.zero_state(batch)?;
-        let mut sum = 0.0;
-        for first in (0..length).step_by(EVALUATION_STEPS) {
-            let n_steps = EVALUATION_STEPS.min(length - first);
-            let inputs = columns(ids, batch, first, n_steps);
-            let targets = columns(ids, batch, first + 1, n_steps);
-            let run = self.model.run(inputs, batch, &state, Mode::Eval)?;
-            let features = run.features.detach().flatten_to(1)?;
-            let loss = read_out_loss(&features, &weight, &bias, &targets)?;
-            sum += loss.to_dtype(DType::F64)?.to_scalar::<f64>()? * targets.len() as f64;
-            state = detached(&run.state);
-        }
-        Ok(sum / (length * batch) as f64)
-    }
 }
 
 impl Task for LanguageTask {
@@ -176,7 +164,7 @@ impl Task for LanguageTask {
             Part::Valid => (&self.corpus.valid, config.valid_batch),
             Part::Test => (&self.corpus.test, 1),
         };
-        let loss = self.loss(ids, batch)?;
+        let loss = self.model.mean_loss(ids, batch)?;
         let mut scores = Scores::from([("loss".to_owned(), loss)]);
         scores.insert("perplexity".to_owned(), loss.exp());
         if config.unit == Unit::Character {
@@ -225,7 +213,7 @@ impl Task for LanguageTask {
 }
 
 /// Steps `first` to `first + n_steps` of a text cut into `batch` streams: `[n_steps, batch]`.
-fn columns(ids: &[u32], batch: usize, first: usize, n_steps: usize) -> Vec<u32> {
+pub(super) fn columns(ids: &[u32], batch: usize, first: usize, n_steps: usize) -> Vec<u32> {
     let length = ids.len() / batch;
     let step = |step| (0..batch).map(move |row| ids[row * length + step]);
     (first..first + n_steps).flat_map(step).collect()

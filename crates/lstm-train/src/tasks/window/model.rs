@@ -227,7 +227,8 @@ mod tests {
     use crate::{Gradient, cross_entropy};
 
     fn model(tied: bool) -> (WindowModel<Box<dyn Lstm>>, VarMap) {
-        let network = NetworkConfig { hidden: if tied { 6 } else { 5 }, ..NetworkConfig::default() };
+        let network =
+            NetworkConfig { hidden: if tied { 6 } else { 5 }, ..NetworkConfig::default() };
         let config = WindowConfig { embedding: 6, window: 3, network, tied, ..Default::default() };
         let variables = VarMap::new();
         let vb = seeded(&variables, 3, DType::F32, &Device::Cpu);

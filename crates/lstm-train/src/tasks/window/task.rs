@@ -3,7 +3,7 @@
 use lstm_core::random::RandomStream;
 use lstm_core::{Lstm, Mode};
 
-use crate::data::{Batch, Fingerprint, Order, TextData, UNK, Windows};
+use crate::data::{Batch, Fingerprint, Order, TextData, UNK, Vocabulary, Windows};
 use crate::error::Result;
 use crate::step_loss::StepLoss;
 use crate::task::{Evaluation, Objective, Part, Place, Scores, TableRows, Task};
@@ -45,31 +45,32 @@ impl Splits {
 }
 
 /// A word model over windows with its data.
-pub struct WindowTask<'a, L> {
+pub struct WindowTask<L> {
     config: WindowConfig,
     model: WindowModel<L>,
-    splits: &'a Splits,
+    splits: Splits,
+    vocabulary: Vocabulary,
     /// The words that the training text has once.
     rare: Vec<bool>,
     order: Order,
 }
 
-impl<'a, L: Lstm> WindowTask<'a, L> {
-    /// Joins a model and its data, of which `vocabulary` is the number of words.
+impl<L: Lstm> WindowTask<L> {
+    /// Joins a model and its data.
     pub fn new(
         config: &WindowConfig,
         model: WindowModel<L>,
-        splits: &'a Splits,
-        vocabulary: usize,
+        splits: Splits,
+        vocabulary: Vocabulary,
     ) -> Self {
-        let mut counts = vec![0_u32; vocabulary];
+        let mut counts = vec![0_u32; vocabulary.len()];
         for &id in splits.train.targets() {
             if let Some(count) = counts.get_mut(id as usize) {
                 *count += 1;
             }
         }
         let rare = counts.iter().map(|&count| count == 1).collect();
-        Self { config: config.clone(), model, splits, rare, order: Order::default() }
+        Self { config: config.clone(), model, splits, vocabulary, rare, order: Order::default() }
     }
 
     /// The inputs and targets of a training batch.
@@ -101,7 +102,7 @@ impl<'a, L: Lstm> WindowTask<'a, L> {
     }
 }
 
-impl<L: Lstm> Task for WindowTask<'_, L> {
+impl<L: Lstm> Task for WindowTask<L> {
     fn n_batches(&self, _seed: u64, _epoch: usize) -> usize {
         self.splits.train.n_batches(self.config.batch)
     }
@@ -136,5 +137,10 @@ impl<L: Lstm> Task for WindowTask<'_, L> {
 
     fn objective(&self) -> Objective {
         Objective::LOSS
+    }
+
+    fn files(&self) -> Result<Vec<(&'static str, Vec<u8>)>> {
+        let json = serde_json::json!({ "symbols": self.vocabulary.words() });
+        Ok(vec![("vocabulary.json", json.to_string().into_bytes())])
     }
 }

@@ -18,7 +18,7 @@ pub(super) type Drawn<T = ()> = Result<T, DrawingAreaErrorKind<io::Error>>;
 /// A part of a canvas.
 pub(super) type Area<'a, C = Shift> = DrawingArea<SVGBackend<'a>, C>;
 
-/// Width of every canvas.
+/// Width of a canvas as wide as the page.
 pub(super) const CANVAS_WIDTH: u32 = 1840;
 
 /// Grey of axes and grid, legible on white and on black.
@@ -56,23 +56,28 @@ const STROKES: [(u32, Option<(i32, i32)>); 4] =
     [(9, None), (7, None), (5, Some((24, 18))), (4, Some((14, 14)))];
 
 /// How one line is drawn.
-#[derive(Clone, Copy)]
-pub(super) struct Pen {
+#[derive(Debug, Clone, Copy)]
+pub struct Pen {
     pub(super) colour: RGBColor,
     pub(super) width: u32,
     dash: Option<(i32, i32)>,
 }
 
 impl Pen {
-    /// The thin dashed grey pen of the limit.
+    /// The thin dashed grey pen of a limit.
     pub(super) const LIMIT: Self = Self { colour: GREY, width: 4, dash: Some((16, 10)) };
 
-    /// The pen of the model at this place in the order of drawing.
-    pub(super) fn of_model(model_idx: usize) -> Self {
-        let colour = PALETTE.iter().cycle().nth(model_idx % PALETTE.len());
-        let stroke = STROKES.iter().cycle().nth(model_idx % STROKES.len());
+    /// The pen of the line at this place in the order of drawing.
+    pub fn nth(idx: usize) -> Self {
+        let colour = PALETTE.iter().cycle().nth(idx % PALETTE.len());
+        let stroke = STROKES.iter().cycle().nth(idx % STROKES.len());
         let &(width, dash) = stroke.unwrap_or(&(4, None));
         Self { colour: *colour.unwrap_or(&GREY), width, dash }
+    }
+
+    /// The same colour as a thin whole line, for curves with many turns.
+    pub fn thin(self) -> Self {
+        Self { width: 4, dash: None, ..self }
     }
 
     /// Draws a line through the points.
@@ -121,16 +126,19 @@ pub(super) struct Legend {
 }
 
 impl Legend {
-    /// Lays out the entries in as many columns as fit between `left` and the end of the canvas.
-    pub(super) fn new(entries: Vec<(String, Pen)>, left: i32) -> Self {
+    /// Lays out the entries in as many columns as fit between `left` and the end of a canvas.
+    pub(super) fn new(entries: Vec<(String, Pen)>, left: i32, width: u32) -> Self {
         let names = text_width(entries.iter().map(|(name, _)| &**name));
         let column_width = LEGEND_SAMPLE + names + 56;
-        let columns = ((CANVAS_WIDTH as i32 - left) / column_width).max(1) as usize;
+        let columns = ((width as i32 - left) / column_width).max(1) as usize;
         Self { entries, column_width, columns }
     }
 
     /// Height of the strip that [`Legend::draw`] needs.
     pub(super) fn height(&self) -> u32 {
+        if self.entries.is_empty() {
+            return 0;
+        }
         self.entries.len().div_ceil(self.columns) as u32 * LEGEND_ROW as u32 + 12
     }
 

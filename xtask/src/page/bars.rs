@@ -1,4 +1,4 @@
-//! The plot of seconds: a bar a model for the mean, a dot for every epoch.
+//! The plot of seconds: a bar a run for the mean, a dot for every epoch.
 
 use plotters::backend::SVGBackend;
 use plotters::chart::ChartBuilder;
@@ -7,11 +7,12 @@ use plotters::element::{Circle, Rectangle, Text};
 use plotters::style::Color;
 use plotters::style::text_anchor::{HPos, VPos};
 
+use super::PlotError;
 use super::lines::places;
+use super::numbers::{mean_of_finite, seconds};
 use super::pen::{Area, CANVAS_WIDTH, Drawn, GREY, Pen, short_name, text, text_width};
-use super::table::{mean_of_finite, seconds};
 
-/// Height given to a model.
+/// Height given to a bar.
 const BAR_PITCH: u32 = 84;
 
 /// Room for the numbers and the name of the axis.
@@ -26,29 +27,40 @@ const LARGEST: f64 = 1e9;
 /// The axis goes on to here at least: ticks closer than this cannot be labelled.
 const SHORTEST_AXIS: f64 = 1e-6;
 
-/// The epochs of one model, in seconds.
-pub(super) struct Bar<'a> {
-    pub(super) name: &'a str,
-    pub(super) pen: Pen,
-    pub(super) epochs: Vec<f64>,
+/// The epochs of one run, in seconds.
+#[derive(Debug, Clone)]
+pub struct Bar<'a> {
+    /// The name of the run.
+    pub name: &'a str,
+    /// How it is drawn.
+    pub pen: Pen,
+    /// Seconds of each epoch.
+    pub epochs: Vec<f64>,
 }
 
-/// The plot as SVG, or nothing when no epoch was timed.
-pub(super) fn to_svg(mut bars: Vec<Bar>) -> Drawn<Option<String>> {
-    for bar in &mut bars {
-        bar.epochs.retain(|epoch| (0.0..=LARGEST).contains(epoch));
+/// A plot of seconds.
+#[derive(Debug, Clone)]
+pub struct Bars<'a>(pub Vec<Bar<'a>>);
+
+impl Bars<'_> {
+    /// The plot as SVG, or nothing when no epoch was timed.
+    pub fn into_svg(self) -> Result<Option<String>, PlotError> {
+        let Self(mut bars) = self;
+        for bar in &mut bars {
+            bar.epochs.retain(|epoch| (0.0..=LARGEST).contains(epoch));
+        }
+        bars.retain(|bar| !bar.epochs.is_empty());
+        if bars.is_empty() {
+            return Ok(None);
+        }
+        let mut svg = String::new();
+        let size = (CANVAS_WIDTH, bars.len() as u32 * BAR_PITCH + BOTTOM + TOP);
+        let canvas = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+        draw(&canvas, &bars)?;
+        canvas.present()?;
+        drop(canvas);
+        Ok(Some(svg))
     }
-    bars.retain(|bar| !bar.epochs.is_empty());
-    if bars.is_empty() {
-        return Ok(None);
-    }
-    let mut svg = String::new();
-    let size = (CANVAS_WIDTH, bars.len() as u32 * BAR_PITCH + BOTTOM + TOP);
-    let canvas = SVGBackend::with_string(&mut svg, size).into_drawing_area();
-    draw(&canvas, &bars)?;
-    canvas.present()?;
-    drop(canvas);
-    Ok(Some(svg))
 }
 
 fn draw(canvas: &Area, bars: &[Bar]) -> Drawn {

@@ -1,4 +1,4 @@
-//! The plots of losses: one line a model over steps or epochs, a legend above, a limit across.
+//! Plots of lines: over steps, epochs or time, a legend above, a level across, an upright where it matters.
 
 use std::ops::Range;
 
@@ -9,11 +9,9 @@ use plotters::element::{Circle, Text};
 use plotters::style::Color;
 use plotters::style::text_anchor::{HPos, VPos};
 
+use super::PlotError;
+use super::numbers::decimal;
 use super::pen::{Area, CANVAS_WIDTH, Drawn, GREY, Legend, Pen, short_name, text, text_width};
-use super::table::decimal;
-
-/// Height of the plot below its legend.
-const PLOT_HEIGHT: u32 = 680;
 
 /// Room for the numbers and the name of the vertical axis.
 const LEFT: i32 = 140;
@@ -24,6 +22,9 @@ const BOTTOM: i32 = 96;
 /// Room to the right of the plot, enough for half the last number of the horizontal axis.
 const RIGHT: i32 = 44;
 
+/// Room above the plot, and with an upright, whose name stands there.
+const TOP: [i32; 2] = [16, 56];
+
 /// A line with more points than this is drawn through means of neighbours.
 const MOST_POINTS: usize = 900;
 
@@ -33,33 +34,97 @@ const MOST_DOTS: usize = 40;
 /// Values beyond this are not drawn: no loss is, and axes of such a span cannot be labelled.
 const LARGEST: f64 = 1e12;
 
-/// Values closer together than this part of their size (or of 1) count as level: rounding would
-/// otherwise swallow the distance between two ticks.
+/// Values closer together than this part of their size count as level: rounding would otherwise swallow the
+/// distance between two ticks.
 const SHORTEST_AXIS: f64 = 1e-6;
 
+/// Values whose size is below this count as 0.
+const SMALLEST: f64 = 1e-9;
+
 /// One line of a plot.
-pub(super) struct Line<'a> {
-    pub(super) name: &'a str,
-    pub(super) pen: Pen,
-    pub(super) points: Vec<(f64, f64)>,
+#[derive(Debug, Clone)]
+pub struct Line<'a> {
+    /// What the legend calls it.
+    pub name: &'a str,
+    /// How it is drawn.
+    pub pen: Pen,
+    /// x and y; x never falls.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// How large a plot is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    /// As wide as the page.
+    Full,
+    /// Half as wide, for a [`super::pair`].
+    Half,
+}
+
+impl Size {
+    /// Width, and height without the legend.
+    fn canvas(self) -> (u32, u32) {
+        match self {
+            Self::Full => (CANVAS_WIDTH, 680),
+            Self::Half => (CANVAS_WIDTH / 2 - 24, 480),
+        }
+    }
 }
 
 /// A plot of lines.
-pub(super) struct LinePlot<'a> {
-    pub(super) x_name: &'static str,
-    pub(super) y_name: &'static str,
-    pub(super) lines: Vec<Line<'a>>,
+#[derive(Debug, Clone)]
+pub struct LinePlot<'a> {
+    /// How large it is.
+    pub size: Size,
+    /// The name of the horizontal axis.
+    pub x_name: &'a str,
+    /// The name of the vertical axis; empty where the heading says it.
+    pub y_name: &'a str,
+    /// The lines, the lowest first.
+    pub lines: Vec<Line<'a>>,
+    /// Whether a legend names the lines.
+    pub legend: bool,
     /// A level drawn across, with its name at the end.
-    pub(super) limit: Option<f64>,
+    pub limit: Option<f64>,
+    /// A place on the horizontal axis with an upright line, and its name.
+    pub upright: Option<(f64, String)>,
     /// What the horizontal axis covers at least.
-    pub(super) x_from: f64,
+    pub x_from: f64,
     /// How far the horizontal axis goes on beyond the last point.
-    pub(super) x_beyond: f64,
+    pub x_beyond: f64,
+    /// The names of x = 0, 1, 2 and so on, in place of the numbers.
+    pub x_names: Option<&'a [String]>,
 }
 
-impl LinePlot<'_> {
+impl<'a> LinePlot<'a> {
+    /// A plot over steps or epochs as wide as the page, with a legend.
+    pub fn new(x_name: &'a str, y_name: &'a str, lines: Vec<Line<'a>>) -> Self {
+        Self {
+            size: Size::Full,
+            x_name,
+            y_name,
+            lines,
+            legend: true,
+            limit: None,
+            upright: None,
+            x_from: 0.0,
+            x_beyond: 0.0,
+            x_names: None,
+        }
+    }
+
+    /// The same over epochs, which are counted from 1.
+    pub fn over_epochs(y_name: &'a str, lines: Vec<Line<'a>>) -> Self {
+        Self { x_from: 0.5, x_beyond: 0.5, ..Self::new("epoch", y_name, lines) }
+    }
+
+    /// The same of half the width, without a legend.
+    pub fn half(self) -> Self {
+        Self { size: Size::Half, legend: false, ..self }
+    }
+
     /// The plot as SVG, or nothing when no point can be drawn.
-    pub(super) fn into_svg(mut self) -> Drawn<Option<String>> {
+    pub fn into_svg(mut self) -> Result<Option<String>, PlotError> {
         for line in &mut self.lines {
             line.points.retain(|&(x, y)| is_drawable(x) && is_drawable(y));
             line.points = thinned(&line.points);
@@ -70,10 +135,12 @@ impl LinePlot<'_> {
             return Ok(None);
         }
 
-        let entries = self.lines.iter().map(|line| (short_name(line.name), line.pen)).collect();
-        let legend = Legend::new(entries, LEFT);
+        let named = self.lines.iter().filter(|_| self.legend);
+        let entries = named.map(|line| (short_name(line.name), line.pen)).collect();
+        let (width, height) = self.size.canvas();
+        let legend = Legend::new(entries, LEFT, width);
         let mut svg = String::new();
-        let size = (CANVAS_WIDTH, legend.height() + PLOT_HEIGHT);
+        let size = (width, legend.height() + height);
         let canvas = SVGBackend::with_string(&mut svg, size).into_drawing_area();
         let (above, below) = canvas.split_vertically(legend.height());
         legend.draw(&above, LEFT)?;
@@ -85,15 +152,29 @@ impl LinePlot<'_> {
 
     fn draw(&self, canvas: &Area, area: &Area) -> Drawn {
         let limit_name = self.limit.map(|limit| format!("limit {}", decimal(limit, 2)));
-        let right = RIGHT.max(text_width(limit_name.iter().map(|name| &**name)) + 16);
+        let names = self.x_names.unwrap_or_default();
+        let half_name = text_width(names.iter().map(|name| &**name)) / 2;
+        let right =
+            RIGHT.max(text_width(limit_name.iter().map(|name| &**name)) + 16).max(half_name);
         let (x_range, y_range) = (self.x_range(), self.y_range());
         let mut chart = ChartBuilder::on(area)
             .x_label_area_size(BOTTOM)
             .y_label_area_size(LEFT)
-            .margin_top(16)
+            .margin_top(TOP[usize::from(self.upright.is_some())])
+            .margin_left((half_name - LEFT).max(0))
             .margin_right(right)
             .build_cartesian_2d(x_range.clone(), y_range.clone())?;
         let y_places = places(y_range.end - y_range.start);
+        let x_label = |&x: &f64| match self.x_names {
+            None => whole(x),
+            Some(names) if x >= 0.0 => names.get(x.round() as usize).cloned().unwrap_or_default(),
+            Some(_) => String::new(),
+        };
+        let n_labels = match (self.size, self.x_names) {
+            (_, Some(_)) => 4,
+            (Size::Full, None) => 10,
+            (Size::Half, None) => 5,
+        };
         chart
             .configure_mesh()
             .disable_x_mesh()
@@ -102,9 +183,9 @@ impl LinePlot<'_> {
             .axis_style(GREY.stroke_width(2))
             .x_desc(self.x_name)
             .y_desc(self.y_name)
-            .x_labels(10)
-            .y_labels(8)
-            .x_label_formatter(&|x| whole(*x))
+            .x_labels(n_labels)
+            .y_labels(if self.size == Size::Full { 8 } else { 5 })
+            .x_label_formatter(&x_label)
             .y_label_formatter(&|y| decimal(*y, y_places))
             .label_style(text(HPos::Left, VPos::Top))
             .axis_desc_style(text(HPos::Left, VPos::Top))
@@ -115,6 +196,14 @@ impl LinePlot<'_> {
             Pen::LIMIT.draw(plot, vec![(x_range.start, limit), (x_range.end, limit)])?;
             let (x, y) = chart.backend_coord(&(x_range.end, limit));
             canvas.draw(&Text::new(name, (x + 12, y), text(HPos::Left, VPos::Center)))?;
+        }
+        if let Some((at, name)) = self.upright.as_ref().filter(|(at, _)| x_range.contains(at)) {
+            Pen::LIMIT.draw(plot, vec![(*at, y_range.start), (*at, y_range.end)])?;
+            let (x, y) = chart.backend_coord(&(*at, y_range.end));
+            // To the side that has room.
+            let is_left = at - x_range.start < x_range.end - at;
+            let side = if is_left { HPos::Left } else { HPos::Right };
+            canvas.draw(&Text::new(name.clone(), (x, y - 10), text(side, VPos::Bottom)))?;
         }
         for line in &self.lines {
             line.pen.draw(plot, line.points.clone())?;
@@ -139,9 +228,9 @@ impl LinePlot<'_> {
         let (low, high) = values
             .chain(self.limit)
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), y| (low.min(y), high.max(y)));
-        let largest = low.abs().max(high.abs());
-        let finest = SHORTEST_AXIS * largest.max(1.0);
-        let span = if high - low > finest { high - low } else { largest.max(1.0) };
+        let size = low.abs().max(high.abs());
+        let size = if size < SMALLEST { 1.0 } else { size };
+        let span = if high - low > SHORTEST_AXIS * size { high - low } else { size };
         let floor = if low >= 0.0 { 0.0 } else { f64::NEG_INFINITY };
         (low - 0.06 * span).max(floor)..high + 0.06 * span
     }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::page::{Grid, Row, count, decimal, mean_of_finite, seconds};
+
 /// Headings of the columns, the model first; the last one only when a limit is known.
 const HEADINGS: [&str; 8] = [
     "model",
@@ -15,13 +17,7 @@ const HEADINGS: [&str; 8] = [
 ];
 
 /// Index of the test perplexity in a row of cells.
-pub(super) const TEST_PPL: usize = 6;
-
-/// What stands in for a number that is missing or not finite.
-const NO_NUMBER: &str = "-";
-
-/// From here on a number is written with an exponent.
-const EXPONENT_FROM: f64 = 1e7;
+const TEST_PPL: usize = 6;
 
 /// What one training run came to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,27 +50,21 @@ pub struct Table {
 }
 
 impl Table {
-    /// The table for a terminal: names to the left, numbers to the right, the limit below.
+    /// The table for a terminal, the limit below.
     pub fn to_text(&self) -> String {
-        let mut lines = vec![self.headings().iter().map(|&text| text.to_owned()).collect()];
-        lines.extend(self.models.iter().map(|row| self.cells(row)));
-        let widths: Vec<usize> = (0..self.headings().len())
-            .map(|column| lines.iter().map(|line| width(line, column)).max().unwrap_or(0))
-            .collect();
-        let rule = widths.iter().map(|&width| "-".repeat(width)).collect();
-        lines.insert(1, rule);
+        self.grid().to_text() + "\n" + &self.limit_line() + "\n"
+    }
 
-        let mut text = String::new();
-        for line in &lines {
-            for (column, (cell, &width)) in line.iter().zip(&widths).enumerate() {
-                text += &match column {
-                    0 => format!("{cell:<width$}"),
-                    _ => format!("  {cell:>width$}"),
-                };
-            }
-            text.push('\n');
-        }
-        text + "\n" + &self.limit_line() + "\n"
+    /// The rows as text; the best test perplexity is marked.
+    pub(super) fn grid(&self) -> Grid {
+        let best = self.best_test_ppl();
+        let row = |row: &ModelRow| {
+            let cells = self.cells(row);
+            let is_best = best.is_some() && cells.get(TEST_PPL) == best.as_ref();
+            Row { cells, best: if is_best { vec![TEST_PPL] } else { Vec::new() } }
+        };
+        let headings = self.headings().iter().map(|&text| text.to_owned()).collect();
+        Grid { headings, rows: self.models.iter().map(row).collect() }
     }
 
     /// The limit in one sentence, also when there is none.
@@ -93,7 +83,7 @@ impl Table {
     }
 
     /// The headings in use, as many as [`Table::cells`] gives cells.
-    pub(super) fn headings(&self) -> &'static [&'static str] {
+    fn headings(&self) -> &'static [&'static str] {
         match self.limit() {
             Some(_) => &HEADINGS,
             None => HEADINGS.split_last().map_or(&[], |(_, rest)| rest),
@@ -101,11 +91,11 @@ impl Table {
     }
 
     /// One row as text.
-    pub(super) fn cells(&self, row: &ModelRow) -> Vec<String> {
+    fn cells(&self, row: &ModelRow) -> Vec<String> {
         let valid_loss = row.valid_loss.last().copied().unwrap_or(f64::NAN);
         let mut cells = vec![
             row.model.clone(),
-            thousands(row.parameters),
+            count(row.parameters as u64),
             seconds(mean_of_finite(&row.epoch_seconds).unwrap_or(f64::NAN)),
             decimal(valid_loss, 4),
             decimal(valid_loss.exp(), 2),
@@ -117,50 +107,10 @@ impl Table {
     }
 
     /// The lowest test perplexity as its cell shows it: models that tie to the eye are all best.
-    pub(super) fn best_test_ppl(&self) -> Option<String> {
+    fn best_test_ppl(&self) -> Option<String> {
         let finite = self.models.iter().map(|row| row.test_ppl).filter(|ppl| ppl.is_finite());
         finite.min_by(f64::total_cmp).map(|ppl| decimal(ppl, 2))
     }
-}
-
-/// A number with so many places, or "-" when it is not finite.
-pub(super) fn decimal(value: f64, places: usize) -> String {
-    if !value.is_finite() {
-        NO_NUMBER.to_owned()
-    } else if value.abs() >= EXPONENT_FROM {
-        format!("{value:.2e}")
-    } else {
-        format!("{value:.places$}")
-    }
-}
-
-/// Seconds, with more places when there are next to none.
-pub(super) fn seconds(value: f64) -> String {
-    decimal(value, if value < 0.1 { 4 } else { 2 })
-}
-
-/// The mean of the finite values, when there is one.
-pub(super) fn mean_of_finite(values: &[f64]) -> Option<f64> {
-    let finite: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
-    (!finite.is_empty()).then(|| finite.iter().sum::<f64>() / finite.len() as f64)
-}
-
-/// A count with a comma between groups of three digits.
-fn thousands(count: usize) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (idx, digit) in digits.chars().enumerate() {
-        if idx > 0 && (digits.len() - idx).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// How many characters a cell takes.
-fn width(line: &[String], column: usize) -> usize {
-    line.get(column).map_or(0, |cell| cell.chars().count())
 }
 
 /// JSON has no NaN: `serde_json` writes `null`, which is read back as NaN here.

@@ -1,0 +1,179 @@
+//! A run that keeps the state at the borders of segments alone, and runs each segment again on the way back.
+
+use std::ops::Range;
+
+use lstm_core::memory::{segment_steps, segments};
+use lstm_core::{Element, Error, Lengths, LstmState, Result, SeqDims};
+
+use crate::sequence::check_len;
+use crate::tape::Kept;
+use crate::{
+    BackwardScratch, Gradients, OutputGradients, Outputs, Sequence, Tape, backward, forward,
+};
+
+/// The state before each segment of a run but the first, in the order of computation; make it once and reuse
+/// it for runs of any size.
+///
+/// It holds 2·B·H numbers for each of about √T segments.
+#[derive(Debug, Clone, Default)]
+pub struct Checkpoints<E> {
+    states: Vec<LstmState<Vec<E>>>,
+}
+
+impl<E: Element> Checkpoints<E> {
+    /// Empty; a run gives it its size.
+    pub fn new() -> Self {
+        Self { states: Vec::new() }
+    }
+
+    /// The bytes that a run has left here.
+    pub fn bytes(&self) -> usize {
+        let state =
+            |state: &LstmState<Vec<E>>| size_of_val(&state.h[..]) + size_of_val(&state.c[..]);
+        self.states.iter().map(state).sum()
+    }
+
+    /// Forgets the last run.
+    pub(crate) fn clear(&mut self) {
+        self.states.clear();
+    }
+
+    /// Keeps the state before the next segment.
+    pub(crate) fn push(&mut self, h: &[E], c: &[E]) {
+        self.states.push(LstmState { h: h.to_vec(), c: c.to_vec() });
+    }
+
+    /// The state before segment number `segment`, which is not the first.
+    pub(crate) fn before(&self, segment: usize) -> Option<LstmState<&[E]>> {
+        let state = self.states.get(segment.checked_sub(1)?)?;
+        Some(LstmState { h: &state.h, c: &state.c })
+    }
+
+    /// Refuses checkpoints of a run of another number of segments.
+    pub(crate) fn check(&self, op: &'static str, n_segments: usize) -> Result<()> {
+        Error::check(op, "number of segments", n_segments, self.states.len() + 1)
+    }
+}
+
+/// Runs a layer as [`crate::forward`] does, and keeps what [`backward_from_checkpoints`] needs: the state
+/// every √T steps. `scratch` only lends its memory.
+///
+/// # Errors
+///
+/// As [`crate::forward`].
+pub fn forward_to_checkpoints<E: Element>(
+    sequence: &Sequence<'_, E>,
+    outputs: Outputs<'_, E>,
+    checkpoints: &mut Checkpoints<E>,
+    scratch: &mut Tape<E>,
+) -> Result<()> {
+    const OP: &str = "lstm_hand::forward_to_checkpoints";
+    let SeqDims { n_steps, batch, hidden, .. } = sequence.dims;
+    sequence.check(OP)?;
+    check_len(OP, "output", &[n_steps, batch, hidden], outputs.output)?;
+    check_len(OP, "last h", &[batch, hidden], outputs.last.h)?;
+    check_len(OP, "last c", &[batch, hidden], outputs.last.c)?;
+    checkpoints.clear();
+    scratch.pack(sequence)?;
+    let Outputs { output, last: LstmState { h, c } } = outputs;
+    for (k, steps) in of(sequence).into_iter().enumerate() {
+        if k > 0 {
+            checkpoints.push(h, c);
+        }
+        let lengths = sequence.lengths.map(|lengths| lengths.part(&steps));
+        let part = sequence.part(&steps, lengths.as_ref(), checkpoints.before(k));
+        let output = &mut output[rows(&steps, batch * hidden)];
+        let last = LstmState { h: &mut *h, c: &mut *c };
+        forward::run_packed(OP, &part, Outputs { output, last }, scratch, Kept::Nothing)?;
+    }
+    Ok(())
+}
+
+/// Derives the gradients of a run as [`crate::backward`] does, from its checkpoints.
+///
+/// `tape` and `scratch` lend their memory: that of one segment. The gradients by x, h₀ and c₀ have the same
+/// bits as those of [`crate::backward`]; those of the parameters are summed segment by segment.
+///
+/// # Errors
+///
+/// As [`crate::backward`].
+pub fn backward_from_checkpoints<E: Element>(
+    sequence: &Sequence<'_, E>,
+    checkpoints: &Checkpoints<E>,
+    of_outputs: &OutputGradients<'_, E>,
+    mut gradients: Gradients<'_, E>,
+    tape: &mut Tape<E>,
+    scratch: &mut BackwardScratch<E>,
+) -> Result<()> {
+    const OP: &str = "lstm_hand::backward_from_checkpoints";
+    backward::check(OP, sequence, of_outputs, &gradients)?;
+    let SeqDims { n_steps, batch, input, hidden } = sequence.dims;
+    let segments = of(sequence);
+    checkpoints.check(OP, segments.len())?;
+    tape.pack(sequence)?;
+    let state =
+        |of_last: Option<&[E]>| of_last.map_or(vec![E::ZERO; batch * hidden], <[E]>::to_vec);
+    let (mut dh, mut dc) = (state(of_outputs.h), state(of_outputs.c));
+    let (mut dh_before, mut dc_before) = (state(None), state(None));
+    let (mut h, mut c) = (state(None), state(None));
+    let mut y = vec![E::ZERO; segment_steps(n_steps) * batch * hidden];
+    for (k, steps) in segments.iter().enumerate().rev() {
+        let lengths = sequence.lengths.map(|lengths| lengths.part(steps));
+        let part = sequence.part(steps, lengths.as_ref(), checkpoints.before(k));
+        let y = &mut y[..steps.len() * batch * hidden];
+        let last = LstmState { h: &mut h[..], c: &mut c[..] };
+        forward::run_packed(OP, &part, Outputs { output: y, last }, tape, Kept::Gates)?;
+        let of_part = OutputGradients {
+            output: of_outputs.output.map(|dy| &dy[rows(steps, batch * hidden)]),
+            h: Some(&dh),
+            c: Some(&dc),
+        };
+        let first = k == 0;
+        let of_part_reads = Gradients {
+            x: gradients.x.as_deref_mut().map(|dx| &mut dx[rows(steps, batch * input)]),
+            h0: if first { gradients.h0.as_deref_mut() } else { Some(&mut dh_before) },
+            c0: if first { gradients.c0.as_deref_mut() } else { Some(&mut dc_before) },
+            w_ih: gradients.w_ih.as_deref_mut(),
+            w_hh: gradients.w_hh.as_deref_mut(),
+            bias: gradients.bias.as_deref_mut(),
+        };
+        let add = k + 1 < segments.len();
+        backward::run(&part, y, tape, &of_part, of_part_reads, scratch, add)?;
+        std::mem::swap(&mut dh, &mut dh_before);
+        std::mem::swap(&mut dc, &mut dc_before);
+    }
+    Ok(())
+}
+
+/// The segments of a run, in the order of computation.
+fn of<E>(sequence: &Sequence<'_, E>) -> Vec<Range<usize>> {
+    let n_steps = sequence.dims.n_steps;
+    segments(n_steps, segment_steps(n_steps), sequence.direction)
+}
+
+/// The numbers of some steps, `width` of each.
+pub(crate) fn rows(steps: &Range<usize>, width: usize) -> Range<usize> {
+    steps.start * width..steps.end * width
+}
+
+impl<'a, E: Element> Sequence<'a, E> {
+    /// Some neighbouring steps; `initial`: the state before them, where they are not the run's first.
+    fn part<'b>(
+        &self,
+        steps: &Range<usize>,
+        lengths: Option<&'b Lengths>,
+        initial: Option<LstmState<&'b [E]>>,
+    ) -> Sequence<'b, E>
+    where
+        'a: 'b,
+    {
+        let SeqDims { batch, input, .. } = self.dims;
+        Sequence {
+            dims: SeqDims { n_steps: steps.len(), ..self.dims },
+            lengths,
+            x: &self.x[rows(steps, batch * input)],
+            initial: initial.or(self.initial),
+            ..*self
+        }
+    }
+}

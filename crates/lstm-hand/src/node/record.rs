@@ -1,0 +1,88 @@
+//! What a recorded run keeps for its backward pass, by the memory that it may take.
+
+use lstm_core::{Element, Memory, Result};
+
+use crate::buffers::{Number, Pools};
+use crate::{
+    Checkpoints, Gradients, OutputGradients, Outputs, Sequence, Tape, backward,
+    backward_from_checkpoints, forward, forward_to_checkpoints, forward_without_gates,
+};
+
+/// The record of a forward pass of a plain cell.
+#[derive(Debug)]
+pub(super) enum Record<E> {
+    /// With the gates of every step, or without.
+    Tape(Tape<E>),
+    Checkpoints(Checkpoints<E>),
+}
+
+impl<E: Element> Default for Record<E> {
+    fn default() -> Self {
+        Self::Checkpoints(Checkpoints::new())
+    }
+}
+
+impl<E: Number> Record<E> {
+    /// Runs the forward pass.
+    pub(super) fn forward(
+        memory: Memory,
+        sequence: &Sequence<'_, E>,
+        outputs: Outputs<'_, E>,
+        pools: &Pools<E>,
+    ) -> Result<Self> {
+        let mut tape = pools.tapes.take();
+        match memory {
+            Memory::KeepGates => forward(sequence, outputs, &mut tape)?,
+            Memory::RecomputeGates => forward_without_gates(sequence, outputs, &mut tape)?,
+            Memory::Checkpoints => {
+                let mut checkpoints = Checkpoints::new();
+                forward_to_checkpoints(sequence, outputs, &mut checkpoints, &mut tape)?;
+                pools.tapes.put(tape);
+                return Ok(Self::Checkpoints(checkpoints));
+            }
+        }
+        Ok(Self::Tape(tape))
+    }
+
+    /// Runs the backward pass; `y`: the output of the forward pass.
+    pub(super) fn backward(
+        &self,
+        sequence: &Sequence<'_, E>,
+        y: &[E],
+        of_outputs: &OutputGradients<'_, E>,
+        gradients: Gradients<'_, E>,
+        pools: &Pools<E>,
+    ) -> Result<()> {
+        let mut scratch = pools.scratch.take();
+        match self {
+            Self::Tape(tape) => {
+                backward(sequence, y, tape, of_outputs, gradients, &mut scratch)?;
+                if tape.has_gates() {
+                    pools.scratch.put(scratch);
+                }
+                // Elsewhere room for the gates of every step is there for one layer at a time.
+            }
+            Self::Checkpoints(checkpoints) => {
+                let mut tape = pools.tapes.take();
+                backward_from_checkpoints(
+                    sequence,
+                    checkpoints,
+                    of_outputs,
+                    gradients,
+                    &mut tape,
+                    &mut scratch,
+                )?;
+                pools.tapes.put(tape);
+                pools.scratch.put(scratch);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the memory for the next run.
+    pub(super) fn give_back(self, pools: &Pools<E>) {
+        if let Self::Tape(tape) = self {
+            pools.tapes.put(tape);
+        }
+    }
+}

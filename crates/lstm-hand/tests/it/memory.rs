@@ -1,0 +1,106 @@
+//! What a run keeps for its backward pass, in bytes, and that it is enough.
+
+use lstm_core::init::LstmInit;
+use lstm_core::memory::segment_steps;
+use lstm_core::random::RandomStream;
+use lstm_core::{Direction, LstmConfig, LstmState, LstmWeights, SeqDims};
+use lstm_hand::{
+    BackwardScratch, Checkpoints, Gradients, OutputGradients, Outputs, Sequence, Tape, backward,
+    backward_from_checkpoints, forward, forward_to_checkpoints, forward_without_gates,
+};
+
+use crate::case::numbers;
+
+#[test]
+fn each_memory_holds_what_it_says() {
+    let dims = SeqDims { n_steps: 30, batch: 20, input: 3, hidden: 32 };
+    let SeqDims { n_steps, batch, input, hidden } = dims;
+    let stream = RandomStream::new(1);
+    let weights: LstmWeights<f64> =
+        LstmInit::default().weights(LstmConfig::new(input, hidden), stream).unwrap();
+    let x = numbers(stream, "x", n_steps * batch * input);
+    let dy = numbers(stream, "dy", n_steps * batch * hidden);
+    let (weights, direction) = ((&weights).into(), Direction::Reverse);
+    let sequence = Sequence { dims, direction, lengths: None, weights, x: &x, initial: None };
+    let of_outputs = OutputGradients { output: Some(&dy), h: None, c: None };
+    let state = || vec![0.0; batch * hidden];
+    let (mut y, mut h, mut c) = (vec![0.0; n_steps * batch * hidden], state(), state());
+    let (mut all, mut cells, mut lent) = (Tape::new(), Tape::new(), Tape::new());
+    let mut checkpoints = Checkpoints::new();
+    forward(
+        &sequence,
+        Outputs { output: &mut y, last: LstmState { h: &mut h, c: &mut c } },
+        &mut all,
+    )
+    .unwrap();
+    forward_without_gates(
+        &sequence,
+        Outputs { output: &mut y, last: LstmState { h: &mut h, c: &mut c } },
+        &mut cells,
+    )
+    .unwrap();
+    forward_to_checkpoints(
+        &sequence,
+        Outputs { output: &mut y, last: LstmState { h: &mut h, c: &mut c } },
+        &mut checkpoints,
+        &mut lent,
+    )
+    .unwrap();
+
+    // 32 units fill their vectors, so that nothing is padding.
+    let state_bytes = batch * hidden * size_of::<f64>();
+    let borders = n_steps.div_ceil(segment_steps(n_steps)) - 1;
+    assert_eq!(all.bytes(), 5 * n_steps * state_bytes);
+    assert_eq!(cells.bytes(), n_steps * state_bytes);
+    assert_eq!(checkpoints.bytes(), 2 * borders * state_bytes);
+    assert_eq!(lent.bytes(), 0);
+
+    let solve = |run: &mut dyn FnMut(Gradients<'_, f64>, &mut BackwardScratch<f64>)| {
+        let mut dx = vec![f64::NAN; x.len()];
+        let mut dv = vec![f64::NAN; 4 * hidden * hidden];
+        let gradients = Gradients { x: Some(&mut dx), w_hh: Some(&mut dv), ..Gradients::default() };
+        let mut scratch = BackwardScratch::new();
+        run(gradients, &mut scratch);
+        (dx, dv, scratch.bytes())
+    };
+    let expected = solve(&mut |to, scratch| {
+        backward(&sequence, &y, &all, &of_outputs, to, scratch).unwrap();
+    });
+    let recomputed = solve(&mut |to, scratch| {
+        backward(&sequence, &y, &cells, &of_outputs, to, scratch).unwrap();
+    });
+    assert!(recomputed == expected, "no bit and no byte of the scratch differs");
+    let rerun = solve(&mut |to, scratch| {
+        let tape = &mut lent;
+        backward_from_checkpoints(&sequence, &checkpoints, &of_outputs, to, tape, scratch).unwrap();
+    });
+    assert_eq!(rerun.0, expected.0);
+    let largest = expected.1.iter().fold(0.0_f64, |most, d| most.max(d.abs()));
+    let worst = rerun.1.iter().zip(&expected.1).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    assert!(worst < 1e-14 * largest.max(1.0) * n_steps as f64, "{worst:e} of {largest}");
+    // Tape and dz are those of one segment, of six steps.
+    assert_eq!(lent.bytes(), 5 * segment_steps(n_steps) * state_bytes);
+    assert!(rerun.2 < expected.2 / 3, "{} and {}", rerun.2, expected.2);
+}
+
+#[test]
+fn checkpoints_of_another_run_are_refused() {
+    let weights: LstmWeights<f32> =
+        LstmInit::default().weights(LstmConfig::new(1, 2), RandomStream::new(1)).unwrap();
+    let dims = SeqDims { n_steps: 9, batch: 1, input: 1, hidden: 2 };
+    let (weights, direction) = ((&weights).into(), Direction::Forward);
+    let sequence =
+        Sequence { dims, direction, lengths: None, weights, x: &[0.0; 9], initial: None };
+    let (mut tape, mut scratch) = (Tape::new(), BackwardScratch::new());
+    let none = OutputGradients::default();
+    let error = backward_from_checkpoints(
+        &sequence,
+        &Checkpoints::new(),
+        &none,
+        Gradients::default(),
+        &mut tape,
+        &mut scratch,
+    );
+    let text = error.unwrap_err().to_string();
+    assert!(text.contains("number of segments: expected 3, got 1"), "{text}");
+}

@@ -1,0 +1,60 @@
+//! What the tests of all tasks share: whole runs, and runs that are stopped and go on.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use lstm_hand::HandLstm;
+
+use crate::task::Evaluation;
+use crate::{Observer, Outcome, RunConfig, Summary, Trainer};
+
+/// Trains to the end.
+pub(crate) fn finish(config: &RunConfig, folder: &Path) -> Summary {
+    let trainer = Trainer::start(config.setup::<HandLstm>().unwrap(), folder).unwrap();
+    summary(trainer.run(&mut (), &AtomicBool::new(false)).unwrap())
+}
+
+fn summary(outcome: Outcome) -> Summary {
+    match outcome {
+        Outcome::Finished(summary) => summary,
+        Outcome::Interrupted { step } => panic!("interrupted after step {step}"),
+    }
+}
+
+/// What was measured on the test part at the end.
+pub(crate) fn read_test(folder: &Path) -> Evaluation {
+    serde_json::from_slice(&std::fs::read(folder.join("test.json")).unwrap()).unwrap()
+}
+
+/// Asks a run to stop after so many steps.
+struct StopAfter<'a> {
+    step: u64,
+    stop: &'a AtomicBool,
+}
+
+impl Observer for StopAfter<'_> {
+    fn step(&mut self, done: u64, _total: u64, _loss: f64) {
+        if done == self.step {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Stops a run in its second epoch, goes on, and compares weights and scores with those of a whole run.
+#[track_caller]
+pub(crate) fn check_resume(config: &RunConfig) {
+    let (whole, halved) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let expected = finish(config, whole.path());
+    let setup = || config.setup::<HandLstm>().unwrap();
+    let stop = AtomicBool::new(false);
+    let n_batches = setup().task.n_batches(config.train.seed, 0) as u64;
+    let mut observer = StopAfter { step: n_batches + n_batches.div_ceil(2), stop: &stop };
+    let trainer = Trainer::start(setup(), halved.path()).unwrap();
+    let outcome = trainer.run(&mut observer, &stop).unwrap();
+    assert_eq!(outcome, Outcome::Interrupted { step: observer.step });
+    let trainer = Trainer::resume(setup(), halved.path()).unwrap();
+    let resumed = summary(trainer.run(&mut (), &AtomicBool::new(false)).unwrap());
+    assert_eq!((resumed.valid, resumed.test), (expected.valid, expected.test));
+    let weights = |folder: &Path| std::fs::read(folder.join("model.safetensors")).unwrap();
+    assert!(weights(whole.path()) == weights(halved.path()), "other weights");
+}

@@ -1,0 +1,7 @@
+//! The loop and the tasks as a user of the crate sees them.
+
+mod runs;
+
+mod language;
+mod resume;
+mod rules;

@@ -1,0 +1,118 @@
+//! `eval`: the model of a run folder, measured again as its own task measures.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
+use lstm_train::{Identity, Part, RunConfig, RunFolder, load_weights};
+use serde_json::{Value, json};
+
+use crate::environment;
+use crate::train::Layers;
+
+/// Measure the model of a run on a part of its data.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The run folder.
+    run: PathBuf,
+    /// The part of the data.
+    #[arg(long, default_value = "test")]
+    part: Chosen,
+    /// Where the run's data lies now; what the model knows (vocabulary, labels, scales) has to be the same.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Print JSON: the scores and the details that a report shows.
+    #[arg(long)]
+    json: bool,
+    /// The layers: hand-written or candle's.
+    #[arg(long, default_value = "hand")]
+    layers: Layers,
+    /// Threads; all cores where absent. Results do not depend on it.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+}
+
+/// A part of the data, as the command line has it.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Chosen {
+    /// What was learned from.
+    Train,
+    /// What chose the best epoch.
+    Valid,
+    /// What only measures.
+    Test,
+}
+
+impl Chosen {
+    fn part(self) -> Part {
+        match self {
+            Self::Train => Part::Train,
+            Self::Valid => Part::Valid,
+            Self::Test => Part::Test,
+        }
+    }
+}
+
+pub fn run(args: &Args) -> Result<ExitCode> {
+    environment::start_again(args.threads, args.layers == Layers::Hand)?;
+    let (folder, identity) = RunFolder::open(&args.run)?;
+    let config = config(&folder, &identity, args.data.as_deref())?;
+    let setup = args.layers.setup(&config)?;
+    ensure!(
+        setup.layers == identity.layers,
+        "{}: expected layers {}, got {}",
+        folder.path().join("run.json").display(),
+        setup.layers,
+        identity.layers
+    );
+    if args.data.is_none() {
+        ensure!(
+            setup.data == identity.data,
+            "the data is no longer what the run learned from (expected {}, got {}); --data PATH measures \
+             on other data",
+            identity.data,
+            setup.data
+        );
+    }
+    // The numbers of the weights belong to these ids, labels and scales only.
+    for (name, bytes) in setup.task.files()? {
+        let path = folder.path().join(name);
+        let kept = std::fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+        ensure!(
+            kept == bytes,
+            "{}: expected what the data gives, got another one: the data's training part has to be the \
+             run's",
+            path.display()
+        );
+    }
+    load_weights(&folder.model(), &setup.variables)?;
+    let mut task = setup.task;
+    let part = args.part.part();
+    let evaluation = task.evaluate(part)?;
+    if args.json {
+        let value =
+            json!({ "part": part, "scores": evaluation.scores, "details": evaluation.details });
+        println!("{}", serde_json::to_string_pretty(&value)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let name =
+        args.part.to_possible_value().map_or(String::new(), |name| name.get_name().to_owned());
+    for (score, value) in &evaluation.scores {
+        println!("{name} {score}: {value:.4}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The configuration of a run, with its data elsewhere where that is given.
+fn config(folder: &RunFolder, identity: &Identity, data: Option<&Path>) -> Result<RunConfig> {
+    let mut task = identity.task.clone();
+    if let Some(data) = data {
+        let data = data.to_str().context("a path of data that is UTF-8")?;
+        task["data"] = Value::String(data.to_owned());
+    }
+    let value = json!({ "task": task, "train": identity.train });
+    serde_json::from_value(value).with_context(|| {
+        format!("{}: not a run of `train`", folder.path().join("run.json").display())
+    })
+}

@@ -1,0 +1,73 @@
+//! `predict`: the model of a run folder at work on new data; one file a task.
+
+mod classification;
+mod forecasting;
+mod language;
+mod tagging;
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail, ensure};
+use lstm_train::{RunFolder, TaskConfig};
+
+use crate::environment;
+use crate::train::Layers;
+
+/// Let the model of a run write, or answer what is in a file.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The run folder.
+    run: PathBuf,
+    /// What to read: for a language model the text to go on from, or with --score the lines to score; for a
+    /// tagger a sentence a line (both also from the standard input, `-`); for a classifier sequences, for a
+    /// forecaster series, in a file like those of the data.
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    language: language::Options,
+    /// The layers: hand-written or candle's.
+    #[arg(long, default_value = "hand")]
+    layers: Layers,
+    /// Threads; all cores where absent. Results do not depend on it.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+}
+
+pub fn run(args: &Args) -> Result<ExitCode> {
+    environment::start_again(args.threads, args.layers == Layers::Hand)?;
+    let (folder, identity) = RunFolder::open(&args.run)?;
+    let run = folder.path();
+    let task: TaskConfig = serde_json::from_value(identity.task)
+        .with_context(|| format!("{}: not a run of `train`", run.join("run.json").display()))?;
+    if !matches!(task, TaskConfig::Language(_)) {
+        let is_absent = args.language == language::Options::default();
+        ensure!(is_absent, "options of language models with a run of {}", task.kind());
+    }
+    let file = || args.file.as_deref().context("expected a FILE with what to answer");
+    match &task {
+        TaskConfig::Language(_) => {
+            let input = args.file.as_deref().map(read).transpose()?;
+            language::run(run, args.layers, input, &args.language)?;
+        }
+        TaskConfig::Tagging(_) => tagging::run(run, args.layers, &read(file()?)?)?,
+        TaskConfig::Classification(config) => {
+            classification::run(run, args.layers, file()?, config)?;
+        }
+        TaskConfig::Forecasting(_) => forecasting::run(run, args.layers, file()?)?,
+        TaskConfig::Window(_) | TaskConfig::Memory(_) => {
+            bail!("a run of {} has nothing to predict from a file", task.kind())
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The text of a file, or of the standard input for `-`.
+fn read(path: &Path) -> Result<String> {
+    if path == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).context("read the standard input")?;
+        return Ok(text);
+    }
+    std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))
+}
