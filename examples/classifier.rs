@@ -8,7 +8,7 @@ use lstm_train::{NetworkConfig, Result, RunConfig, TaskConfig, TrainConfig};
 
 /// A wave of some steps: slow ones are of one class, quick ones of the other.
 fn wave(k: usize) -> (&'static str, Vec<f32>) {
-    let (class, rate) = if k % 2 == 0 { ("slow", 0.3) } else { ("quick", 1.1) };
+    let (class, rate) = if k.is_multiple_of(2) { ("slow", 0.3) } else { ("quick", 1.1) };
     let value = |step: usize| ((step as f32 + k as f32) * rate).sin() + 0.1 * (k % 7) as f32;
     (class, (0..10 + k % 9).map(value).collect())
 }

@@ -44,7 +44,8 @@ fn main() -> Result<()> {
 
     let tagger = Tagger::load::<HandLstm>(&folder.join("run"))?;
     let sentence = ["lamp", "shines", "room"].map(str::to_owned).to_vec();
-    for (word, tagged) in sentence.iter().zip(&tagger.predict(&[sentence.clone()])?[0]) {
+    let tags = tagger.predict(std::slice::from_ref(&sentence))?;
+    for (word, tagged) in sentence.iter().zip(&tags[0]) {
         println!("{word} {} ({:.2})", tagged.tag, tagged.probability);
         assert_eq!(tagged.tag, if word == "shines" { "VERB" } else { "NOUN" });
     }

@@ -6,9 +6,9 @@ use crate::Direction;
 
 /// What a recorded run over a sequence keeps until its backward pass, which computes the rest again.
 ///
-/// The input and the output are there in any case, since the layers below and above hold them; outputs,
-/// states and the gradients by input and state have the same bits in all, and those of parameters at most
-/// other rounding. Where nothing is recorded, nothing is kept.
+/// The input and the output are there in any case, since the layers below and above hold them. All numbers are
+/// the same in all, but for the rounding of gradients that are summed over the steps. Where nothing is recorded,
+/// nothing is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Memory {
     /// Gates and cell of every step: the quickest.

@@ -69,8 +69,8 @@ impl<E: Element> Tape<E> {
         }
     }
 
-    /// Whether it is of [`crate::forward`], with the gates.
-    pub(crate) fn has_gates(&self) -> bool {
+    /// Whether the last run was [`crate::forward`], which leaves its gates.
+    pub fn has_gates(&self) -> bool {
         self.kept == Kept::Gates
     }
 

@@ -88,8 +88,8 @@ pub use load::load_weights;
 pub use loss::cross_entropy;
 pub use network::NetworkConfig;
 pub use optimizer::{
-    AdamW, AdamWConfig, Average, AverageConfig, Optimizer, OptimizerConfig, Sgd, SgdConfig,
-    StepSize,
+    AdamW, AdamWConfig, Average, AverageConfig, Optimizer, OptimizerConfig, SavedParts, Sgd,
+    SgdConfig, StatePart, StepSize,
 };
 pub use read_out::read_out_loss;
 pub use run_folder::{Identity, RunFolder};

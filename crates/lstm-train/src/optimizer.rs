@@ -26,6 +26,12 @@ pub struct StepSize {
     pub scale: f64,
 }
 
+/// A part of an optimiser's state: its name, shape and numbers.
+pub type StatePart<'a> = (String, Vec<usize>, &'a [f32]);
+
+/// Gives the saved numbers of the part with a name, which must have this shape.
+pub type SavedParts<'a> = dyn FnMut(&str, &[usize]) -> Result<Vec<f32>> + 'a;
+
 /// A way down the gradients.
 pub trait Optimizer: Send {
     /// One step down the gradients; variables without one count as having one of zero.
@@ -58,7 +64,7 @@ pub trait Optimizer: Send {
     /// # Errors
     ///
     /// As [`Optimizer::settle`].
-    fn state(&mut self) -> Result<Vec<(String, Vec<usize>, &[f32])>>;
+    fn state(&mut self) -> Result<Vec<StatePart<'_>>>;
 
     /// Goes on from a saved state after `n_steps` steps: `saved` gives the numbers of a name that must have
     /// this shape.
@@ -66,11 +72,7 @@ pub trait Optimizer: Send {
     /// # Errors
     ///
     /// What `saved` returns; [`Error::Invalid`] where a part has another size.
-    fn restore(
-        &mut self,
-        n_steps: u64,
-        saved: &mut dyn FnMut(&str, &[usize]) -> Result<Vec<f32>>,
-    ) -> Result<()>;
+    fn restore(&mut self, n_steps: u64, saved: &mut SavedParts<'_>) -> Result<()>;
 }
 
 /// Which optimiser, with its constants.

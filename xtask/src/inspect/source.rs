@@ -8,7 +8,7 @@ use candle_core::pickle::PthTensors;
 use candle_core::{DType, Device, Tensor, WithDType};
 use lstm_core::weights::{Discovered, FoundLstm, RefusedLstm, discover, discover_in_bytes};
 use lstm_core::{Element, Error, LayerPlace, LstmWeights};
-use lstm_train::Checkpoint;
+use lstm_train::{Checkpoint, RunFolder};
 
 use super::named::Named;
 

@@ -177,6 +177,8 @@ fn bounded(mut cell: LstmConfig) -> LstmConfig {
     let Activations { gate, candidate, hidden } = cell.activations;
     let [gate, candidate, hidden] = [gate, candidate, hidden].map(function);
     cell.activations = Activations { gate, candidate, hidden };
+    // Beside an i below 0, f = 1 - i is above 1 and the cell grows.
+    cell.coupled &= matches!(gate, Activation::Sigmoid | Activation::HardSigmoid { .. });
     // A clipped cell may be constant, and the norm's slope is then 1/√ε at every step.
     cell.layer_norm = cell.layer_norm.map(|norm| LayerNorm { epsilon: 0.1, ..norm });
     let (recurrent, connect) = (cell.recurrent_dropout, cell.drop_connect);

@@ -12,8 +12,9 @@
 //! forward-backward (Rabiner 1989):
 //!
 //! ```text
-//! α₁(k) = s(k) + e₁(k),   α_t+1(k) = e_t+1(k) + ln Σ_i exp(α_t(i) + T(i, k)),   ln Z = ln Σ_k exp(α_L(k) + f(k))
-//! β_L(k) = f(k),          β_t(i) = ln Σ_k exp(T(i, k) + e_t+1(k) + β_t+1(k))
+//! α₁(k) = s(k) + e₁(k),   α_t+1(k) = e_t+1(k) + ln Σ_i exp(α_t(i) + T(i, k))
+//! ln Z = ln Σ_k exp(α_L(k) + f(k))
+//! β_L(k) = f(k),           β_t(i) = ln Σ_k exp(T(i, k) + e_t+1(k) + β_t+1(k))
 //! p(y_t = k) = exp(α_t(k) + β_t(k) - ln Z)
 //! p(y_t = i, y_t+1 = k) = exp(α_t(i) + T(i, k) + e_t+1(k) + β_t+1(k) - ln Z)
 //! ```

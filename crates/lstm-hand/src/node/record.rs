@@ -12,7 +12,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) enum Record<E> {
     /// With the gates of every step, or without.
-    Tape(Tape<E>),
+    Tape(Box<Tape<E>>),
     Checkpoints(Checkpoints<E>),
 }
 
@@ -41,7 +41,7 @@ impl<E: Number> Record<E> {
                 return Ok(Self::Checkpoints(checkpoints));
             }
         }
-        Ok(Self::Tape(tape))
+        Ok(Self::Tape(Box::new(tape)))
     }
 
     /// Runs the backward pass; `y`: the output of the forward pass.
@@ -82,7 +82,7 @@ impl<E: Number> Record<E> {
     /// Returns the memory for the next run.
     pub(super) fn give_back(self, pools: &Pools<E>) {
         if let Self::Tape(tape) = self {
-            pools.tapes.put(tape);
+            pools.tapes.put(*tape);
         }
     }
 }

@@ -11,6 +11,10 @@ use lstm_hand::{
 
 use crate::case::numbers;
 
+fn outputs<'a>(y: &'a mut [f64], h: &'a mut [f64], c: &'a mut [f64]) -> Outputs<'a, f64> {
+    Outputs { output: y, last: LstmState { h, c } }
+}
+
 #[test]
 fn each_memory_holds_what_it_says() {
     let dims = SeqDims { n_steps: 30, batch: 20, input: 3, hidden: 32 };
@@ -27,25 +31,10 @@ fn each_memory_holds_what_it_says() {
     let (mut y, mut h, mut c) = (vec![0.0; n_steps * batch * hidden], state(), state());
     let (mut all, mut cells, mut lent) = (Tape::new(), Tape::new(), Tape::new());
     let mut checkpoints = Checkpoints::new();
-    forward(
-        &sequence,
-        Outputs { output: &mut y, last: LstmState { h: &mut h, c: &mut c } },
-        &mut all,
-    )
-    .unwrap();
-    forward_without_gates(
-        &sequence,
-        Outputs { output: &mut y, last: LstmState { h: &mut h, c: &mut c } },
-        &mut cells,
-    )
-    .unwrap();
-    forward_to_checkpoints(
-        &sequence,
-        Outputs { output: &mut y, last: LstmState { h: &mut h, c: &mut c } },
-        &mut checkpoints,
-        &mut lent,
-    )
-    .unwrap();
+    forward(&sequence, outputs(&mut y, &mut h, &mut c), &mut all).unwrap();
+    forward_without_gates(&sequence, outputs(&mut y, &mut h, &mut c), &mut cells).unwrap();
+    forward_to_checkpoints(&sequence, outputs(&mut y, &mut h, &mut c), &mut checkpoints, &mut lent)
+        .unwrap();
 
     // 32 units fill their vectors, so that nothing is padding.
     let state_bytes = batch * hidden * size_of::<f64>();

@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 use self::lag::{History, Lag, Table};
 use crate::error::{Error, Result};
 use crate::gradients::{Gradient, Gradients};
-use crate::optimizer::{CHUNK, Optimizer, StepSize, check_constant, check_variable, update};
+use crate::optimizer::{
+    CHUNK, Optimizer, SavedParts, StatePart, StepSize, check_constant, check_variable, update,
+};
 
 /// The most steps that a row waits.
 const MAX_LAG: usize = 1024;
@@ -284,7 +286,7 @@ impl Optimizer for AdamW {
         AdamW::settle(self)
     }
 
-    fn state(&mut self) -> Result<Vec<(String, Vec<usize>, &[f32])>> {
+    fn state(&mut self) -> Result<Vec<StatePart<'_>>> {
         let state = self.moments()?.flat_map(|(name, var, moments)| {
             let named = KINDS.iter().zip(moments);
             named.map(move |(kind, moment)| {
@@ -294,11 +296,7 @@ impl Optimizer for AdamW {
         Ok(state.collect())
     }
 
-    fn restore(
-        &mut self,
-        n_steps: u64,
-        saved: &mut dyn FnMut(&str, &[usize]) -> Result<Vec<f32>>,
-    ) -> Result<()> {
+    fn restore(&mut self, n_steps: u64, saved: &mut SavedParts<'_>) -> Result<()> {
         let shapes: std::collections::HashMap<String, Vec<usize>> =
             self.slots.iter().map(|slot| (slot.name.clone(), slot.var.dims().to_vec())).collect();
         self.restore_moments(n_steps, |name| {

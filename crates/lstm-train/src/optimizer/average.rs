@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::optimizer::CHUNK;
+use crate::optimizer::{CHUNK, SavedParts, StatePart};
 
 /// When weights begin to be averaged, and how fast old ones are forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -124,7 +124,7 @@ impl Average {
     }
 
     /// The name, shape and numbers of each mean.
-    pub fn state(&self) -> impl Iterator<Item = (String, Vec<usize>, &[f32])> {
+    pub fn state(&self) -> impl Iterator<Item = StatePart<'_>> {
         let means = self.variables.iter().zip(&self.means);
         means.map(|((name, var), mean)| (format!("average/{name}"), var.dims().to_vec(), &mean[..]))
     }
@@ -134,11 +134,7 @@ impl Average {
     /// # Errors
     ///
     /// What `saved` returns.
-    pub fn restore(
-        &mut self,
-        n_steps: u64,
-        saved: &mut dyn FnMut(&str, &[usize]) -> Result<Vec<f32>>,
-    ) -> Result<()> {
+    pub fn restore(&mut self, n_steps: u64, saved: &mut SavedParts<'_>) -> Result<()> {
         let mut means = Vec::new();
         for (name, var) in &self.variables {
             means.push(saved(&format!("average/{name}"), var.dims())?);

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::gradients::{Gradient, Gradients};
-use crate::optimizer::{CHUNK, Optimizer, StepSize, check_constant, check_variable, update};
+use crate::optimizer::{
+    CHUNK, Optimizer, SavedParts, StatePart, StepSize, check_constant, check_variable, update,
+};
 
 /// The constants of stochastic gradient descent; all zero is the plain one.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -109,7 +111,7 @@ impl Optimizer for Sgd {
         Ok(())
     }
 
-    fn state(&mut self) -> Result<Vec<(String, Vec<usize>, &[f32])>> {
+    fn state(&mut self) -> Result<Vec<StatePart<'_>>> {
         let moving = self.slots.iter().filter(|slot| !slot.velocity.is_empty());
         let saved = |slot: &'_ Slot| (format!("sgd.v/{}", slot.name), slot.var.dims().to_vec());
         Ok(moving
@@ -120,11 +122,7 @@ impl Optimizer for Sgd {
             .collect())
     }
 
-    fn restore(
-        &mut self,
-        _n_steps: u64,
-        saved: &mut dyn FnMut(&str, &[usize]) -> Result<Vec<f32>>,
-    ) -> Result<()> {
+    fn restore(&mut self, _n_steps: u64, saved: &mut SavedParts<'_>) -> Result<()> {
         let mut velocities = Vec::new();
         for slot in self.slots.iter().filter(|slot| !slot.velocity.is_empty()) {
             let velocity = saved(&format!("sgd.v/{}", slot.name), slot.var.dims())?;

@@ -33,7 +33,7 @@ fn numbers(folder: &Path) -> Vec<(String, i64, f32)> {
 fn checksums_are_those_of_the_format() {
     // CRC-32C of "123456789" is e3069283; masked as in TensorFlow's `crc32c.h`.
     let crc: u32 = 0xe306_9283;
-    let masked = ((crc >> 15) | (crc << 17)).wrapping_add(0xa282_ead8);
+    let masked = crc.rotate_right(15).wrapping_add(0xa282_ead8);
     assert_eq!(checksum(b"123456789"), masked);
 }
 

@@ -172,7 +172,8 @@ fn the_standard_borders_give_the_windows_of_the_published_programs() {
 fn bad_data_and_configurations_are_refused() {
     let folder = folder();
     let path = folder.path().join("series.csv");
-    let bad: [(fn(&mut ForecastingConfig), &str); 11] = [
+    type Change = fn(&mut ForecastingConfig);
+    let bad: [(Change, &str); 11] = [
         (|config| config.targets.clear(), "targets"),
         (|config| config.horizon = 0, "horizon"),
         (|config| config.input = 0, "input"),

@@ -13,6 +13,9 @@ use crate::task::{Evaluation, Objective, Part, Place, Scores, TableRows, Task};
 use crate::tasks::language::model::{Run, detached};
 use crate::tasks::language::{LanguageConfig, LanguageModel};
 
+/// The windows of an epoch: first step and length of each.
+type Plan = Vec<(usize, usize)>;
+
 /// A language model with its text.
 pub struct LanguageTask {
     model: LanguageModel,
@@ -20,7 +23,7 @@ pub struct LanguageTask {
     /// The state after the window before, without a graph: gradients end at the window.
     carried: Option<LstmState<Tensor>>,
     /// The windows of the epoch with this seed and number: first step and length.
-    windows: Option<((u64, usize), Vec<(usize, usize)>)>,
+    windows: Option<((u64, usize), Plan)>,
 }
 
 impl LanguageTask {
@@ -70,7 +73,7 @@ impl LanguageTask {
     }
 
     /// The windows of an epoch: first step and length.
-    fn plan(&self, seed: u64, epoch: usize) -> Vec<(usize, usize)> {
+    fn plan(&self, seed: u64, epoch: usize) -> Plan {
         let (length, steps) = (self.length(), self.config().steps);
         let stream = RandomStream::new(seed).named("window lengths").child(epoch as u64);
         let mut windows = Vec::new();

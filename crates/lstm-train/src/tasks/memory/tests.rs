@@ -1,12 +1,14 @@
 //! Tests of the memory problems: short ones are learned, and what is refused.
 
-use lstm_hand::HandLstm;
+use std::sync::atomic::AtomicBool;
+
+use lstm_hand::{HandLstm, HandRnn};
 
 use super::*;
 use crate::task::Part;
 use crate::tasks::TaskConfig;
 use crate::tasks::tests::{check_resume, finish};
-use crate::{Error, RunConfig, TrainConfig};
+use crate::{Error, Outcome, RunConfig, TrainConfig, Trainer};
 
 fn config(problem: Problem) -> RunConfig {
     let task = MemoryConfig {
@@ -71,6 +73,21 @@ fn symbols_are_recalled_in_their_order() {
         }
     }
     assert_eq!(f64::from(right) / 240.0, scores["accuracy"]);
+}
+
+#[test]
+fn plain_recurrent_layers_learn_the_shortest_sums_and_have_no_gates_to_start() {
+    let mut config = config(Problem::Adding { steps: 2 });
+    let error = config.setup::<HandRnn>().err().unwrap().to_string();
+    assert!(error.contains("an LSTM's biases `lstm.bias_ih_l0` of shape [64]"), "{error}");
+    task(&mut config).chrono = None;
+    let run = tempfile::tempdir().unwrap();
+    let trainer = Trainer::start(config.setup::<HandRnn>().unwrap(), run.path()).unwrap();
+    let outcome = trainer.run(&mut (), &AtomicBool::new(false)).unwrap();
+    let Outcome::Finished(summary) = outcome else { panic!("nobody asked it to stop") };
+    assert!(summary.test["mse"] < 0.01, "{:?}", summary.test);
+    assert!(Solver::load::<HandRnn>(run.path()).is_ok());
+    assert!(Solver::load::<HandLstm>(run.path()).is_err());
 }
 
 #[test]

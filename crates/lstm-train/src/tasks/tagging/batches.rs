@@ -222,7 +222,7 @@ mod tests {
                 columns.push((0..len).map(id).collect::<Vec<u32>>());
             }
         }
-        assert_eq!(columns.len(), 9);
+        assert_eq!(columns.len(), 10);
         for (&id, &spelling) in sentences.concat().iter().zip(&batch.spellings) {
             assert_eq!(columns[spelling as usize], spellings.get(id).characters);
         }

@@ -25,10 +25,16 @@ pub struct TaggingTask {
     dev: Sentences,
     test: Sentences,
     order: Order,
-    /// The batches of the epoch with this seed and number.
-    plan: Option<((u64, usize), Vec<Vec<u32>>)>,
+    plan: Option<Plan>,
     /// The batch that was asked for last, with its tags.
     batch: Option<(Place, Batch, Vec<u32>)>,
+}
+
+/// The batches of an epoch: the sentences of each one.
+struct Plan {
+    /// The seed, and the number of the epoch.
+    epoch: (u64, usize),
+    batches: Vec<Vec<u32>>,
 }
 
 /// The sentences of a part: spellings and tags of each.
@@ -95,13 +101,13 @@ impl TaggingTask {
         if self.batch.as_ref().is_some_and(|(of, _, _)| of == place) {
             return Ok(());
         }
-        let key = (place.seed, place.epoch);
-        if self.plan.as_ref().is_none_or(|(planned, _)| *planned != key) {
+        let epoch = (place.seed, place.epoch);
+        if self.plan.as_ref().is_none_or(|plan| plan.epoch != epoch) {
             let batch = self.config().batch;
-            let plan = batches::plan(&self.train.lengths, batch, &mut self.order, key);
-            self.plan = Some((key, plan));
+            let batches = batches::plan(&self.train.lengths, batch, &mut self.order, epoch);
+            self.plan = Some(Plan { epoch, batches });
         }
-        let plan = self.plan.as_ref().map_or(&[][..], |(_, plan)| plan);
+        let plan = self.plan.as_ref().map_or(&[][..], |plan| &plan.batches);
         let numbers = plan.get(place.batch).ok_or_else(|| Error::Invalid {
             op: "read batch",
             expected: format!("a batch below {}", plan.len()),
