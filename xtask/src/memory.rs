@@ -1,9 +1,12 @@
 //! `memory`: one memory problem over several lags, for LSTM layers and for plain recurrent ones.
 
+mod page;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+use lstm_core::write_atomic;
 use lstm_hand::{HandLstm, HandRnn};
 use lstm_train::tasks::memory::Problem;
 use lstm_train::{Outcome, RunConfig, Summary, TaskConfig, Trainer};
@@ -52,12 +55,20 @@ impl Cell {
             Self::Rnn => "rnn",
         }
     }
+
+    /// The name in a report.
+    fn long_name(self) -> &'static str {
+        match self {
+            Self::Lstm => "LSTM",
+            Self::Rnn => "plain recurrent layer",
+        }
+    }
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
     environment::start_again(args.threads, true)?;
     let stop = environment::stop_on_interrupt()?;
-    let mut rows = Vec::new();
+    let mut runs = Vec::new();
     for &lag in &args.lags {
         for &cell in &args.cells {
             let config = configure(&args.config, &args.set, cell, lag)?;
@@ -73,7 +84,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
                 Trainer::start(setup, &folder)?
             };
             match trainer.run(&mut Bar::new(name), stop)? {
-                Outcome::Finished(summary) => rows.push(row(cell, lag, &summary)),
+                Outcome::Finished(summary) => runs.push((cell, lag, summary)),
                 Outcome::Interrupted { step } => {
                     println!("stopped after step {step}; the same command continues");
                     return Ok(ExitCode::from(environment::INTERRUPTED));
@@ -83,7 +94,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     println!("| lag | layers | parameters | test scores | minutes of training |");
     println!("|---|---|---|---|---|");
-    rows.iter().for_each(|row| println!("{row}"));
+    runs.iter().for_each(|(cell, lag, summary)| println!("{}", row(*cell, *lag, summary)));
+    let name = args.config.file_stem().unwrap_or_default().to_string_lossy();
+    let report = args.out.join("report.html");
+    write_atomic(&report, page::page(&format!("Memory: {name}"), &runs)?.as_bytes())?;
+    println!("report: {}", report.display());
     Ok(ExitCode::SUCCESS)
 }
 

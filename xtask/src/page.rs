@@ -30,7 +30,7 @@ pub use bars::{Bar, Bars};
 pub use confusion::Confusion;
 pub use grid::{Grid, Row};
 pub use html::{Page, STYLE, escape, figure, pair, settings};
-pub use lines::{Line, LinePlot};
+pub use lines::{Line, LinePlot, MOST_POINTS};
 pub use numbers::{count, decimal, figures, mean_of_finite, seconds};
 pub use pen::Pen;
 

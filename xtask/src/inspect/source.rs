@@ -8,7 +8,7 @@ use candle_core::pickle::PthTensors;
 use candle_core::{DType, Device, Tensor, WithDType};
 use lstm_core::weights::{Discovered, FoundLstm, RefusedLstm, discover, discover_in_bytes};
 use lstm_core::{Element, Error, LayerPlace, LstmWeights};
-use lstm_train::Checkpoint;
+use lstm_train::{Checkpoint, RunFolder};
 
 use super::named::Named;
 
@@ -45,12 +45,11 @@ pub struct Found {
 }
 
 impl Source {
-    /// Reads a weight file, or the checkpoint in the folder of a run.
+    /// Reads a weight file, or the newest checkpoint in the folder of a run.
     ///
     /// `key`: under which a `.pt` or `.pth` file has its state dict.
     pub fn open(path: &Path, key: Option<&str>) -> Result<Self> {
-        let path =
-            if path.is_dir() { path.join("checkpoint.safetensors") } else { path.to_owned() };
+        let path = if path.is_dir() { newest_checkpoint(path)? } else { path.to_owned() };
         let kind = Kind::of(&path);
         let read = || format!("read {}", path.display());
         ensure!(
@@ -196,6 +195,13 @@ impl Source {
         let (_, width) = tensor.dims2().with_context(table)?;
         Ok((name, numbers(tensor)?, width))
     }
+}
+
+/// The newest checkpoint of a run.
+fn newest_checkpoint(folder: &Path) -> Result<PathBuf> {
+    let (run, _) = RunFolder::open(folder)?;
+    let newest = run.checkpoints()?.pop();
+    newest.map(|(_, path)| path).with_context(|| format!("{}: no checkpoint", folder.display()))
 }
 
 impl Kind {

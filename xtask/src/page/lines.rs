@@ -16,6 +16,9 @@ use super::pen::{Area, CANVAS_WIDTH, Drawn, GREY, Legend, Pen, short_name, text,
 /// Room for the numbers and the name of the vertical axis.
 const LEFT: i32 = 140;
 
+/// Room to the left of everything, so that no letter is cut.
+const EDGE: i32 = 8;
+
 /// Room for the numbers and the name of the horizontal axis.
 const BOTTOM: i32 = 96;
 
@@ -26,7 +29,7 @@ const RIGHT: i32 = 44;
 const TOP: [i32; 2] = [16, 56];
 
 /// A line with more points than this is drawn through means of neighbours.
-const MOST_POINTS: usize = 900;
+pub const MOST_POINTS: usize = 900;
 
 /// A line with at most so many points shows each one as a dot.
 const MOST_DOTS: usize = 40;
@@ -138,12 +141,12 @@ impl<'a> LinePlot<'a> {
         let named = self.lines.iter().filter(|_| self.legend);
         let entries = named.map(|line| (short_name(line.name), line.pen)).collect();
         let (width, height) = self.size.canvas();
-        let legend = Legend::new(entries, LEFT, width);
+        let legend = Legend::new(entries, LEFT + EDGE, width);
         let mut svg = String::new();
         let size = (width, legend.height() + height);
         let canvas = SVGBackend::with_string(&mut svg, size).into_drawing_area();
         let (above, below) = canvas.split_vertically(legend.height());
-        legend.draw(&above, LEFT)?;
+        legend.draw(&above, LEFT + EDGE)?;
         self.draw(&canvas, &below)?;
         canvas.present()?;
         drop((canvas, above, below));
@@ -161,7 +164,7 @@ impl<'a> LinePlot<'a> {
             .x_label_area_size(BOTTOM)
             .y_label_area_size(LEFT)
             .margin_top(TOP[usize::from(self.upright.is_some())])
-            .margin_left((half_name - LEFT).max(0))
+            .margin_left((half_name - LEFT).max(EDGE))
             .margin_right(right)
             .build_cartesian_2d(x_range.clone(), y_range.clone())?;
         let y_places = places(y_range.end - y_range.start);
@@ -197,7 +200,9 @@ impl<'a> LinePlot<'a> {
             let (x, y) = chart.backend_coord(&(x_range.end, limit));
             canvas.draw(&Text::new(name, (x + 12, y), text(HPos::Left, VPos::Center)))?;
         }
-        if let Some((at, name)) = self.upright.as_ref().filter(|(at, _)| x_range.contains(at)) {
+        if let Some((at, name)) =
+            self.upright.as_ref().filter(|(at, _)| *at >= x_range.start && *at <= x_range.end)
+        {
             Pen::LIMIT.draw(plot, vec![(*at, y_range.start), (*at, y_range.end)])?;
             let (x, y) = chart.backend_coord(&(*at, y_range.end));
             // To the side that has room.

@@ -2,9 +2,12 @@
 
 use lstm_train::Detail;
 
-use crate::page::{Confusion, Line, LinePlot, Page, Pen, PlotError, figure};
+use crate::page::{Confusion, Line, LinePlot, MOST_POINTS, Page, Pen, PlotError, figure};
 
-/// The steps of a forecast that are shown one by one.
+/// A forecast of more steps than this has its end drawn closer.
+const LONG: usize = 480;
+
+/// The steps of the end.
 const CLOSE: usize = 240;
 
 /// Adds the section of a detail.
@@ -19,15 +22,13 @@ pub fn section(page: &mut Page, detail: &Detail) -> Result<(), PlotError> {
         }
         Detail::Forecast { series, times, truth, forecast } => {
             let heading = format!("Forecast of {series}, test part");
-            let note = match truth.len() {
-                n if n > CLOSE => format!(
-                    "All {n} steps, drawn through means of neighbours; below, the last {CLOSE}."
-                ),
-                n => format!("All {n} steps."),
-            };
+            let (n, is_long) = (truth.len(), truth.len() > LONG);
+            let mut note = format!("{n} steps, each forecast from what came before its window");
+            note += if n > MOST_POINTS { ", drawn through means of neighbours" } else { "" };
+            note += &if is_long { format!("; below, the last {CLOSE}.") } else { ".".to_owned() };
             let mut body = forecast_plot(&heading, times, truth, forecast)?;
-            if truth.len() > CLOSE {
-                let first = truth.len() - CLOSE;
+            if is_long {
+                let first = n - CLOSE;
                 let last = |numbers: &[f64]| numbers.get(first..).unwrap_or_default().to_vec();
                 let times = times.get(first..).unwrap_or_default();
                 let name = format!("{heading}, the end");

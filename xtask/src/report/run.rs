@@ -154,14 +154,11 @@ fn flatten(name: &str, value: &Value, settings: &mut BTreeMap<String, String>) {
 /// Whether more of a measure is better; `None` for measures that are not known here.
 pub fn larger_is_better(measure: &str) -> Option<bool> {
     let (whole, _) = measure.split_once('.').unwrap_or((measure, ""));
-    let ends = |names: &[&str]| names.iter().any(|name| whole.ends_with(name));
-    let starts = |names: &[&str]| names.iter().any(|name| whole.starts_with(name));
-    if ends(&["accuracy", "f1", "precision", "recall"]) {
-        Some(true)
-    } else if ends(&["loss", "perplexity", "bits_per_character"]) || starts(&["mse", "mae"]) {
-        Some(false)
-    } else {
-        None
+    match whole {
+        "accuracy" | "f1" | "macro_f1" | "precision" | "recall" => Some(true),
+        "loss" | "perplexity" | "bits_per_character" => Some(false),
+        errors if errors.starts_with("mse") || errors.starts_with("mae") => Some(false),
+        _ => None,
     }
 }
 

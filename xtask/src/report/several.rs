@@ -12,9 +12,11 @@ pub fn page(runs: &[Run]) -> Result<String, PlotError> {
     let names = names(runs);
     let lead = format!("{} runs: {}.", runs.len(), names.join(", "));
     let mut page = Page::new("Comparison of runs", &lead);
-    let note = "Best on the validation part, and then on the test part of finished runs; what is best of all \
-                is marked where it is known whether more or less is better.";
-    page.section("Results", note, &results(runs, &names).to_html());
+    let note = "What is best of all is marked where it is known whether more or less is better.";
+    if runs.iter().any(|run| run.test.is_some()) {
+        page.section("Results, test part", note, &results(runs, &names, TEST).to_html());
+    }
+    page.section("Best epoch, validation part", note, &results(runs, &names, VALID).to_html());
     let (shared, differing) = compared(runs);
     if !differing.is_empty() {
         let note = "Every other setting is the same.";
@@ -64,38 +66,30 @@ fn lines<'a>(runs: &[Run], names: &'a [String], points: impl Fn(&Run) -> Points)
     runs.iter().zip(names).enumerate().map(line).collect()
 }
 
-/// Epochs, time and scores of each run.
-fn results(runs: &[Run], names: &[String]) -> Grid {
-    let parts = |part: &'static str| {
-        let scores = runs.iter().filter_map(move |run| scores(run, part));
-        let measures: BTreeSet<&String> = scores.flat_map(|scores| scores.keys()).collect();
-        measures.into_iter().filter(|name| is_plain(name)).map(move |measure| (part, measure))
-    };
-    let columns: Vec<(&str, &String)> = parts(VALID).chain(parts(TEST)).collect();
-    let mut headings =
-        ["run", "parameters", "epochs", "best epoch", "minutes"].map(str::to_owned).to_vec();
-    let first = headings.len();
-    headings.extend(columns.iter().map(|(part, measure)| format!("{part} {}", spelled(measure))));
-    let value = |run: &Run, part: &str, measure: &str| scores(run, part)?.get(measure).copied();
+/// The scores of each run, and what it took.
+fn results(runs: &[Run], names: &[String], part: &str) -> Grid {
+    let measures = runs.iter().filter_map(|run| scores(run, part)).flat_map(|scores| scores.keys());
+    let measures: BTreeSet<&String> = measures.filter(|name| is_plain(name)).collect();
+    let facts = if part == TEST { ["parameters", "minutes"] } else { ["epochs", "best epoch"] };
+    let mut headings = vec!["run".to_owned()];
+    headings.extend(facts.map(str::to_owned));
+    headings.extend(measures.iter().map(|measure| spelled(measure)));
+    let value = |run: &Run, measure: &str| scores(run, part)?.get(measure).copied();
     let mut rows = Vec::new();
     for (run, name) in runs.iter().zip(names) {
-        let progress = &run.progress;
-        let mut cells = vec![
-            name.clone(),
-            count(run.parameters),
-            progress.epoch.to_string(),
-            progress.best_epoch.to_string(),
-            format!("{:.1}", run.minutes()),
-        ];
+        let mut cells = vec![name.clone()];
+        cells.extend(match part {
+            TEST => [count(run.parameters), format!("{:.1}", run.minutes())],
+            _ => [run.progress.epoch.to_string(), run.progress.best_epoch.to_string()],
+        });
         let mut best = Vec::new();
-        for (column, (part, measure)) in columns.iter().enumerate() {
-            let own = value(run, part, measure);
-            cells.push(own.map_or("-".to_owned(), figures));
-            let others: Vec<f64> =
-                runs.iter().filter_map(|other| value(other, part, measure)).collect();
-            if own.is_some_and(|own| others.len() > 1 && is_best(own, &others, measure)) {
-                best.push(first + column);
+        for measure in &measures {
+            let own = value(run, measure);
+            let all: Vec<f64> = runs.iter().filter_map(|other| value(other, measure)).collect();
+            if own.is_some_and(|own| all.len() > 1 && is_best(own, &all, measure)) {
+                best.push(cells.len());
             }
+            cells.push(own.map_or("-".to_owned(), figures));
         }
         rows.push(Row { cells, best });
     }

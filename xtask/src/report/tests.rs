@@ -167,11 +167,13 @@ fn runs_are_compared() {
     let runs = [run("a", 3, 1.0), run("b", 3, 0.5), run("a", 3, 2.0)];
     let page = several::page(&runs).unwrap();
     assert!(page.contains("3 runs: a, b, a (2)."));
-    let results = section(&page, "Results");
-    // Run b: accuracy and loss of both parts.
-    let best = results.lines().find(|line| line.contains(">best<")).unwrap();
-    assert!(best.contains("<th scope=\"row\">b</th>") && count(best, ">best<") == 4, "{best}");
-    assert_eq!(count(results, ">best<"), 4);
+    for heading in ["Results, test part", "Best epoch, validation part"] {
+        let results = section(&page, heading);
+        let best = results.lines().find(|line| line.contains(">best<")).unwrap();
+        // Accuracy and loss.
+        assert!(best.contains("<th scope=\"row\">b</th>"), "{best}");
+        assert_eq!((count(best, ">best<"), count(results, ">best<")), (2, 2), "{results}");
+    }
     let differs = section(&page, "What differs");
     assert!(differs.contains("<td>1.0</td><td>0.5</td><td>2.0</td>"), "{differs}");
     assert_eq!(count(differs, "<tr"), 2);
@@ -189,7 +191,8 @@ fn runs_are_compared() {
 
 #[test]
 fn measures_whose_direction_is_not_known_are_not_marked() {
-    let measures = ["accuracy", "macro_f1", "f1.loss", "loss", "mse_units_OT", "reward"];
+    let measures =
+        ["accuracy", "macro_f1", "f1.loss", "loss", "mse_units_OT", "accuracy_then_loss"];
     let expected = [Some(true), Some(true), Some(true), Some(false), Some(false), None];
     assert_eq!(measures.map(larger_is_better), expected);
 }
