@@ -27,7 +27,7 @@ pub struct ReadOut<'a, E> {
     pub bias: &'a [E],
 }
 
-/// Where [`ReadOut::gradients`] writes; what is absent is not computed.
+/// Where [`ReadOut::losses`] writes gradients; what is absent is not computed.
 #[derive(Debug, Default)]
 pub struct ReadOutGradients<'a, E> {
     /// dF: `[n, H]`.
