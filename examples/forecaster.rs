@@ -1,13 +1,13 @@
-//! Trains a forecaster on a series with a season and a trend: `cargo run -p examples --example forecaster`.
+//! Trains a forecaster on a series of two seasons: `cargo run -p examples --example forecaster`.
 
 use lstm_hand::HandLstm;
 use lstm_train::tasks::forecasting::{Forecaster, ForecastingConfig};
 use lstm_train::{NetworkConfig, Result, RunConfig, TaskConfig, TrainConfig};
 
-/// The value at a step: two seasons, one of which grows.
+/// The value at a step: a season of twelve steps, and another of about thirty-one.
 fn value(step: usize) -> f64 {
     let t = step as f64;
-    (t * std::f64::consts::TAU / 12.0).sin() * (1.0 + t / 600.0) + 0.5 * (t / 5.0).cos() + t / 200.0
+    (t * std::f64::consts::TAU / 12.0).sin() + 0.8 * (t / 5.0).cos()
 }
 
 fn main() -> Result<()> {
@@ -27,7 +27,7 @@ fn main() -> Result<()> {
         network: NetworkConfig { hidden: 24, ..NetworkConfig::default() },
         ..ForecastingConfig::default()
     });
-    let train = TrainConfig { epochs: 20, learning_rate: 1e-2, ..TrainConfig::default() };
+    let train = TrainConfig { epochs: 40, learning_rate: 3e-3, ..TrainConfig::default() };
     let summary = RunConfig { task, train }.train::<HandLstm>(&folder.join("run"))?;
     let score = |name: &str| summary.test[name];
     println!(

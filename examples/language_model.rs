@@ -21,7 +21,7 @@ fn main() -> Result<()> {
         steps: 24,
         ..LanguageConfig::default()
     });
-    let train = TrainConfig { epochs: 8, learning_rate: 1e-2, ..TrainConfig::default() };
+    let train = TrainConfig { epochs: 30, learning_rate: 1e-2, ..TrainConfig::default() };
     let run = folder.join("run");
     let summary = RunConfig { task, train }.train::<HandLstm>(&run)?;
     println!("test perplexity {:.3} a character", summary.test["perplexity"]);
