@@ -1,5 +1,6 @@
 //! Every implementation, through the one trait: against vectors, each other, and itself.
 
+mod rounding;
 mod subjects;
 
 mod bad_input; // The table of bad input: refused by name, in the same words.

@@ -6,6 +6,7 @@ use lstm_conformance::{Answer, Case, Subject, largest_error, random_case, tolera
 use lstm_core::{Lengths, LstmConfig, Memory, Mode, Resets, tensors};
 use proptest::prelude::*;
 
+use crate::rounding::assert_near;
 use crate::subjects;
 
 fn with(case: &Case, memory: Memory) -> Case {
@@ -66,12 +67,7 @@ fn any_plain() -> impl Strategy<Value = Case> {
 fn checkpoints_equal(case: &Case, subject: &dyn Subject) {
     let expected = subject.solve(case).unwrap();
     let got = subject.solve(&with(case, Memory::Checkpoints)).unwrap();
-    assert_eq!(got.len(), expected.len());
-    // Gradients through several layers of norms: see docs/numerics.md.
-    let normed = case.config.layer.layer_norm.is_some();
-    let allowed = if normed { 30.0 } else { 1.0 } * tolerance(case.dtype);
-    let (error, worst) = largest_error(&got, &expected).unwrap();
-    assert!(error <= allowed, "{}: {worst}: {error:e}", subject.name());
+    assert_near(subject.name(), case, &got, &expected);
 }
 
 proptest! {

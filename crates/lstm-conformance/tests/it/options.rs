@@ -4,31 +4,21 @@ use std::cell::Cell;
 
 use candle_core::{DType, Tensor};
 use lstm_bi::StackedConfig;
-use lstm_conformance::{Case, Subject, largest_error, random_case, tolerance};
+use lstm_conformance::{Case, Subject, random_case};
 use lstm_core::random::RandomStream;
 use lstm_core::{LayerPlace, LstmConfig, LstmWeights, tensors};
 use lstm_hand::Stream;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
+use crate::rounding::assert_near;
 use crate::subjects;
 
 fn agree(case: &Case) {
     let [hand, candle, reference] = subjects::all();
     let expected = reference.solve(case).unwrap();
     for subject in [hand, candle] {
-        let answer = subject.solve(case).unwrap();
-        assert_eq!(answer.len(), expected.len());
-        let (error, worst) = largest_error(&answer, &expected).unwrap();
-        // Gradients through several layers of norms: see docs/numerics.md.
-        let normed = case.config.layer.layer_norm.is_some();
-        let factor = match case.dtype {
-            _ if !normed => 1.0,
-            DType::F32 => 300.0,
-            _ => 30.0,
-        };
-        let allowed = factor * tolerance(case.dtype);
-        assert!(error <= allowed, "{}: {worst}: {error:e}", subject.name());
+        assert_near(subject.name(), case, &subject.solve(case).unwrap(), &expected);
     }
 }
 
