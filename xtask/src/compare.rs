@@ -132,7 +132,7 @@ fn train(args: &Args, recipe: &Recipe, text: &TextData, stop: &AtomicBool) -> Re
         name: serde_json::to_value(recipe)?,
         layers: format!("{:?}", window.network.layers(window.embedding)),
         data: splits.fingerprint(),
-        task: WindowTask::new(window, model, splits, text.vocabulary.clone()),
+        task: WindowTask::new(window, model, splits, text.vocabulary.clone(), &text.counts()),
         variables,
         train: train.clone(),
     };

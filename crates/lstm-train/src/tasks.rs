@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::TrainConfig;
 use crate::error::{Error, Result};
 use crate::setup::{Outcome, Setup, Summary};
-use crate::task::Task;
+use crate::task::{Place, Task};
 use crate::trainer::Trainer;
 
 use self::classification::ClassificationConfig;
@@ -40,6 +40,18 @@ use self::window::WindowConfig;
 
 /// A task with its model and data, the layers, and a hash of the data.
 type Prepared = (Box<dyn Task>, LayerwiseConfig, String);
+
+/// Refuses a place beyond the batches of its epoch.
+fn check_batch(place: &Place, n_batches: usize) -> Result<()> {
+    if place.batch < n_batches {
+        return Ok(());
+    }
+    Err(Error::Invalid {
+        op: "read batch",
+        expected: format!("a batch below {n_batches}"),
+        got: place.batch.to_string(),
+    })
+}
 
 /// What is learned: which task, on which data, by which model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

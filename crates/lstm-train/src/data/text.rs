@@ -84,6 +84,17 @@ impl TextData {
         );
         Ok(Self { vocabulary, train, valid, test })
     }
+
+    /// How often the training sentences have each word; the position is the id.
+    pub fn counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.vocabulary.len()];
+        for &id in self.train.iter().flatten() {
+            if let Some(count) = counts.get_mut(id as usize) {
+                *count += 1;
+            }
+        }
+        counts
+    }
 }
 
 fn encode_all(vocabulary: &Vocabulary, sentences: Vec<Vec<String>>) -> Vec<Vec<u32>> {

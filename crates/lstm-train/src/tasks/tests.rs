@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use lstm_hand::HandLstm;
 
-use crate::task::Evaluation;
+use crate::task::{Evaluation, Place, Task};
 use crate::{Observer, Outcome, RunConfig, Summary, Trainer};
 
 /// Trains to the end.
@@ -37,6 +37,19 @@ impl Observer for StopAfter<'_> {
         if done == self.step {
             self.stop.store(true, Ordering::Relaxed);
         }
+    }
+}
+
+/// Asks for batches beyond the first epoch.
+#[track_caller]
+pub(crate) fn check_end(config: &RunConfig) {
+    let mut task = config.setup::<HandLstm>().unwrap().task;
+    let n_batches = task.n_batches(1, 0);
+    let place = |batch| Place { seed: 1, epoch: 0, batch, step: 1 };
+    assert!(task.forward(&place(n_batches - 1)).is_ok());
+    for batch in [n_batches, n_batches + 1, usize::MAX] {
+        let error = task.forward(&place(batch)).unwrap_err().to_string();
+        assert!(error.contains(&format!("a batch below {n_batches}")), "{error}");
     }
 }
 

@@ -58,7 +58,8 @@ pub(in crate::tasks) fn prepare<L: LstmLayer + 'static>(
     let lstm = config.network.build::<L>(config.embedding, vb.pp("lstm"))?;
     let model = WindowModel::new(config, text.vocabulary.len(), lstm, vb)?;
     let data = splits.fingerprint();
-    let task = WindowTask::new(config, model, splits, text.vocabulary);
+    let counts = text.counts();
+    let task = WindowTask::new(config, model, splits, text.vocabulary, &counts);
     Ok((Box::new(task), config.network.layers(config.embedding), data))
 }
 

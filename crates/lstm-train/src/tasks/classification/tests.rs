@@ -9,7 +9,7 @@ use super::*;
 use crate::data::shared;
 use crate::task::{Detail, Evaluation, Part, Task};
 use crate::tasks::TaskConfig;
-use crate::tasks::tests::{check_resume, finish, read_test};
+use crate::tasks::tests::{check_end, check_resume, finish, read_test};
 use crate::{Error, RunConfig, TrainConfig};
 
 /// Sequences of two features and 2 to 9 steps; a class is the sign of the first feature's middle step.
@@ -104,6 +104,7 @@ fn check_predictions(test: &Path, run: &Path, measured: &Evaluation) {
 fn a_resumed_run_is_the_whole_one() {
     let data = folder();
     check_resume(&config(data.path()));
+    check_end(&config(data.path()));
 }
 
 #[test]

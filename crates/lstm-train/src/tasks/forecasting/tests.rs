@@ -9,7 +9,7 @@ use super::*;
 use crate::data::shared;
 use crate::task::{Detail, Part};
 use crate::tasks::TaskConfig;
-use crate::tasks::tests::{check_resume, finish, read_test};
+use crate::tasks::tests::{check_end, check_resume, finish, read_test};
 use crate::{Error, RunConfig, TrainConfig};
 
 /// Hours of two series: a wave of 12 hours with noise on a slow slope, and the same six hours before.
@@ -147,6 +147,7 @@ fn task_of_two(config: &mut RunConfig) {
 fn a_resumed_run_is_the_whole_one() {
     let data = folder();
     check_resume(&config(data.path()));
+    check_end(&config(data.path()));
 }
 
 #[test]
