@@ -78,10 +78,16 @@ impl Task for ClassificationTask {
     }
 
     fn files(&self) -> Result<Vec<(&'static str, Vec<u8>)>> {
-        Ok(vec![json(CLASSES, &self.data.classes())?, json(SCALE, self.data.scale())?])
+        let mut files = vec![json(CLASSES, self.data.classes())?, json(SCALE, self.data.scale())?];
+        if let Some(features) = self.data.features() {
+            files.push(json(FEATURES, features)?);
+        }
+        Ok(files)
     }
 }
 
 /// The files beside the weights.
 pub(super) const CLASSES: &str = "classes.json";
 pub(super) const SCALE: &str = "scale.json";
+/// The names of the features, of data that has names.
+pub(super) const FEATURES: &str = "features.json";
