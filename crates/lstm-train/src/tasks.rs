@@ -14,6 +14,7 @@ pub mod tagging;
 
 mod head;
 mod saved;
+mod scores;
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -30,6 +31,8 @@ use crate::error::{Error, Result};
 use crate::setup::{Outcome, Setup, Summary};
 use crate::task::{Place, Task};
 use crate::trainer::Trainer;
+
+pub use scores::scores_by_class;
 
 use self::classification::ClassificationConfig;
 use self::forecasting::ForecastingConfig;
@@ -163,6 +166,8 @@ pub enum Trained {
     Classifier(Box<classification::Classifier>),
     /// Forecasts series.
     Forecaster(Box<forecasting::Forecaster>),
+    /// Answers memory problems.
+    Solver(Box<memory::Solver>),
 }
 
 /// Reads the model that a run left in its folder, for layers of the implementation `L`.
@@ -172,7 +177,7 @@ pub enum Trained {
 /// # Errors
 ///
 /// [`Error::Io`] and [`Error::Checkpoint`] where the folder is not that of a run, or damaged;
-/// [`Error::Checkpoint`] also for a task whose model is used only in its run (window, memory).
+/// [`Error::Checkpoint`] also for the window task, whose model is used only in its run.
 pub fn load<L: LstmLayer + 'static>(folder: &Path) -> Result<Trained> {
     let saved = saved::Saved::open(folder)?;
     Ok(match &saved.task {
@@ -186,8 +191,9 @@ pub fn load<L: LstmLayer + 'static>(folder: &Path) -> Result<Trained> {
         TaskConfig::Forecasting(_) => {
             Trained::Forecaster(Box::new(forecasting::Forecaster::load::<L>(folder)?))
         }
-        TaskConfig::Window(_) | TaskConfig::Memory(_) => {
-            return Err(saved.refuse("language, tagging, classification or forecasting"));
+        TaskConfig::Memory(_) => Trained::Solver(Box::new(memory::Solver::load::<L>(folder)?)),
+        TaskConfig::Window(_) => {
+            return Err(saved.refuse("language, tagging, classification, forecasting or memory"));
         }
     })
 }
