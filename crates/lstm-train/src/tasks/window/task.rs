@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::step_loss::StepLoss;
 use crate::task::{Evaluation, Objective, Part, Place, Scores, TableRows, Task};
 use crate::tasks::check_batch;
+use crate::tasks::saved::json;
 use crate::tasks::window::{WindowConfig, WindowModel};
 
 /// The windows of a text's three parts.
@@ -138,8 +139,8 @@ impl<L: Lstm> Task for WindowTask<L> {
     }
 
     fn files(&self) -> Result<Vec<(&'static str, Vec<u8>)>> {
-        let json = serde_json::json!({ "symbols": self.vocabulary.words() });
-        Ok(vec![("vocabulary.json", json.to_string().into_bytes())])
+        let symbols = serde_json::json!({ "symbols": self.vocabulary.words() });
+        Ok(vec![json("vocabulary.json", &symbols)?])
     }
 }
 
