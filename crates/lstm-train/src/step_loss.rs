@@ -83,8 +83,7 @@ pub struct StepLoss {
     pub value: f64,
     /// The predictions that were made: words, sequences, windows.
     pub items: usize,
-    /// What the learning rate is multiplied by in this step; 1 but for windows of text that are shorter or longer
-    /// than configured, a shorter last one of an epoch among them.
+    /// What the learning rate is multiplied by in this step; 1 but for windows of random length.
     pub rate: f64,
     /// The embeddings that the graph starts from.
     pub lookups: Vec<Lookup>,
