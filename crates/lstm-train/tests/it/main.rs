@@ -2,6 +2,7 @@
 
 mod runs;
 
+mod folders; // What a run folder holds, and what may go on there.
 mod language;
 mod resume;
 mod rules;
