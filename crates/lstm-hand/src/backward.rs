@@ -103,7 +103,7 @@ impl<E: Element> BackwardScratch<E> {
 /// # Errors
 ///
 /// [`lstm_core::Error::Mismatch`] where slices do not have the stated shapes, or the tape is of a run of
-/// another size.
+/// another size or direction.
 pub fn backward<E: Element>(
     sequence: &Sequence<'_, E>,
     output: &[E],
@@ -116,9 +116,7 @@ pub fn backward<E: Element>(
     let SeqDims { n_steps, batch, hidden, .. } = sequence.dims;
     check(OP, sequence, of_outputs, &gradients)?;
     check_len(OP, "output", &[n_steps, batch, hidden], output)?;
-    let padded = tape.packed.layout.panels() * tape.packed.layout.lanes;
-    Error::check(OP, "units of the tape", hidden, tape.packed.layout.hidden)?;
-    Error::check(OP, "length of the tape", n_steps * batch * padded, tape.cells.len())?;
+    sequence.run().check(OP, "tape", tape.of)?;
     run(sequence, output, tape, of_outputs, gradients, scratch, false)
 }
 
