@@ -15,7 +15,7 @@ use lstm_core::ops::aligned::Aligned;
 use lstm_core::ops::block_rows::BlockRows;
 use lstm_core::ops::panels::{GateLayout, Panels};
 use lstm_core::ops::step_backward::{BackwardStep, StepTape};
-use lstm_core::{Element, Error, Result, SeqDims, parallel};
+use lstm_core::{Element, Result, SeqDims, parallel};
 
 use crate::forward::{back_and_forth, take};
 use crate::sequence::check_len;

@@ -37,6 +37,11 @@ impl Run {
         }
     }
 
+    fn outputs(&mut self) -> Outputs<'_, f32> {
+        let last = LstmState { h: &mut self.h[..], c: &mut self.c[..] };
+        Outputs { output: &mut self.y, last }
+    }
+
     fn plain(&self) -> Sequence<'_, f32> {
         Sequence {
             dims: self.dims,
@@ -64,17 +69,15 @@ impl Run {
 
 /// What every forward pass of `of` leaves, and what the way back of `read` says of each.
 fn refusals(of: &Run, read: &Run) -> [Result<(), lstm_core::Error>; 4] {
-    let Run { mut y, mut h, mut c, .. } = of.clone();
-    let mut outputs =
-        || Outputs { output: &mut y, last: LstmState { h: &mut h[..], c: &mut c[..] } };
+    let mut room = of.clone();
     let (mut tape, mut lent) = (Tape::new(), Tape::new());
     let (mut variant_tape, mut variant_lent) = (VariantTape::new(), VariantTape::new());
     let (mut checkpoints, mut of_variant) = (Checkpoints::new(), Checkpoints::new());
-    forward(&of.plain(), outputs(), &mut tape).unwrap();
-    forward_to_checkpoints(&of.plain(), outputs(), &mut checkpoints, &mut lent).unwrap();
-    variant::forward(&of.variant(), outputs(), &mut variant_tape).unwrap();
+    forward(&of.plain(), room.outputs(), &mut tape).unwrap();
+    forward_to_checkpoints(&of.plain(), room.outputs(), &mut checkpoints, &mut lent).unwrap();
+    variant::forward(&of.variant(), room.outputs(), &mut variant_tape).unwrap();
     let lend = &mut variant_lent;
-    variant::forward_to_checkpoints(&of.variant(), outputs(), &mut of_variant, lend).unwrap();
+    variant::forward_to_checkpoints(&of.variant(), room.outputs(), &mut of_variant, lend).unwrap();
 
     let none = OutputGradients::default();
     let no_gradients = || VariantGradients {
@@ -144,9 +147,7 @@ fn the_record_of_another_run_is_refused() {
 #[test]
 fn a_tape_that_only_lent_its_memory_is_of_no_run() {
     let run = Run::new((4, 2, 3), Direction::Forward);
-    let Run { mut y, mut h, mut c, .. } = run.clone();
-    let mut outputs =
-        || Outputs { output: &mut y, last: LstmState { h: &mut h[..], c: &mut c[..] } };
+    let mut room = run.clone();
     let mut tape = Tape::new();
     let check = |tape: &Tape<f32>, word: &str| {
         let (none, to) = (OutputGradients::default(), Gradients::default());
@@ -156,12 +157,12 @@ fn a_tape_that_only_lent_its_memory_is_of_no_run() {
         assert!(text.contains("run of the tape") && text.contains(word), "{text}");
     };
     check(&tape, "got none");
-    forward(&run.plain(), outputs(), &mut tape).unwrap();
+    forward(&run.plain(), room.outputs(), &mut tape).unwrap();
     let mut checkpoints = Checkpoints::new();
-    forward_to_checkpoints(&run.plain(), outputs(), &mut checkpoints, &mut tape).unwrap();
+    forward_to_checkpoints(&run.plain(), room.outputs(), &mut checkpoints, &mut tape).unwrap();
     check(&tape, "got none");
-    forward(&run.plain(), outputs(), &mut tape).unwrap();
+    forward(&run.plain(), room.outputs(), &mut tape).unwrap();
     let packed = lstm_hand::PackedWeights::new(&run.weights).unwrap();
-    infer(&run.plain(), &packed, outputs(), &mut tape).unwrap();
+    infer(&run.plain(), &packed, room.outputs(), &mut tape).unwrap();
     check(&tape, "got none");
 }
