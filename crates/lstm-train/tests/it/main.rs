@@ -2,6 +2,7 @@
 
 mod runs;
 
+mod kept;
 mod language;
 mod resume;
 mod rules;
