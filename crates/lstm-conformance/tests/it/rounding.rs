@@ -43,7 +43,8 @@ fn neighbour(case: &Case, stream: RandomStream) -> Case {
     let moved = |name: &str, tensor: &Tensor| {
         let stream = stream.named(name);
         let numbers: Vec<f64> = tensors::to_vec(&tensor.to_dtype(DType::F64).unwrap()).unwrap();
-        let shift = |(k, x): (usize, f64)| x * (1.0 + unit * (2.0 * stream.uniform(k as u64) - 1.0));
+        let shift =
+            |(k, x): (usize, f64)| x * (1.0 + unit * (2.0 * stream.uniform(k as u64) - 1.0));
         let numbers: Vec<f64> = numbers.into_iter().enumerate().map(shift).collect();
         Tensor::from_vec(numbers, tensor.shape(), &Device::Cpu).unwrap()
     };
