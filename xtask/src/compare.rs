@@ -14,8 +14,10 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use candle_core::{DType, Device};
 use candle_nn::VarMap;
+use lstm_candle::CandleLstm;
 use lstm_core::variables::seeded;
-use lstm_core::write_atomic;
+use lstm_core::{LstmLayer, write_atomic};
+use lstm_hand::HandLstm;
 use lstm_train::data::{Language, TextData};
 use lstm_train::metrics::{self, Metric};
 use lstm_train::tasks::window::{Splits, WindowModel, WindowTask};
@@ -131,7 +133,8 @@ fn train(args: &Args, recipe: &Recipe, text: &TextData, stop: &AtomicBool) -> Re
     let lstm = name.build(window, vb.pp("lstm"))?;
     let model = WindowModel::new(window, words, lstm, vb)?;
     let setup = Setup {
-        name: serde_json::to_value(recipe)?,
+        name: serde_json::json!({ "model": name.as_str(), "window": window }),
+        implementation: if name.is_by_hand() { HandLstm::NAME } else { CandleLstm::NAME },
         layers: format!("{:?}", window.network.layers(window.embedding)),
         data: splits.fingerprint(),
         task: WindowTask::new(window, model, splits, text.vocabulary.clone()),
@@ -139,8 +142,8 @@ fn train(args: &Args, recipe: &Recipe, text: &TextData, stop: &AtomicBool) -> Re
         train: train.clone(),
     };
     let folder = args.out.join(name.as_str());
-    let trainer = if args.resume && folder.join("run.json").exists() {
-        Trainer::resume(setup, &folder)?
+    let trainer = if args.resume {
+        Trainer::resume_or_start(setup, &folder)?
     } else {
         Trainer::start(setup, &folder)?
     };

@@ -79,11 +79,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
                 Cell::Lstm => config.setup::<HandLstm>()?,
                 Cell::Rnn => config.setup::<HandRnn>()?,
             };
-            let trainer = if folder.join("run.json").exists() {
-                Trainer::resume(setup, &folder)?
-            } else {
-                Trainer::start(setup, &folder)?
-            };
+            let trainer = Trainer::resume_or_start(setup, &folder)?;
             match trainer.run(&mut Bar::new(name), stop)? {
                 Outcome::Finished(summary) => runs.push((cell, lag, summary)),
                 Outcome::Interrupted { step } => {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use lstm_candle::CandleLstm;
 use lstm_hand::HandLstm;
-use lstm_train::{Outcome, RunConfig, Scores, Setup, Summary, Task, Trainer};
+use lstm_train::{Outcome, RunConfig, RunFolder, Scores, Setup, Summary, Task, Trainer};
 
 use crate::environment;
 use crate::output::say;
@@ -68,10 +68,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let config = read(&args.config, args.data.as_deref(), &args.set)?;
     let folder = folder(args)?;
     let setup = args.layers.setup(&config)?;
-    let trainer = if args.resume && folder.join("run.json").exists() {
-        Trainer::resume(setup, &folder)?
+    let trainer = if args.resume {
+        Trainer::resume_or_start(setup, &folder)?
     } else {
-        let is_free = args.overwrite || !folder.join("run.json").exists();
+        let is_free = args.overwrite || !RunFolder::is_run(&folder);
         ensure!(is_free, "{} has a run: give --resume or --overwrite", folder.display());
         Trainer::start(setup, &folder)?
     };

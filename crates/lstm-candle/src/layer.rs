@@ -106,6 +106,8 @@ impl LstmStep for CandleLstm {
 }
 
 impl LstmLayer for CandleLstm {
+    const NAME: &'static str = "candle";
+
     fn build(config: &LstmConfig, place: LayerPlace, vb: VarBuilder<'_>) -> Result<Self> {
         let parameters = tensors::layer_parameters("CandleLstm::build", config, place, &vb)?;
         let cell = Cell::new(config, parameters)?;

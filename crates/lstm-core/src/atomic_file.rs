@@ -9,7 +9,7 @@ use crate::{Error, Result};
 /// Writes `bytes` to `path` so that a reader, or a kill at any moment, sees the old file or the new one.
 ///
 /// The bytes go to a hidden file in the same folder, which is synced and renamed over `path`; the folder
-/// is synced too, where the system allows it.
+/// is synced too, where the system allows it. Where one of these fails, as on a full disk, the hidden file goes.
 ///
 /// # Errors
 ///
@@ -24,15 +24,24 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
         _ => Path::new("."),
     };
     let beside = beside(path, folder);
-    let mut file = File::create(&beside).map_err(io(&beside))?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(io(&beside))?;
-    drop(file);
-    fs::rename(&beside, path).map_err(io(path))?;
+    let written = write(&beside, bytes).map_err(io(&beside));
+    if let Err(error) = written.and_then(|()| fs::rename(&beside, path).map_err(io(path))) {
+        // What failed is told already.
+        let _ = fs::remove_file(&beside);
+        return Err(error);
+    }
     if let Ok(folder) = File::open(folder) {
         // Not every file system lets a folder be synced; the rename itself has happened.
         let _ = folder.sync_all();
     }
     Ok(())
+}
+
+/// Closed when this returns: some systems rename no open file.
+fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 fn beside(path: &Path, folder: &Path) -> PathBuf {
@@ -55,5 +64,9 @@ mod tests {
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         let error = write_atomic(&dir.path().join("absent/file"), b"x").unwrap_err();
         assert!(error.to_string().contains("absent"), "{error}");
+        // A file cannot take a folder's place.
+        fs::create_dir(dir.path().join("folder")).unwrap();
+        assert!(write_atomic(&dir.path().join("folder"), b"x").is_err());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
     }
 }

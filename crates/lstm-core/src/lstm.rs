@@ -111,6 +111,9 @@ pub trait LstmStep: Lstm {
 
 /// An implementation of one layer and direction, buildable by the wrappers.
 pub trait LstmLayer: LstmStep + Sized {
+    /// The implementation's name, under which run folders and errors know it.
+    const NAME: &'static str;
+
     /// Makes or reads the layer's tensors through `vb` under PyTorch's names (see [`crate::Parameter::name`]).
     ///
     /// # Errors

@@ -166,6 +166,8 @@ impl LstmStep for HandLstm {
 }
 
 impl LstmLayer for HandLstm {
+    const NAME: &'static str = "hand";
+
     fn build(config: &LstmConfig, place: LayerPlace, vb: VarBuilder<'_>) -> Result<Self> {
         const OP: &str = "HandLstm::build";
         if !vb.device().is_cpu() {

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::optimizer::{Average, Optimizer};
 use crate::run_folder::{Identity, bytes, safetensors_file};
+use crate::schedule::Schedule;
 use crate::task::Scores;
 
 /// Where a run stands; random draws need no state, as they depend on the seed and the step.
@@ -30,6 +31,8 @@ pub struct Progress {
     pub epoch: usize,
     /// The batches done of the current epoch.
     pub batch: usize,
+    /// The learning rate of the last change.
+    pub learning_rate: f64,
     /// The sum of the losses of all predictions since the last line of metrics, and their number.
     pub logged: (f64, u64),
     /// The predictions of the current epoch.
@@ -76,6 +79,18 @@ pub(crate) struct Live<'a> {
     pub(crate) average: Option<&'a mut Average>,
 }
 
+/// What may differ between a run and its continuation: where the data lies, and what is written when.
+fn is_free(name: &str) -> bool {
+    const WRITTEN: [&str; 4] = ["log_every", "checkpoint_every", "checkpoint_minutes", "keep"];
+    match name.split_once('.') {
+        Some(("task", name)) => name.rsplit('.').next() == Some("data"),
+        Some(("train", name)) => WRITTEN.contains(&name),
+        _ => false,
+    }
+}
+
+const EPOCHS: &str = "train.epochs";
+
 const WEIGHT: &str = "weight/";
 const CARRIED: &str = "carried/";
 
@@ -104,10 +119,7 @@ impl Checkpoint {
         }
         for (name, var) in live.variables {
             let weights = TensorSlice::<f32>::new(var.as_tensor())?;
-            if let Some(&bad) = weights.iter().find(|weight| !weight.is_finite()) {
-                let what = format!("weight in `{name}`");
-                return Err(Error::NotFinite { op, step: progress.step, what, got: bad.into() });
-            }
+            check_finite(op, progress.step, name, &weights)?;
             keep(format!("{WEIGHT}{name}"), var.dims().to_vec(), &weights);
         }
         for (name, shape, numbers) in live.average.iter().flat_map(|average| average.state()) {
@@ -153,6 +165,9 @@ impl Checkpoint {
 
     /// Refuses to resume a run of another configuration.
     ///
+    /// What changes no result may differ: where data lies (what it holds is in [`Identity::data`]), what is written
+    /// when and, under schedules that do not depend on it, the number of epochs, if no fewer than are done.
+    ///
     /// # Errors
     ///
     /// [`Error::Checkpoint`], naming the first field that differs.
@@ -167,11 +182,10 @@ impl Checkpoint {
         let names: std::collections::BTreeSet<&String> =
             saved.keys().chain(wanted.keys()).collect();
         let absent = || "nothing".to_owned();
-        // Where data lies is not what it is: that is in `data`.
-        for name in names.into_iter().filter(|name| *name != "task.data") {
+        for name in names.into_iter().filter(|name| !is_free(name)) {
             let expected = wanted.get(name).cloned().unwrap_or_else(absent);
             let got = saved.get(name).cloned().unwrap_or_else(absent);
-            if got != expected {
+            if got != expected && !(name == EPOCHS && self.may_end_after(&expected)) {
                 return Err(Error::Checkpoint {
                     op: "resume",
                     path: path.to_owned(),
@@ -182,6 +196,15 @@ impl Checkpoint {
             }
         }
         Ok(())
+    }
+
+    /// Whether the run may have so many epochs.
+    fn may_end_after(&self, epochs: &str) -> bool {
+        let begun = self.progress.epoch + usize::from(self.progress.batch > 0);
+        let schedule = self.identity.train.get("schedule").cloned().unwrap_or_default();
+        let is_free = serde_json::from_value::<Schedule>(schedule)
+            .is_ok_and(|schedule| !schedule.depends_on_total());
+        is_free && epochs.parse().is_ok_and(|epochs: usize| epochs >= begun)
     }
 
     /// Puts the saved numbers into the run, and returns what the task carried.
@@ -223,6 +246,17 @@ impl Checkpoint {
                 Err(damaged("resume", path, got))
             }
             None => Err(damaged("resume", path, format!("no tensor `{name}`"))),
+        }
+    }
+}
+
+/// Refuses weights of which one is infinite or NaN.
+pub(crate) fn check_finite(op: &'static str, step: u64, name: &str, weights: &[f32]) -> Result<()> {
+    match weights.iter().find(|weight| !weight.is_finite()) {
+        None => Ok(()),
+        Some(&bad) => {
+            let what = format!("weight in `{name}`");
+            Err(Error::NotFinite { op, step, what, got: bad.into() })
         }
     }
 }

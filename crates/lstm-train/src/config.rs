@@ -1,4 +1,4 @@
-//! Everything about the loop that decides the result of a training run.
+//! The configuration of the loop: what decides the result of a training run, and what it leaves on the way.
 
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +26,7 @@ pub struct TrainConfig {
     /// What no number of a gradient exceeds, before the norm is measured; `None` for no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_value: Option<f64>,
-    /// The batches whose gradients make one step: their mean.
+    /// The batches whose gradients make one step: the mean over all their predictions.
     pub accumulate: usize,
     /// When weights are averaged for evaluation; `None` never.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,7 +65,7 @@ impl Default for TrainConfig {
             epochs: 10,
             optimizer: OptimizerConfig::default(),
             learning_rate: 1e-3,
-            schedule: Schedule::Constant,
+            schedule: Schedule::default(),
             clip_norm: None,
             clip_value: None,
             accumulate: 1,
@@ -113,7 +113,14 @@ impl TrainConfig {
         }
         self.optimizer.check()?;
         self.schedule.check()?;
-        self.average.as_ref().map_or(Ok(()), AverageConfig::check)
+        let Some(average) = &self.average else { return Ok(()) };
+        average.check()?;
+        match average.after {
+            Some(after) if after >= self.epochs => {
+                Err(invalid(format!("average.after below the run's {} epochs", self.epochs), after))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

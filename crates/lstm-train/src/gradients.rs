@@ -7,6 +7,7 @@ use lstm_core::tensors::TensorSlice;
 use rayon::prelude::*;
 
 use crate::error::Result;
+use crate::optimizer::CHUNK;
 
 /// The gradients of one backward pass.
 ///
@@ -119,9 +120,6 @@ fn joined(one: &Rows<f32>, two: &Rows<f32>, width: usize) -> Result<Rows<f32>> {
     let rows: Vec<f32> = one.rows.iter().chain(&two.rows).copied().collect();
     Ok(rows::sum_by_id(&ids, width, &rows)?)
 }
-
-/// The numbers that one task adds up; fixed, so that no sum depends on the number of threads.
-const CHUNK: usize = 1 << 14;
 
 /// The square root of the sum of squares of all gradients, as PyTorch's `clip_grad_norm_` measures it.
 ///

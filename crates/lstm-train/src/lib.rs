@@ -14,6 +14,7 @@
 //! use std::sync::atomic::AtomicBool;
 //! use candle_core::{DType, Device};
 //! use candle_nn::VarMap;
+//! use lstm_core::LstmLayer;
 //! use lstm_core::variables::seeded;
 //! use lstm_hand::HandLstm;
 //! use lstm_train::data::Language;
@@ -33,6 +34,7 @@
 //!     data: splits.fingerprint(),
 //!     task: WindowTask::new(&config, model, splits, text.vocabulary),
 //!     name: serde_json::json!({ "kind": "window" }),
+//!     implementation: HandLstm::NAME,
 //!     layers: format!("{:?}", config.network.layers(config.embedding)),
 //!     variables,
 //!     train,

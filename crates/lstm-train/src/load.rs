@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Tensor, Var};
 use candle_nn::VarMap;
 use lstm_core::variables;
 use safetensors::{Dtype, SafeTensors};
@@ -16,6 +16,16 @@ use crate::error::{Error, Result};
 /// [`Error::Io`] where the file cannot be read; [`Error::Checkpoint`] where it is none, or a tensor is missing,
 /// is not f32, has another shape, holds what is not finite, or is none of the model's. Nothing is set then.
 pub fn load_weights(path: &Path, variables: &VarMap) -> Result<()> {
+    let variables = variables::sorted(variables);
+    let weights = read_weights(path, &variables)?;
+    for ((_, var), numbers) in variables.iter().zip(weights) {
+        var.set(&numbers)?;
+    }
+    Ok(())
+}
+
+/// The tensors of the variables' names, with the errors of [`load_weights`].
+pub(crate) fn read_weights(path: &Path, variables: &[(String, Var)]) -> Result<Vec<Tensor>> {
     let refuse = |what: &str, expected: String, got: String| Error::Checkpoint {
         op: OP,
         path: path.to_owned(),
@@ -26,9 +36,8 @@ pub fn load_weights(path: &Path, variables: &VarMap) -> Result<()> {
     let bytes = std::fs::read(path).map_err(Error::io(OP, path))?;
     let file = SafeTensors::deserialize(&bytes)
         .map_err(|error| refuse("contents", "a safetensors file".to_owned(), error.to_string()))?;
-    let variables = variables::sorted(variables);
     let mut weights = Vec::new();
-    for (name, var) in &variables {
+    for (name, var) in variables {
         let tensor = format!("tensor `{name}`");
         let expected = format!("f32 of shape {:?}", var.dims());
         let Ok(view) = file.tensor(name) else {
@@ -43,7 +52,7 @@ pub fn load_weights(path: &Path, variables: &VarMap) -> Result<()> {
         if let Some(bad) = numbers.iter().find(|number| !number.is_finite()) {
             return Err(refuse(&tensor, "finite numbers".to_owned(), bad.to_string()));
         }
-        weights.push((var, Tensor::from_vec(numbers, view.shape(), &Device::Cpu)?));
+        weights.push(Tensor::from_vec(numbers, view.shape(), &Device::Cpu)?);
     }
     let is_known = |name: &&str| variables.iter().any(|(known, _)| known == name);
     let mut others = file.names().into_iter().filter(|name| !is_known(name)).collect::<Vec<_>>();
@@ -52,10 +61,7 @@ pub fn load_weights(path: &Path, variables: &VarMap) -> Result<()> {
         let expected = format!("the model's {} tensors", variables.len());
         return Err(refuse("contents", expected, format!("`{other}` as well")));
     }
-    for (var, numbers) in weights {
-        var.set(&numbers)?;
-    }
-    Ok(())
+    Ok(weights)
 }
 
 /// The name of the operation in errors.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::Progress;
 use crate::error::{Error, Result};
 use crate::task::Scores;
 use crate::tensorboard::EventFile;
@@ -22,7 +23,7 @@ pub enum Metric {
         epoch: usize,
         /// The mean loss of a prediction, without penalties.
         loss: f64,
-        /// The learning rate of the last step.
+        /// The learning rate of the last change of the weights.
         learning_rate: f64,
         /// Predictions made in a second, since the epoch's start.
         items_per_second: f64,
@@ -48,6 +49,17 @@ pub enum Metric {
 }
 
 impl Metric {
+    /// Whether the line was written before a checkpoint of `progress`: a run that goes on from there will not
+    /// write it again.
+    pub(crate) fn is_before(&self, progress: &Progress) -> bool {
+        let is_done = match self {
+            Self::Train { .. } => true,
+            Self::Valid { epoch, .. } => *epoch <= progress.epoch,
+            Self::Test { .. } => progress.test.is_some(),
+        };
+        is_done && self.step() <= progress.step
+    }
+
     /// The training step after which the line was written.
     pub fn step(&self) -> u64 {
         match self {

@@ -34,7 +34,7 @@ pub type SavedParts<'a> = dyn FnMut(&str, &[usize]) -> Result<Vec<f32>> + 'a;
 
 /// A way down the gradients.
 pub trait Optimizer: Send {
-    /// One step down the gradients; variables without one count as having one of zero.
+    /// One step down the gradients; variables without one stay as they are, as in PyTorch.
     ///
     /// # Errors
     ///
@@ -133,10 +133,12 @@ fn check_variable(op: &'static str, name: &str, var: &Var) -> Result<()> {
 
 /// Refuses a constant outside of what it may be.
 fn check_constant(name: &str, value: f64, range: std::ops::Range<f64>) -> Result<()> {
-    if range.contains(&value) {
+    // The kernels compute in f32: 1 - 1e-9 is 1 there, and 1e-50 nothing.
+    let single = f64::from(value as f32);
+    if range.contains(&value) && range.contains(&single) {
         return Ok(());
     }
-    let expected = format!("{name} of at least {} and below {}", range.start, range.end);
+    let expected = format!("{name} of at least {} and below {}, in f32", range.start, range.end);
     Err(Error::Invalid { op: "check optimizer", expected, got: value.to_string() })
 }
 

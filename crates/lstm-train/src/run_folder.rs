@@ -33,6 +33,8 @@ pub struct RunFolder {
 pub struct Identity {
     /// The task's configuration.
     pub task: serde_json::Value,
+    /// The implementation of the layers ([`lstm_core::LstmLayer::NAME`]): others round in other places.
+    pub implementation: String,
     /// The layers with all their options, as text: options without tensors (clips, activations, masks) are
     /// told apart by this alone.
     pub layers: String,
@@ -55,32 +57,71 @@ struct Versions {
 }
 
 impl RunFolder {
-    /// Makes an empty run folder at `path`, removing the run that is there.
+    /// Makes an empty run folder at `path`, removing the run that is there; it is one itself once it has its
+    /// first checkpoint and [`RunFolder::record`] was called.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`].
-    pub fn create(path: &Path, identity: &Identity) -> Result<Self> {
+    /// [`Error::Invalid`] where files of these names are there that no run wrote; [`Error::Io`].
+    pub(crate) fn create(path: &Path) -> Result<Self> {
         let mut this = Self { path: path.to_owned(), lock: None };
+        this.check_own()?;
+        std::fs::create_dir_all(path).map_err(Error::io(CREATE, path))?;
+        this.claim()?;
         let checkpoints = this.path.join(CHECKPOINTS);
         std::fs::create_dir_all(&checkpoints).map_err(Error::io(CREATE, &checkpoints))?;
-        this.claim()?;
+        // First, so that what is left after a kill is not taken for a run.
+        for name in [RUN, MODEL, METRICS, TEST] {
+            this.remove(name)?;
+        }
         for (_, old) in this.checkpoints()? {
             std::fs::remove_file(&old).map_err(Error::io(CREATE, &old))?;
         }
-        for name in [MODEL, METRICS, TEST] {
-            let old = this.path.join(name);
-            match std::fs::remove_file(&old) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::io(CREATE, &old)(error));
-                }
-                _ => {}
+        this.clean()?;
+        Ok(this)
+    }
+
+    /// Refuses a folder in which another program's files would be lost.
+    fn check_own(&self) -> Result<()> {
+        let has = |name: &str| self.path.join(name).exists();
+        if has(RUN) || has(LOCK) {
+            return Ok(());
+        }
+        match [CHECKPOINTS, MODEL, METRICS, TEST].into_iter().find(|name| has(name)) {
+            None => Ok(()),
+            Some(name) => {
+                let expected = "a new folder, or that of a run".to_owned();
+                let got = format!("{} with a `{name}` but no `{RUN}`", self.path.display());
+                Err(Error::Invalid { op: CREATE, expected, got })
             }
         }
-        this.clean()?;
+    }
+
+    /// Removes a file of the run where there is one.
+    fn remove(&self, name: &str) -> Result<()> {
+        let path = self.path.join(name);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io(CREATE, &path)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes the scores of the test part, of a run that goes on.
+    pub(crate) fn remove_test(&self) -> Result<()> {
+        self.remove(TEST)
+    }
+
+    /// Writes down what is run here, by which version.
+    pub(crate) fn record(&self, identity: &Identity) -> Result<()> {
         let versions = Versions { lstm_train: env!("CARGO_PKG_VERSION").to_owned() };
-        this.write_json(RUN, &Record { identity: identity.clone(), versions })?;
-        Ok(this)
+        self.write_json(RUN, &Record { identity: identity.clone(), versions })
+    }
+
+    /// Whether there is a run at `path`, finished or to be resumed.
+    pub fn is_run(path: &Path) -> bool {
+        path.join(RUN).exists()
     }
 
     /// The run folder at `path`, and what was run there.
@@ -121,7 +162,7 @@ impl RunFolder {
             let io = || Error::io("clean run folder", &folder);
             for entry in std::fs::read_dir(&folder).map_err(io())? {
                 let path = entry.map_err(io())?.path();
-                if path.extension().is_some_and(|extension| extension == "partial") {
+                if is_partial(&path) {
                     std::fs::remove_file(&path).map_err(io())?;
                 }
             }
@@ -233,6 +274,14 @@ impl RunFolder {
             got: error.to_string(),
         })
     }
+}
+
+/// Whether `write_atomic` was writing this file: `.NAME.PID.partial`.
+fn is_partial(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let inner = name.and_then(|name| name.strip_prefix('.')?.strip_suffix(".partial"));
+    let pid = inner.and_then(|inner| inner.rsplit_once('.'));
+    pid.is_some_and(|(_, pid)| pid.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
 /// A safetensors file of tensors in f32.

@@ -5,12 +5,11 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 
 /// What the learning rate is multiplied by at each step.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Schedule {
-    /// Always 1.
-    #[default]
-    Constant,
+    /// Always 1. (With braces, as serde lets a variant without them take any other key.)
+    Constant {},
     /// 1 for `after` epochs, then `factor` more each `every` epochs: the first change is with epoch `after` + 1.
     Step {
         /// The epochs at the full rate.
@@ -38,6 +37,12 @@ pub enum Schedule {
         /// The epochs without a better one before a change.
         patience: usize,
     },
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Self::Constant {}
+    }
 }
 
 fn one() -> usize {
@@ -83,10 +88,31 @@ impl Schedule {
         }
     }
 
+    /// Refuses a way up that the run never ends.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`].
+    pub(crate) fn check_total(&self, total: u64) -> Result<()> {
+        match *self {
+            Self::Cosine { warmup, .. } if warmup >= total => Err(Error::Invalid {
+                op: "check schedule",
+                expected: format!("a warmup below the run's {total} steps"),
+                got: warmup.to_string(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the factor of a step depends on the steps of the whole run.
+    pub(crate) fn depends_on_total(&self) -> bool {
+        matches!(self, Self::Cosine { .. })
+    }
+
     /// The factor of the learning rate for the step after `stand.done` ones.
     pub fn factor(&self, stand: &Stand) -> f64 {
         match *self {
-            Self::Constant => 1.0,
+            Self::Constant {} => 1.0,
             Self::Step { after, factor, every } => match stand.epoch.checked_sub(after) {
                 None => 1.0,
                 Some(past) => factor.powf((past / every.max(1)) as f64 + 1.0),
@@ -144,5 +170,15 @@ mod tests {
         ];
         assert!(refused.iter().all(|schedule| schedule.check().is_err()));
         assert!(Schedule::Cosine { warmup: 0, last: 0.0 }.check().is_ok());
+        assert!(Schedule::Cosine { warmup: 9, last: 0.0 }.check_total(10).is_ok());
+        assert!(Schedule::Cosine { warmup: 10, last: 0.0 }.check_total(10).is_err());
+    }
+
+    #[test]
+    fn keys_of_another_kind_are_refused() {
+        for text in ["kind = 'constant'\nfactor = 0.5", "kind = 'step'\nafter = 1\nlast = 0.5"] {
+            assert!(toml::from_str::<Schedule>(text).is_err(), "{text}");
+        }
+        assert_eq!(toml::from_str("kind = 'constant'"), Ok(Schedule::Constant {}));
     }
 }

@@ -59,6 +59,8 @@ pub struct Setup<T> {
     pub task: T,
     /// The configuration of the task, which tells runs apart.
     pub name: serde_json::Value,
+    /// The implementation of the layers, [`lstm_core::LstmLayer::NAME`].
+    pub implementation: &'static str,
     /// The layers with all their options, as text.
     pub layers: String,
     /// A hash of the data.
@@ -76,7 +78,12 @@ impl<T> Setup<T> {
             expected: "a configuration that can be written as JSON".to_owned(),
             got: error.to_string(),
         })?;
-        let (task, layers) = (self.name.clone(), self.layers.clone());
-        Ok(Identity { task, layers, data: self.data.clone(), train })
+        Ok(Identity {
+            task: self.name.clone(),
+            implementation: self.implementation.to_owned(),
+            layers: self.layers.clone(),
+            data: self.data.clone(),
+            train,
+        })
     }
 }

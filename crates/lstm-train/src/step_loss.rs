@@ -83,7 +83,8 @@ pub struct StepLoss {
     pub value: f64,
     /// The predictions that were made: words, sequences, windows.
     pub items: usize,
-    /// What the learning rate is multiplied by in this step; 1 but for windows of random length.
+    /// What the learning rate is multiplied by in this step: 1 but for windows of text that are shorter or longer
+    /// than the configured ones.
     pub rate: f64,
     /// The embeddings that the graph starts from.
     pub lookups: Vec<Lookup>,
@@ -112,7 +113,20 @@ impl StepLoss {
     ///
     /// [`Error::Candle`] where the backward pass fails.
     pub fn backward(&self) -> Result<Gradients> {
-        let mut store = graph::backward(&self.loss)?;
+        self.backward_from(&self.loss)
+    }
+
+    /// The gradients of the sum over the batch's predictions, of which the loss is the mean.
+    ///
+    /// # Errors
+    ///
+    /// As [`StepLoss::backward`].
+    pub(crate) fn backward_of_sum(&self) -> Result<Gradients> {
+        self.backward_from(&(&self.loss * self.items as f64)?)
+    }
+
+    fn backward_from(&self, loss: &Tensor) -> Result<Gradients> {
+        let mut store = graph::backward(loss)?;
         let mut of_tables = Vec::new();
         for lookup in &self.lookups {
             if let Some(of_rows) = store.remove(&lookup.rows) {

@@ -114,7 +114,8 @@ impl RunConfig {
             got: error.to_string(),
         })?;
         let (train, layers) = (self.train.clone(), format!("{layers:?}"));
-        Ok(Setup { task, name, layers, data, variables, train })
+        let implementation = L::NAME;
+        Ok(Setup { task, name, implementation, layers, data, variables, train })
     }
 }
 

@@ -31,6 +31,7 @@ fn run(name: &str, epochs: usize, last: f64) -> Run {
     Run {
         name: name.to_owned(),
         identity: Identity {
+            implementation: "hand".to_owned(),
             task: json!({ "kind": "tagging", "network": { "hidden": 20 }, "none": null }),
             layers: String::new(),
             data: "0123".to_owned(),

@@ -118,6 +118,8 @@ impl LstmStep for HandRnn {
 }
 
 impl LstmLayer for HandRnn {
+    const NAME: &'static str = "hand-rnn";
+
     /// As the trait says, and [`Error::Unsupported`] for a configuration with options.
     fn build(config: &LstmConfig, place: LayerPlace, vb: VarBuilder<'_>) -> Result<Self> {
         const OP: &str = "HandRnn::build";

@@ -35,6 +35,7 @@ impl Run {
 fn identity(layer: &LstmConfig) -> Identity {
     Identity {
         task: serde_json::json!({ "kind": "test" }),
+        implementation: "hand".to_owned(),
         layers: format!("{layer:?}"),
         data: "none".to_owned(),
         train: serde_json::json!({ "optimizer": { "kind": "adam" } }),

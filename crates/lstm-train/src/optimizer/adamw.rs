@@ -46,7 +46,7 @@ impl AdamWConfig {
     pub(super) fn check(&self) -> Result<()> {
         check_constant("beta1", self.beta1, 0.0..1.0)?;
         check_constant("beta2", self.beta2, 0.0..1.0)?;
-        check_constant("epsilon", self.epsilon, f64::MIN_POSITIVE..f64::INFINITY)?;
+        check_constant("epsilon", self.epsilon, f64::from(f32::MIN_POSITIVE)..f64::INFINITY)?;
         check_constant("weight_decay", self.weight_decay, 0.0..f64::INFINITY)
     }
 

@@ -104,8 +104,7 @@ impl Optimizer for Sgd {
                     lstm_core::ops::rows::scatter(&mut whole, slot.width(), rows)?;
                     slot.step(&step, &whole)?;
                 }
-                None if self.config.is_plain() => {}
-                None => slot.step(&step, &vec![0.0; slot.var.elem_count()])?,
+                None => {}
             }
         }
         Ok(())

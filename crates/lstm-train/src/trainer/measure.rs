@@ -1,18 +1,30 @@
 //! Measuring a part of the data with the weights that count.
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{Device, Tensor};
 use lstm_core::tensors::TensorSlice;
 
-use super::Trainer;
-use crate::error::{Error, Result};
+use super::{Trainer, not_finite};
+use crate::error::Result;
+use crate::load::read_weights;
 use crate::metrics::Metric;
 use crate::setup::Observer;
 use crate::task::{Evaluation, Part, Scores, Task};
 
 impl<T: Task> Trainer<T> {
     /// Measures a part with the averaged weights where there are any.
+    ///
+    /// A score that is no finite number ends the run before anything is kept of it.
     pub(super) fn evaluate(&mut self, part: Part) -> Result<Evaluation> {
-        self.with_average(|this| this.task.evaluate(part))
+        let evaluation = self.with_average(|this| this.task.evaluate(part))?;
+        self.check_scores(&evaluation)?;
+        Ok(evaluation)
+    }
+
+    fn check_scores(&self, evaluation: &Evaluation) -> Result<()> {
+        match evaluation.scores.iter().find(|(_, score)| !score.is_finite()) {
+            Some((name, &score)) => Err(not_finite(self.progress.step, name, score)),
+            None => Ok(()),
+        }
     }
 
     /// Runs `body` with all weights up to date, averaged where averaging has begun.
@@ -38,6 +50,7 @@ impl<T: Task> Trainer<T> {
         let evaluation = self.task.evaluate(Part::Test);
         self.exchange(Some(current))?;
         let evaluation = evaluation?;
+        self.check_scores(&evaluation)?;
         let scores = evaluation.scores.clone();
         self.folder.write_json("test.json", &evaluation)?;
         self.progress.test = Some(scores.clone());
@@ -53,20 +66,7 @@ impl<T: Task> Trainer<T> {
         self.optimizer.settle()?;
         let numbers = match numbers {
             Some(numbers) => numbers,
-            None => {
-                let path = self.folder.model();
-                let mut read = candle_core::safetensors::load(&path, &Device::Cpu)?;
-                let take = |(name, _): &(String, Var)| {
-                    read.remove(name).ok_or_else(|| Error::Checkpoint {
-                        op: "test",
-                        path: path.clone(),
-                        what: "contents".to_owned(),
-                        expected: format!("a tensor `{name}`"),
-                        got: "none".to_owned(),
-                    })
-                };
-                self.variables.iter().map(take).collect::<Result<_>>()?
-            }
+            None => read_weights(&self.folder.model(), &self.variables)?,
         };
         let mut before = Vec::new();
         for ((_, var), numbers) in self.variables.iter().zip(numbers) {

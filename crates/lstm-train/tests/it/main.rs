@@ -2,7 +2,8 @@
 
 mod runs;
 
-mod kept;
+mod folders; // What a run folder holds, and what may go on there.
+mod kept; // What layers keep for the backward pass.
 mod language;
 mod resume;
 mod rules;

@@ -6,14 +6,14 @@ use candle_core::{Device, Tensor, Var};
 use candle_nn::VarMap;
 use lstm_train::metrics::Metric;
 use lstm_train::{
-    Evaluation, Objective, OptimizerConfig, Part, Place, Scores, Setup, SgdConfig, StepLoss,
+    Error, Evaluation, Objective, OptimizerConfig, Part, Place, Scores, Setup, SgdConfig, StepLoss,
     Summary, Task, Tested, TrainConfig, Trainer,
 };
 
 use crate::runs::finished;
 
-/// One weight w and the loss w · g for the batch's g: a gradient that does not depend on w. Validation
-/// scores are given, epoch by epoch; the test score is w.
+/// One weight w and the loss w · g for the batch's g: a gradient that does not depend on w. A batch has as many
+/// items as its number. Validation scores are given, epoch by epoch; the test score is w.
 struct Slope {
     weight: Var,
     slopes: Vec<f64>,
@@ -28,7 +28,7 @@ impl Task for Slope {
 
     fn forward(&mut self, place: &Place) -> lstm_train::Result<StepLoss> {
         let loss = (self.weight.as_tensor() * self.slopes[place.batch])?.sum_all()?;
-        Ok(StepLoss { value: 1.0, ..StepLoss::new(loss, 2)? })
+        Ok(StepLoss { value: 1.0, ..StepLoss::new(loss, place.batch + 1)? })
     }
 
     fn evaluate(&mut self, part: Part) -> lstm_train::Result<Evaluation> {
@@ -48,8 +48,8 @@ impl Task for Slope {
     }
 }
 
-/// Runs with gradient descent from 0; returns the summary and the lines of metrics.
-fn run(slopes: &[f64], valid: &[f64], train: TrainConfig) -> (Summary, Vec<Metric>) {
+/// Gradient descent from 0.
+fn setup(slopes: &[f64], valid: &[f64], train: TrainConfig) -> Setup<Slope> {
     let weight = Var::from_tensor(&Tensor::new(&[0.0_f32], &Device::Cpu).unwrap()).unwrap();
     let variables = VarMap::new();
     variables.data().lock().unwrap().insert("w".to_owned(), weight.clone());
@@ -57,17 +57,22 @@ fn run(slopes: &[f64], valid: &[f64], train: TrainConfig) -> (Summary, Vec<Metri
         optimizer: OptimizerConfig::Sgd(SgdConfig::default()),
         learning_rate: 1.0,
         epochs: valid.len(),
-        log_every: 1,
         ..train
     };
-    let setup = Setup {
+    Setup {
         task: Slope { weight, slopes: slopes.to_vec(), valid: valid.to_vec(), n_evaluations: 0 },
         name: serde_json::json!({ "kind": "slope" }),
+        implementation: "none",
         layers: String::new(),
         data: String::new(),
         variables,
         train,
-    };
+    }
+}
+
+/// Runs with gradient descent from 0; returns the summary and the lines of metrics.
+fn run(slopes: &[f64], valid: &[f64], train: TrainConfig) -> (Summary, Vec<Metric>) {
+    let setup = setup(slopes, valid, TrainConfig { log_every: 1, ..train });
     let folder = tempfile::tempdir().unwrap();
     let trainer = Trainer::start(setup, folder.path()).unwrap();
     let summary = finished(trainer.run(&mut (), &AtomicBool::new(false)).unwrap());
@@ -87,9 +92,9 @@ fn weight(summary: &Summary) -> f64 {
 fn every_batch_is_a_step_or_several_are_one() {
     let (summary, _) = run(&[1.0, 2.0, 4.0], &[1.0], last());
     assert_eq!(weight(&summary), -7.0);
-    // (1 + 2) / 2, then 4 alone at the epoch's end.
-    let (summary, _) = run(&[1.0, 2.0, 4.0], &[1.0], TrainConfig { accumulate: 2, ..last() });
-    assert_eq!(weight(&summary), -5.5);
+    // (1·1 + 2·4) / (1 + 2), then 5 alone at the epoch's end.
+    let (summary, _) = run(&[1.0, 4.0, 5.0], &[1.0], TrainConfig { accumulate: 2, ..last() });
+    assert_eq!(weight(&summary), -8.0);
 }
 
 #[test]
@@ -98,9 +103,9 @@ fn gradients_are_clipped_by_value_and_by_norm() {
     assert_eq!(weight(&summary), -4.0);
     let (summary, _) = run(&[1.0, 5.0], &[1.0], TrainConfig { clip_norm: Some(2.0), ..last() });
     assert!((weight(&summary) + 3.0).abs() < 1e-5, "{}", weight(&summary));
-    // The limit is on the mean of the batches: min(3, (1 + 11) / 2).
+    // The limit is on the mean of all items: min(3, (1·1 + 2·7) / 3).
     let both = TrainConfig { clip_value: Some(3.0), accumulate: 2, ..last() };
-    assert_eq!(weight(&run(&[1.0, 11.0], &[1.0], both).0), -3.0);
+    assert_eq!(weight(&run(&[1.0, 7.0], &[1.0], both).0), -3.0);
 }
 
 #[test]
@@ -162,7 +167,13 @@ fn metrics_are_means_of_predictions() {
 }
 
 #[test]
-fn a_measure_that_is_no_number_stops_the_run() {
-    let nan = std::panic::catch_unwind(|| run(&[1.0], &[f64::NAN], last()));
-    assert!(nan.is_err());
+fn a_measure_that_is_no_finite_number_stops_the_run_and_is_not_kept() {
+    for (valid, epochs) in [(&[f64::NAN][..], 0), (&[2.0, f64::INFINITY], 1)] {
+        let folder = tempfile::tempdir().unwrap();
+        let trainer = Trainer::start(setup(&[1.0], valid, last()), folder.path()).unwrap();
+        let error = trainer.run(&mut (), &AtomicBool::new(false)).unwrap_err();
+        assert!(matches!(error, Error::NotFinite { .. }), "{error}");
+        let resumed = Trainer::resume(setup(&[1.0], valid, last()), folder.path()).unwrap();
+        assert_eq!(resumed.progress().epoch, epochs);
+    }
 }
