@@ -143,7 +143,8 @@ fn without_data(page: &str) -> String {
         if line.starts_with("<svg") {
             has_axes = false;
         }
-        let is_mark = ["<polyline", "<circle", "<rect"].iter().any(|mark| line.starts_with(mark));
+        let is_mark =
+            ["<polyline", "<line", "<circle", "<rect"].iter().any(|mark| line.starts_with(mark));
         let is_grey = line.contains("#808080");
         has_axes |= is_mark && is_grey;
         if !(is_mark && has_axes && !is_grey) {

@@ -7,7 +7,7 @@ const cross = (a, b) =>
   Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 3;
 const plots = [...document.querySelectorAll("figure svg")].map((svg) => {
   const frame = svg.getBoundingClientRect();
-  const marks = [...svg.querySelectorAll("path, polyline, circle, rect, polygon")];
+  const marks = [...svg.querySelectorAll("path, polyline, line, circle, rect, polygon")];
   // Axes, grid, limits and uprights are grey; the samples of the legend stand above them; the rest is data.
   const isGrey = (part) =>
     [part.getAttribute("stroke"), part.getAttribute("fill")].includes("#808080");
