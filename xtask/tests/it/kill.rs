@@ -62,7 +62,7 @@ fn other_threads_and_an_interruption_change_no_bit() {
 
 /// The kills of each task in [`every_task_survives_kills`], unless the environment variable `KILLS` says how
 /// many.
-const KILLS_OF_A_TASK: u64 = 6;
+const KILLS_OF_A_TASK: u64 = 10;
 
 #[test]
 fn every_task_survives_kills() {
