@@ -55,7 +55,7 @@ pub fn run(folder: &Path, layers: Layers, input: Option<String>, options: &Optio
         seed: options.seed.unwrap_or(0),
     };
     let text = generate(&model, prompt, options.tokens.unwrap_or(100), &sampling)?;
-    println!("{prompt}{}{text}", model.config().unit.separator());
+    println!("{prompt}{}{text}", model.config().unit.between(prompt, &text));
     Ok(())
 }
 
