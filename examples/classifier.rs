@@ -44,7 +44,7 @@ fn main() -> Result<()> {
     let classifier = Classifier::load::<HandLstm>(&folder.join("run"))?;
     let (class, values) = wave(1001);
     let steps: Vec<Vec<f32>> = values.into_iter().map(|value| vec![value]).collect();
-    let answer = classifier.predict(&steps)?;
+    let answer = &classifier.predict(&[steps])?[0];
     println!("{} with {:?} of {:?}", answer.class, answer.probabilities, classifier.classes());
     assert_eq!(answer.class, class);
     std::fs::remove_dir_all(folder).expect("the temporary folder again");

@@ -137,7 +137,7 @@ fn train(args: &Args, recipe: &Recipe, text: &TextData, stop: &AtomicBool) -> Re
         implementation: if name.is_by_hand() { HandLstm::NAME } else { CandleLstm::NAME },
         layers: format!("{:?}", window.network.layers(window.embedding)),
         data: splits.fingerprint(),
-        task: WindowTask::new(window, model, splits, text.vocabulary.clone()),
+        task: WindowTask::new(window, model, splits, text.vocabulary.clone(), &text.counts()),
         variables,
         train: train.clone(),
     };

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
+use lstm_train::tasks::scores_by_class;
 use lstm_train::{Identity, Part, RunConfig, RunFolder, load_weights};
 use serde_json::{Value, json};
 
@@ -82,7 +83,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         let path = folder.path().join(name);
         let kept = std::fs::read(&path).with_context(|| format!("read {}", path.display()))?;
         ensure!(
-            kept == bytes,
+            value(&kept)? == value(&bytes)?,
             "{}: expected what the data gives, got another one: the data's training part has to be the \
              run's",
             path.display()
@@ -91,7 +92,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     load_weights(&folder.model(), &setup.variables)?;
     let mut task = setup.task;
     let part = args.part.part();
-    let evaluation = task.evaluate(part)?;
+    let mut evaluation = task.evaluate(part)?;
+    for detail in &evaluation.details {
+        evaluation.scores.extend(scores_by_class(detail));
+    }
     if args.json {
         let value =
             json!({ "part": part, "scores": evaluation.scores, "details": evaluation.details });
@@ -105,6 +109,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         say!("the scores of each class: with --json")?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a file of a run says, however it is laid out.
+fn value(bytes: &[u8]) -> Result<Value> {
+    serde_json::from_slice(bytes).context("a file of a run that is no JSON")
 }
 
 /// The configuration of a run, with its data elsewhere where that is given.

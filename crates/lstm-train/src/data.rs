@@ -11,6 +11,7 @@
 pub mod vocabulary;
 
 mod lines;
+mod parts;
 
 pub mod text;
 
@@ -47,6 +48,7 @@ pub use lines::MAX_LINE;
 #[cfg(test)]
 pub(crate) use lines::tests::shared;
 pub use order::Order;
+pub(crate) use parts::{TEST, TRAIN, VALID, find_part, need_part};
 pub use scale::Scale;
 pub use sequences::{SequenceColumns, Sequences};
 pub use series::{Series, SeriesColumns, TimeOrder};

@@ -29,10 +29,10 @@
 //! let vb = seeded(&variables, train.seed, DType::F32, &Device::Cpu);
 //! let lstm = config.network.build::<HandLstm>(config.embedding, vb.pp("lstm"))?;
 //! let model = WindowModel::new(&config, words, lstm, vb)?;
-//! let splits = Splits::new(&text, config.window)?;
+//! let (splits, counts) = (Splits::new(&text, config.window)?, text.counts());
 //! let setup = Setup {
 //!     data: splits.fingerprint(),
-//!     task: WindowTask::new(&config, model, splits, text.vocabulary),
+//!     task: WindowTask::new(&config, model, splits, text.vocabulary, &counts),
 //!     name: serde_json::json!({ "kind": "window" }),
 //!     implementation: HandLstm::NAME,
 //!     layers: format!("{:?}", config.network.layers(config.embedding)),

@@ -60,9 +60,13 @@ impl NetworkConfig {
     ///
     /// [`crate::Error::Invalid`], naming the field.
     pub fn check(&self) -> Result<()> {
-        check_count("hidden", self.hidden as u64)?;
-        check_count("last_hidden", self.last_hidden.unwrap_or(1) as u64)?;
+        check_size("hidden", self.hidden)?;
+        check_size("last_hidden", self.last_hidden.unwrap_or(1))?;
         check_count("layers", self.layers as u64)?;
+        if self.layers > MAX_LAYERS {
+            return Err(invalid(format!("layers of at most {MAX_LAYERS}"), self.layers));
+        }
+        self.check_weights(0)?;
         check_dropout("dropout", self.dropout)?;
         if self.layers == 1 && self.dropout > 0.0 {
             return Err(invalid(
@@ -71,6 +75,19 @@ impl NetworkConfig {
             ));
         }
         check_dropout("weight_drop", self.weight_drop)
+    }
+
+    /// Refuses layers with too many weights over an input of this size.
+    fn check_weights(&self, input_size: usize) -> Result<()> {
+        let directions = self.directions().output_size(1);
+        let (mut sum, mut input) = (0_usize, input_size);
+        for layer in 1..=self.layers {
+            let hidden = self.last_hidden.filter(|_| layer == self.layers).unwrap_or(self.hidden);
+            let rows = hidden.saturating_mul(4 * directions);
+            sum = sum.saturating_add(rows.saturating_mul(input.saturating_add(hidden)));
+            input = hidden.saturating_mul(directions);
+        }
+        check_numbers("weights of the layers", &[sum])
     }
 
     /// The features of a step of the output.
@@ -112,7 +129,63 @@ impl NetworkConfig {
         vb: VarBuilder<'_>,
     ) -> Result<Box<dyn Lstm>> {
         self.check()?;
+        self.check_weights(input_size)?;
         let stack = Box::new(self.layers(input_size).build::<L>(vb)?);
         Ok(if self.memory.is_default() { stack } else { self.memory.in_every_run_of(stack) })
+    }
+}
+
+/// Refuses a size of 0 or one far beyond use, which a typing error has.
+pub(crate) fn check_size(name: &str, size: usize) -> Result<()> {
+    check_count(name, size as u64)?;
+    if size > MAX_SIZE {
+        return Err(invalid(format!("{name} of at most {MAX_SIZE}"), size));
+    }
+    Ok(())
+}
+
+/// Refuses a tensor of these sizes that would fill the memory.
+pub(crate) fn check_numbers(what: &str, sizes: &[usize]) -> Result<()> {
+    let numbers = sizes.iter().fold(1_usize, |product, &size| product.saturating_mul(size));
+    if numbers > MAX_NUMBERS {
+        let sizes: Vec<String> = sizes.iter().map(usize::to_string).collect();
+        return Err(invalid(format!("at most {MAX_NUMBERS} {what}"), sizes.join(" · ")));
+    }
+    Ok(())
+}
+
+/// Far beyond use; they keep a typing error from filling the memory.
+const MAX_SIZE: usize = 1 << 20;
+const MAX_LAYERS: usize = 1 << 10;
+const MAX_NUMBERS: usize = 1 << 30;
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+    use candle_nn::VarMap;
+    use lstm_core::variables::seeded;
+    use lstm_hand::HandLstm;
+
+    use super::NetworkConfig;
+
+    #[test]
+    fn sizes_that_would_fill_the_memory_are_refused() {
+        let small = NetworkConfig { hidden: 2, ..NetworkConfig::default() };
+        let bad = [
+            ("hidden of at most", NetworkConfig { hidden: usize::MAX, ..small.clone() }),
+            ("last_hidden of at", NetworkConfig { last_hidden: Some(1 << 40), ..small.clone() }),
+            ("layers of at most", NetworkConfig { layers: 1_000_000_000, ..small.clone() }),
+            ("weights of the layers", NetworkConfig { hidden: 1 << 17, ..small.clone() }),
+            ("weights", NetworkConfig { hidden: 1 << 10, layers: 1 << 9, ..small.clone() }),
+        ];
+        for (piece, config) in bad {
+            let error = config.check().unwrap_err().to_string();
+            assert!(error.contains(piece), "{piece}: {error}");
+        }
+        let vb = || seeded(&VarMap::new(), 1, DType::F32, &Device::Cpu);
+        assert!(small.build::<HandLstm>(3, vb()).is_ok());
+        assert!(small.build::<HandLstm>(usize::MAX, vb()).is_err());
+        let wide = NetworkConfig { hidden: 4096, layers: 4, ..NetworkConfig::default() };
+        assert!(wide.check().is_ok());
     }
 }

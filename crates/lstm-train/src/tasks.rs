@@ -14,6 +14,7 @@ pub mod tagging;
 
 mod head;
 mod saved;
+mod scores;
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -28,8 +29,10 @@ use serde::{Deserialize, Serialize};
 use crate::config::TrainConfig;
 use crate::error::{Error, Result};
 use crate::setup::{Outcome, Setup, Summary};
-use crate::task::Task;
+use crate::task::{Place, Task};
 use crate::trainer::Trainer;
+
+pub use scores::scores_by_class;
 
 use self::classification::ClassificationConfig;
 use self::forecasting::ForecastingConfig;
@@ -40,6 +43,18 @@ use self::window::WindowConfig;
 
 /// A task with its model and data, the layers, and a hash of the data.
 type Prepared = (Box<dyn Task>, LayerwiseConfig, String);
+
+/// Refuses a place beyond the batches of its epoch.
+fn check_batch(place: &Place, n_batches: usize) -> Result<()> {
+    if place.batch < n_batches {
+        return Ok(());
+    }
+    Err(Error::Invalid {
+        op: "read batch",
+        expected: format!("a batch below {n_batches}"),
+        got: place.batch.to_string(),
+    })
+}
 
 /// What is learned: which task, on which data, by which model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -152,6 +167,8 @@ pub enum Trained {
     Classifier(Box<classification::Classifier>),
     /// Forecasts series.
     Forecaster(Box<forecasting::Forecaster>),
+    /// Answers memory problems.
+    Solver(Box<memory::Solver>),
 }
 
 /// Reads the model that a run left in its folder, for layers of the implementation `L`.
@@ -161,7 +178,7 @@ pub enum Trained {
 /// # Errors
 ///
 /// [`Error::Io`] and [`Error::Checkpoint`] where the folder is not that of a run, or damaged;
-/// [`Error::Checkpoint`] also for a task whose model is used only in its run (window, memory).
+/// [`Error::Checkpoint`] also for the window task, whose model is used only in its run.
 pub fn load<L: LstmLayer + 'static>(folder: &Path) -> Result<Trained> {
     let saved = saved::Saved::open(folder)?;
     Ok(match &saved.task {
@@ -175,8 +192,9 @@ pub fn load<L: LstmLayer + 'static>(folder: &Path) -> Result<Trained> {
         TaskConfig::Forecasting(_) => {
             Trained::Forecaster(Box::new(forecasting::Forecaster::load::<L>(folder)?))
         }
-        TaskConfig::Window(_) | TaskConfig::Memory(_) => {
-            return Err(saved.refuse("language, tagging, classification or forecasting"));
+        TaskConfig::Memory(_) => Trained::Solver(Box::new(memory::Solver::load::<L>(folder)?)),
+        TaskConfig::Window(_) => {
+            return Err(saved.refuse("language, tagging, classification, forecasting or memory"));
         }
     })
 }

@@ -23,35 +23,31 @@ pub fn run(
         Layers::Hand => Classifier::load::<HandLstm>(folder)?,
         Layers::Candle => Classifier::load::<CandleLstm>(folder)?,
     };
-    let sequences = read(file, config)?;
-    for (idx, values) in sequences.values().iter().enumerate() {
-        let steps: Vec<Vec<f32>> =
-            values.chunks(sequences.n_features()).map(<[f32]>::to_vec).collect();
-        let prediction = classifier.predict(&steps)?;
+    let sequences = read(file, config, classifier.features())?;
+    let steps = |values: &Vec<f32>| -> Vec<Vec<f32>> {
+        values.chunks(sequences.n_features()).map(<[f32]>::to_vec).collect()
+    };
+    let all: Vec<Vec<Vec<f32>>> = sequences.values().iter().map(steps).collect();
+    for (idx, prediction) in classifier.predict(&all)?.iter().enumerate() {
         let likely = prediction.probabilities.iter().copied().fold(f64::NAN, f64::max);
         say!("{}\t{}\t{likely:.4}", idx + 1, prediction.class)?;
     }
     Ok(())
 }
 
-/// The sequences of a file, with or without classes.
-fn read(file: &Path, config: &ClassificationConfig) -> Result<Sequences> {
+/// The sequences of a file, with or without classes; the features have the names that the run knows.
+fn read(
+    file: &Path,
+    config: &ClassificationConfig,
+    features: Option<&[String]>,
+) -> Result<Sequences> {
     match file.extension().and_then(|extension| extension.to_str()) {
         Some("ts") => Ok(Sequences::load_ts(file)?),
         Some("csv") => {
-            let names =
-                config.columns.as_ref().context("the run learned from .ts files, not .csv")?;
-            let text = std::fs::read_to_string(file)
-                .with_context(|| format!("read {}", file.display()))?;
-            // A class in the file is no feature; it need not be there.
-            let header = text.lines().next().unwrap_or_default();
-            let has_class = header.split(',').any(|name| name.trim_matches('"') == names.class);
-            let features = match &names.features {
-                Some(features) => Columns::Named(features.clone()),
-                None => Columns::Others,
-            };
-            let class = has_class.then(|| names.class.clone());
-            let columns = SequenceColumns { id: names.id.clone(), class, features };
+            let (names, features) = (config.columns.as_ref().zip(features))
+                .context("the run learned from .ts files, not .csv")?;
+            let (id, features) = (names.id.clone(), Columns::Named(features.to_vec()));
+            let columns = SequenceColumns { id, class: None, features };
             Ok(Sequences::load_csv(file, &columns)?)
         }
         _ => bail!("expected a .ts or .csv file, got {}", file.display()),

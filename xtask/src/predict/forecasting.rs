@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use lstm_candle::CandleLstm;
 use lstm_hand::HandLstm;
-use lstm_train::data::{Columns, Series, SeriesColumns};
+use lstm_train::data::Series;
 use lstm_train::tasks::forecasting::Forecaster;
 
 use crate::output::say;
@@ -19,9 +19,7 @@ pub fn run(folder: &Path, layers: Layers, file: &Path) -> Result<()> {
         Layers::Candle => Forecaster::load::<CandleLstm>(folder)?,
     };
     let config = forecaster.config();
-    let columns =
-        SeriesColumns { time: config.time.clone(), values: Columns::Named(config.series()) };
-    let series = Series::load(file, &columns)?;
+    let series = Series::load(file, &config.columns())?;
     ensure!(
         series.len() >= config.input,
         "{}: expected at least {} steps, got {}",

@@ -56,7 +56,7 @@ pub fn run(folder: &Path, layers: Layers, input: Option<String>, options: &Optio
         seed: options.seed.unwrap_or(0),
     };
     let text = generate(&model, prompt, options.tokens.unwrap_or(100), &sampling)?;
-    say!("{prompt}{}{text}", model.config().unit.separator())?;
+    say!("{prompt}{}{text}", model.config().unit.between(prompt, &text))?;
     Ok(())
 }
 

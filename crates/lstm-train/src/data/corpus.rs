@@ -1,12 +1,14 @@
 //! Running text in three parts, as ids: what a language model reads from end to end.
 
+use std::collections::HashMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::fingerprint::Fingerprint;
 use super::lines::Lines;
+use super::parts::{TEST, TRAIN, VALID, need_part};
 use super::symbols::Symbols;
 use crate::error::{Error, Result};
 
@@ -45,20 +47,21 @@ pub struct Corpus {
 impl Corpus {
     /// Reads a text.
     ///
-    /// `path` is a folder with one file each whose name is or ends with `train.txt`, `valid.txt` and `test.txt`
-    /// (`ptb.train.txt`, say), or one file, of which the first nine tenths are learned from and a twentieth
-    /// each chooses and measures, cut at line ends.
+    /// `path` is a folder with one file each whose name is or, behind `.`, `-` or `_`, ends with `train.txt`,
+    /// `valid.txt` (or `dev.txt`) and `test.txt` (`ptb.train.txt`, say), or one file, of which the first nine tenths are learned from and a twentieth
+    /// each chooses and measures, cut at line ends. Units that the training text has less than `min_count` times
+    /// are unknown, except the ends of lines; with 1 none of it is.
     ///
     /// # Errors
     ///
     /// [`Error::Io`]; [`Error::Data`] with file and line for what is no text, or a part of less than two units;
     /// [`Error::Invalid`] where a folder has not one file for a part.
-    pub fn load(path: &Path, unit: Unit) -> Result<Self> {
+    pub fn load(path: &Path, unit: Unit, min_count: usize) -> Result<Self> {
         let metadata = fs::metadata(path).map_err(Error::io(OP, path))?;
         let parts = if metadata.is_dir() {
             let mut parts = Vec::new();
-            for name in ["train.txt", "valid.txt", "test.txt"] {
-                let file = file_of(path, name)?;
+            for names in [TRAIN, VALID, TEST] {
+                let file = need_part(OP, path, names, &["txt"])?;
                 parts.push((read(&file)?, file));
             }
             parts
@@ -77,10 +80,32 @@ impl Corpus {
                 });
             }
         }
-        let symbols = unit.symbols(&units[0]);
+        let symbols = unit.symbols(&units[0], min_count);
         let ids = |part: usize| units[part].iter().filter_map(|unit| symbols.id(unit)).collect();
         let (train, valid, test) = (ids(0), ids(1), ids(2));
-        Ok(Self { symbols, train, valid, test })
+        let corpus = Self { symbols, train, valid, test };
+        let [train, valid, test] = corpus.unknown();
+        tracing::info!(units = corpus.symbols.len(), train, valid, test, "shares of unknown units");
+        Ok(corpus)
+    }
+
+    /// The shares of unknown units in the training, validation and test text.
+    pub fn unknown(&self) -> [f64; 3] {
+        let unknown = self.symbols.unknown();
+        [&self.train, &self.valid, &self.test].map(|ids| {
+            ids.iter().filter(|id| Some(**id) == unknown).count() as f64 / ids.len() as f64
+        })
+    }
+
+    /// How often the training text has each unit; the position is the id.
+    pub fn counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.symbols.len()];
+        for &id in &self.train {
+            if let Some(count) = counts.get_mut(id as usize) {
+                *count += 1;
+            }
+        }
+        counts
     }
 
     /// A hash of the text and its symbols.
@@ -104,45 +129,45 @@ impl Unit {
         }
     }
 
-    /// What stands between units where they are written.
-    pub fn separator(self) -> &'static str {
+    /// The text that units make: a space between the words of a line, and a line end for [`END`].
+    pub fn join<'a>(self, units: impl IntoIterator<Item = &'a str>) -> String {
+        let mut text = String::new();
+        for unit in units {
+            let unit = if self == Self::Word && unit == END { "\n" } else { unit };
+            text.push_str(self.between(&text, unit));
+            text.push_str(unit);
+        }
+        text
+    }
+
+    /// What stands between two texts where one goes on from the other: a space between words of a line.
+    pub fn between(self, before: &str, after: &str) -> &'static str {
+        let is_within = !before.is_empty() && !before.ends_with(char::is_whitespace);
         match self {
-            Self::Word => " ",
-            Self::Character => "",
+            Self::Word if is_within && !after.starts_with('\n') => " ",
+            _ => "",
         }
     }
 
-    fn symbols(self, units: &[&str]) -> Symbols {
+    /// What ends a line.
+    pub fn end(self) -> &'static str {
+        match self {
+            Self::Word => END,
+            Self::Character => "\n",
+        }
+    }
+
+    fn symbols(self, units: &[&str], min_count: usize) -> Symbols {
         let unknown = match self {
             Self::Word => UNKNOWN_WORD,
             Self::Character => UNKNOWN_CHARACTER,
         };
-        Symbols::collect(&[], units.iter().copied(), Some(unknown))
-    }
-}
-
-/// The one file in `folder` whose name is or ends with `name`.
-fn file_of(folder: &Path, name: &str) -> Result<PathBuf> {
-    let exact = folder.join(name);
-    if exact.exists() {
-        return Ok(exact);
-    }
-    let io = || Error::io(OP, folder);
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).map_err(io())? {
-        let path = entry.map_err(io())?.path();
-        let ending = format!(".{name}");
-        if path.file_name().is_some_and(|file| file.to_string_lossy().ends_with(&ending)) {
-            found.push(path);
+        let mut counts = HashMap::new();
+        for &unit in units {
+            *counts.entry(unit).or_insert(0_usize) += 1;
         }
-    }
-    match <[PathBuf; 1]>::try_from(found) {
-        Ok([path]) => Ok(path),
-        Err(found) => Err(Error::Invalid {
-            op: OP,
-            expected: format!("one file `{name}` or `*.{name}` in {}", folder.display()),
-            got: format!("{} of them", found.len()),
-        }),
+        let known = counts.into_iter().filter(|&(unit, n)| n >= min_count || unit == self.end());
+        Symbols::collect(&[], known.map(|(unit, _)| unit), Some(unknown))
     }
 }
 
@@ -192,20 +217,48 @@ mod tests {
         fs::write(path.join("x.train.txt"), "the cat\n\nthe dog\n").unwrap();
         fs::write(path.join("x.valid.txt"), "the cow\n").unwrap();
         fs::write(path.join("x.test.txt"), "dog\n").unwrap();
-        let corpus = Corpus::load(&path, Unit::Word).unwrap();
+        let corpus = Corpus::load(&path, Unit::Word, 1).unwrap();
         assert_eq!(corpus.symbols.names(), ["<eos>", "cat", "dog", "the", "<unk>"]);
         assert_eq!(corpus.train, [3, 1, 0, 0, 3, 2, 0]);
         assert_eq!((&corpus.valid[..], &corpus.test[..]), (&[3, 4, 0][..], &[2, 0][..]));
+        assert_eq!(corpus.unknown(), [0.0, 1.0 / 3.0, 0.0]);
+        assert_eq!(corpus.counts(), [3, 1, 1, 2, 0]);
+        let frequent = Corpus::load(&path, Unit::Word, 2).unwrap();
+        assert_eq!(frequent.symbols.names(), ["<eos>", "the", "<unk>"]);
+        assert_eq!(frequent.train, [1, 2, 0, 0, 1, 2, 0]);
+        assert_eq!(frequent.unknown()[2], 0.5);
+        // The ends of lines are known, however few.
+        assert_eq!(Corpus::load(&path, Unit::Word, 99).unwrap().train, [1, 1, 0, 0, 1, 1, 0]);
         fs::write(path.join("y.test.txt"), "dog\n").unwrap();
-        let error = Corpus::load(&path, Unit::Word).unwrap_err().to_string();
-        assert!(error.contains("one file `test.txt`") && error.contains("2 of them"), "{error}");
+        let error = Corpus::load(&path, Unit::Word, 1).unwrap_err().to_string();
+        assert!(error.contains("got x.test.txt and y.test.txt"), "{error}");
         fs::remove_file(path.join("y.test.txt")).unwrap();
         fs::write(path.join("x.test.txt"), b"dog\nc\xffw\n").unwrap();
-        let error = Corpus::load(&path, Unit::Word).unwrap_err().to_string();
+        let error = Corpus::load(&path, Unit::Word, 1).unwrap_err().to_string();
         assert!(error.contains("x.test.txt, line 2: expected UTF-8"), "{error}");
         fs::write(path.join("x.test.txt"), "").unwrap();
-        assert!(Corpus::load(&path, Unit::Word).is_err());
+        assert!(Corpus::load(&path, Unit::Word, 1).is_err());
         fs::remove_dir_all(path).unwrap();
+    }
+
+    #[test]
+    fn joined_units_are_the_text_again() {
+        let words = [
+            (&["a", "b", "<eos>", "<eos>", "c"][..], "a b\n\nc"),
+            (&["<eos>", "a", "<eos>"], "\na\n"),
+            (&[], ""),
+        ];
+        for (units, text) in words {
+            assert_eq!(Unit::Word.join(units.iter().copied()), text);
+        }
+        // In characters, an end of line in brackets is what it says.
+        let text = "a <eos> b \n<eos>";
+        assert_eq!(Unit::Character.join(Unit::Character.cut(text)), text);
+        let between = |before, after| Unit::Word.between(before, after);
+        assert_eq!(
+            [between("", "a"), between("a", "b"), between("a ", "b"), between("a", "\n")],
+            ["", " ", "", ""]
+        );
     }
 
     #[test]
@@ -213,7 +266,7 @@ mod tests {
         let path = folder("characters");
         let text: String = (0..400).map(|k| format!("line ä {k}\n")).collect();
         fs::write(path.join("input.txt"), &text).unwrap();
-        let corpus = Corpus::load(&path.join("input.txt"), Unit::Character).unwrap();
+        let corpus = Corpus::load(&path.join("input.txt"), Unit::Character, 1).unwrap();
         let spell = |ids: &[u32]| -> String {
             ids.iter().filter_map(|&id| corpus.symbols.name(id)).collect()
         };

@@ -80,10 +80,34 @@ impl Scale {
     }
 
     /// The scaled `numbers`, `[rows, features]` in row-major order.
-    pub fn scaled(&self, numbers: impl Iterator<Item = f64>) -> Vec<f32> {
-        let features = self.mean.iter().zip(&self.deviation).cycle();
-        let scale = |(number, (mean, deviation)): (f64, (&f64, &f64))| (number - mean) / deviation;
-        numbers.zip(features).map(|pair| scale(pair) as f32).collect()
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for a number that is beyond f32 on this scale, or is none.
+    pub fn scaled(&self, numbers: impl Iterator<Item = f64>) -> Result<Vec<f32>> {
+        self.scaled_or(numbers, invalid)
+    }
+
+    /// As [`scaled`](Self::scaled) with the error that `refuse` makes of what is expected and got.
+    pub(crate) fn scaled_or(
+        &self,
+        numbers: impl Iterator<Item = f64>,
+        refuse: impl Fn(String, String) -> Error,
+    ) -> Result<Vec<f32>> {
+        let features = self.mean.iter().zip(&self.deviation).enumerate().cycle();
+        let scale = |(number, (feature, (mean, deviation))): (f64, (usize, (&f64, &f64)))| {
+            let scaled = ((number - mean) / deviation) as f32;
+            if scaled.is_finite() {
+                return Ok(scaled);
+            }
+            let expected = format!(
+                "a number of feature {} that f32 can hold on the scale of the training data (mean \
+                 {mean:.3e}, deviation {deviation:.3e})",
+                feature + 1
+            );
+            Err(refuse(expected, format!("{number:.4e}")))
+        };
+        numbers.zip(features).map(scale).collect()
     }
 
     /// A scaled number of a feature in the data's own units; NaN where there is no such feature.
@@ -105,7 +129,7 @@ mod tests {
     fn scaled_numbers_have_mean_0_and_deviation_1_and_come_back() {
         let numbers = [1.0, 7.0, -30.0, 3.0, 7.0, 10.0, 5.0, 7.0, 80.0];
         let scale = Scale::fit(3, numbers.into_iter()).unwrap();
-        let scaled = scale.scaled(numbers.into_iter());
+        let scaled = scale.scaled(numbers.into_iter()).unwrap();
         let deviation = (8.0_f64 / 3.0).sqrt();
         assert!((f64::from(scaled[0]) + 2.0 / deviation).abs() < 1e-6);
         for feature in 0..3 {
@@ -122,7 +146,18 @@ mod tests {
     #[test]
     fn a_constant_with_rounding_is_a_constant() {
         let scale = Scale::fit(1, [0.1; 1000].into_iter()).unwrap();
-        assert!(scale.scaled([0.1].into_iter())[0].abs() < 1e-9);
+        assert!(scale.scaled([0.1].into_iter()).unwrap()[0].abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_does_not_stay_finite_is_refused() {
+        let scale = Scale::fit(2, [1.0, 1.0, 1.0 + 1e-6, 2.0].into_iter()).unwrap();
+        assert!(scale.scaled([1e32, 1e38].into_iter()).is_ok());
+        for bad in [[1e33, 0.0], [0.0, 1e39], [f64::NAN, 0.0], [0.0, f64::NEG_INFINITY]] {
+            let error = scale.scaled(bad.into_iter()).unwrap_err().to_string();
+            let feature = if bad[0] == 0.0 { "feature 2" } else { "feature 1" };
+            assert!(error.contains(feature), "{error}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::labels::{Labels, MAX_LABELS, positions};
 use super::lines::{Origin, quote};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 mod table;
 
@@ -16,6 +16,7 @@ pub use table::SequenceColumns;
 pub struct Sequences {
     origin: Origin,
     n_features: usize,
+    features: Option<Vec<String>>,
     values: Vec<Vec<f32>>,
     lines: Vec<usize>,
     classes: Vec<String>,
@@ -36,6 +37,11 @@ impl Sequences {
     /// The numbers of a step.
     pub fn n_features(&self) -> usize {
         self.n_features
+    }
+
+    /// The names of the features, where the file has names.
+    pub fn features(&self) -> Option<&[String]> {
+        self.features.as_deref()
     }
 
     /// Every sequence, `[length, features]` in row-major order, the length at least 1; all values are finite.
@@ -75,6 +81,17 @@ impl Sequences {
         }
         self.classes = classes.to_vec();
         Ok(self)
+    }
+
+    /// An error about one sequence, with the line where it begins.
+    pub(crate) fn refuse(
+        &self,
+        sequence: usize,
+        expected: impl Into<String>,
+        got: impl Into<String>,
+    ) -> Error {
+        let line = self.lines.get(sequence).copied().unwrap_or(1);
+        self.origin.refuse(line, expected, got)
     }
 }
 
@@ -130,6 +147,7 @@ impl Collector {
         let sequences = Sequences {
             origin: origin.clone(),
             n_features: self.n_features,
+            features: None,
             values: self.values,
             lines: self.lines,
             classes: self.labels.names().to_vec(),

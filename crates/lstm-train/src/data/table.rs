@@ -105,9 +105,11 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// A finite number.
-    pub fn number(&self, column: usize) -> Result<f64> {
-        self.origin.number(self.line, self.text(column), || self.place(column))
+    /// A number within the range of f32, not rounded to it.
+    pub fn number_in_f32(&self, column: usize) -> Result<f64> {
+        let (text, place) = (self.text(column), || self.place(column));
+        self.origin.number_f32(self.line, text, place)?;
+        self.origin.number(self.line, text, place)
     }
 
     /// A finite number, rounded to f32.

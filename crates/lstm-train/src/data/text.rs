@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::lines::Lines;
+use super::parts::{TEST, TRAIN, VALID, need_part};
 use super::vocabulary::Vocabulary;
 use crate::error::{Error, Result};
 
@@ -27,7 +28,8 @@ pub struct TextData {
 }
 
 impl TextData {
-    /// Reads `train.txt`, `valid.txt` and `test.txt` from a folder.
+    /// Reads the three files of a folder: `train.txt`, `valid.txt` (or `dev.txt`) and `test.txt`, or names that
+    /// end so behind `.`, `-` or `_` (`ptb.train.txt`).
     ///
     /// A line is a sentence and white space separates its words; blank lines are skipped.
     /// Only the training file decides the vocabulary.
@@ -35,8 +37,8 @@ impl TextData {
     /// # Errors
     ///
     /// The error names the path, and the line where there is one, when the folder or a file
-    /// cannot be read, a line is not UTF-8 or longer than [`MAX_LINE`](super::MAX_LINE), or a file has no
-    /// sentence at all.
+    /// cannot be read, a line is not UTF-8 or longer than [`MAX_LINE`](super::MAX_LINE), a file has no
+    /// sentence at all, or a part has no file or two.
     pub fn load(dir: &Path) -> Result<Self> {
         let metadata = fs::metadata(dir).map_err(Error::io(OP, dir))?;
         if !metadata.is_dir() {
@@ -46,10 +48,8 @@ impl TextData {
                 got: format!("the file {}", dir.display()),
             });
         }
-        let train = read_sentences(&dir.join("train.txt"))?;
-        let valid = read_sentences(&dir.join("valid.txt"))?;
-        let test = read_sentences(&dir.join("test.txt"))?;
-        Self::from_sentences(train, valid, test)
+        let part = |names| read_sentences(&need_part(OP, dir, names, &["txt"])?);
+        Self::from_sentences(part(TRAIN)?, part(VALID)?, part(TEST)?)
     }
 
     /// Builds the vocabulary of `train` and encodes all three parts with it.
@@ -83,6 +83,17 @@ impl TextData {
             "text is ready"
         );
         Ok(Self { vocabulary, train, valid, test })
+    }
+
+    /// How often the training sentences have each word; the position is the id.
+    pub fn counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.vocabulary.len()];
+        for &id in self.train.iter().flatten() {
+            if let Some(count) = counts.get_mut(id as usize) {
+                *count += 1;
+            }
+        }
+        counts
     }
 }
 

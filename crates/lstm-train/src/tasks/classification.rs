@@ -17,9 +17,9 @@ pub(super) use task::prepare;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{check_count, check_dropout, invalid};
+use crate::config::{check_dropout, invalid};
 use crate::error::Result;
-use crate::network::NetworkConfig;
+use crate::network::{NetworkConfig, check_size};
 
 /// The configuration of a classifier, and of its data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,7 +28,7 @@ pub struct ClassificationConfig {
     /// The folder of the data: sequences as `.ts` or as `.csv`.
     ///
     /// Where `files` is absent, the parts are the files whose names without their extension are `train`,
-    /// `valid` and `test` or end with `_TRAIN`, `_VALID` and `_TEST`, in capitals or not.
+    /// `valid` (or `dev`) and `test` or end so behind `.`, `-` or `_`, in capitals or not.
     pub data: PathBuf,
     /// The names of the files in the folder, where they are others.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -131,7 +131,7 @@ impl ClassificationConfig {
     ///
     /// [`crate::Error::Invalid`], naming the field.
     pub fn check(&self) -> Result<()> {
-        check_count("batch", self.batch as u64)?;
+        check_size("batch", self.batch)?;
         check_dropout("input_dropout", self.input_dropout)?;
         check_dropout("output_dropout", self.output_dropout)?;
         if let Some(SplitConfig { share, .. }) = self.split

@@ -20,8 +20,9 @@ pub(super) use task::prepare;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{check_count, check_dropout, invalid};
+use crate::data::{Columns, SeriesColumns};
 use crate::error::Result;
-use crate::network::NetworkConfig;
+use crate::network::{NetworkConfig, check_numbers, check_size};
 
 /// The configuration of a forecaster, and of its data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +32,9 @@ pub struct ForecastingConfig {
     pub data: PathBuf,
     /// The column of the times.
     pub time: String,
+    /// Whether rows whose times cannot be compared, as `7/1/2016 0:00`, are taken to be in order, the oldest
+    /// first; they are refused otherwise.
+    pub assume_ordered: bool,
     /// The columns that are forecast.
     pub targets: Vec<String>,
     /// The columns that are read beside them.
@@ -106,6 +110,7 @@ impl Default for ForecastingConfig {
         Self {
             data: PathBuf::new(),
             time: "date".to_owned(),
+            assume_ordered: false,
             targets: Vec::new(),
             features: Vec::new(),
             calendar: Vec::new(),
@@ -129,9 +134,10 @@ impl ForecastingConfig {
     /// [`crate::Error::Invalid`], naming the field.
     pub fn check(&self) -> Result<()> {
         check_count("number of targets", self.targets.len() as u64)?;
-        check_count("input", self.input as u64)?;
-        check_count("horizon", self.horizon as u64)?;
-        check_count("batch", self.batch as u64)?;
+        check_size("input", self.input)?;
+        check_size("horizon", self.horizon)?;
+        check_size("batch", self.batch)?;
+        check_numbers("steps of the horizon of all targets", &[self.horizon, self.targets.len()])?;
         check_dropout("output_dropout", self.output_dropout)?;
         if let Some(period) = self.period
             && !(1..=self.input).contains(&period)
@@ -152,6 +158,12 @@ impl ForecastingConfig {
     /// The series that are read: those that are forecast, then the others.
     pub fn series(&self) -> Vec<String> {
         self.targets.iter().chain(&self.features).cloned().collect()
+    }
+
+    /// The columns of a file with these series.
+    pub fn columns(&self) -> SeriesColumns {
+        let (time, values) = (self.time.clone(), Columns::Named(self.series()));
+        SeriesColumns { time, values, assume_ordered: self.assume_ordered }
     }
 
     /// The numbers of a step that the layers read: the series, then sine and cosine of the times.

@@ -6,6 +6,7 @@ use lstm_core::random::RandomStream;
 use lstm_core::{Mode, SeqOutput};
 
 use crate::error::Result;
+use crate::network::check_numbers;
 use crate::read_out::read_out_loss;
 
 /// A linear map from features to outputs.
@@ -19,7 +20,10 @@ pub(crate) struct Head {
 
 impl Head {
     /// Makes or reads `read_out`; initial values are uniform in ±1/√features, as PyTorch's.
+    ///
+    /// Refuses one that would fill the memory.
     pub fn new(features: usize, outputs: usize, vb: &VarBuilder<'_>) -> Result<Self> {
+        check_numbers("weights of the read-out", &[outputs, features])?;
         let bound = 1.0 / (features as f64).sqrt();
         let uniform = Init::Uniform { lo: -bound, up: bound };
         let vb = vb.pp("read_out");

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{check_count, check_dropout, invalid};
 use crate::data::{Corpus, Unit};
 use crate::error::Result;
-use crate::network::NetworkConfig;
+use crate::network::{NetworkConfig, check_size};
 use crate::tasks::Prepared;
 
 /// The configuration of a language model, and of how it reads.
@@ -33,6 +33,12 @@ pub struct LanguageConfig {
     pub data: PathBuf,
     /// What it is cut into.
     pub unit: Unit,
+    /// Words or characters that the training text has less often are the unknown one, in all parts; with 1, the
+    /// default, only those that it has not are.
+    pub min_count: usize,
+    /// The probability with which, in training, a word or character that the training text has once is taken
+    /// for the unknown one, so that a text without any teaches what to expect of it.
+    pub unknown: f64,
     /// The features of a unit's embedding.
     pub embedding: usize,
     /// The layers.
@@ -43,8 +49,9 @@ pub struct LanguageConfig {
     pub batch: usize,
     /// The steps of a window, through which gradients go; the state goes on to the next one.
     pub steps: usize,
-    /// Whether windows have random lengths around `steps`, half of it once in twenty, with a learning rate in
-    /// proportion (Merity, Keskar, Socher 2018).
+    /// Whether windows have random lengths around `steps`, half of it once in twenty (Merity, Keskar, Socher
+    /// 2018). The learning rate of a window is in proportion to its length, as is, here and without
+    /// `vary_steps`, that of a shorter last window of an epoch.
     pub vary_steps: bool,
     /// The streams into which the validation text is cut; the test text is one.
     pub valid_batch: usize,
@@ -73,7 +80,16 @@ pub(in crate::tasks) fn prepare<L: LstmLayer + 'static>(
     seed: u64,
 ) -> Result<Prepared> {
     config.check()?;
-    let corpus = Corpus::load(&config.data, config.unit)?;
+    let corpus = Corpus::load(&config.data, config.unit, config.min_count)?;
+    if let [0.0, valid, _] = corpus.unknown()
+        && valid > 0.0
+        && config.unknown == 0.0
+    {
+        tracing::warn!(
+            valid,
+            "nothing teaches what to expect of unknown units: see unknown, min_count"
+        );
+    }
     let model = LanguageModel::new::<L>(config, corpus.symbols.clone(), vb)?;
     let data = corpus.fingerprint();
     let task = LanguageTask::new(model, corpus, variables, seed)?;
@@ -86,6 +102,8 @@ impl Default for LanguageConfig {
         Self {
             data: PathBuf::new(),
             unit: Unit::Word,
+            min_count: 1,
+            unknown: 0.0,
             embedding: 200,
             network: NetworkConfig { hidden: 200, layers: 2, ..NetworkConfig::default() },
             tied: false,
@@ -110,10 +128,12 @@ impl LanguageConfig {
     ///
     /// [`crate::Error::Invalid`], naming the field.
     pub fn check(&self) -> Result<()> {
-        check_count("embedding", self.embedding as u64)?;
-        check_count("batch", self.batch as u64)?;
-        check_count("steps", self.steps as u64)?;
-        check_count("valid_batch", self.valid_batch as u64)?;
+        check_size("embedding", self.embedding)?;
+        check_size("batch", self.batch)?;
+        check_size("steps", self.steps)?;
+        check_size("valid_batch", self.valid_batch)?;
+        check_count("min_count", self.min_count as u64)?;
+        check_dropout("unknown", self.unknown)?;
         check_dropout("word_dropout", self.word_dropout)?;
         check_dropout("input_dropout", self.input_dropout)?;
         check_dropout("output_dropout", self.output_dropout)?;

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{check_count, invalid};
 use crate::error::Result;
-use crate::network::NetworkConfig;
+use crate::network::{NetworkConfig, check_numbers, check_size};
 
 /// The configuration of a memory experiment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -152,12 +152,9 @@ impl MemoryConfig {
     ///
     /// [`crate::Error::Invalid`], naming the field.
     pub fn check(&self) -> Result<()> {
-        for (name, count) in [
-            ("batch", self.batch),
-            ("epoch_steps", self.epoch_steps),
-            ("valid", self.valid),
-            ("test", self.test),
-        ] {
+        for (name, count) in
+            [("epoch_steps", self.epoch_steps), ("valid", self.valid), ("test", self.test)]
+        {
             check_count(name, count as u64)?;
         }
         if self.chrono.is_some_and(|steps| steps < 2) {
@@ -168,6 +165,9 @@ impl MemoryConfig {
             return Err(invalid(expected, true));
         }
         self.problem.check()?;
+        check_size("batch", self.batch)?;
+        let batch = [self.batch, self.problem.steps(), self.problem.input_size()];
+        check_numbers("numbers of a batch", &batch)?;
         self.network.check()
     }
 }

@@ -3,16 +3,20 @@
 use std::path::Path;
 
 use candle_core::{DType, Device};
-use candle_nn::VarBuilder;
+use candle_nn::{VarBuilder, VarMap};
+use lstm_core::variables::seeded;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
-use crate::run_folder::RunFolder;
+use crate::load::load_weights;
+use crate::network::NetworkConfig;
+use crate::run_folder::{Identity, RunFolder};
 use crate::tasks::TaskConfig;
 
 /// A run folder that is read to use its model.
 pub(crate) struct Saved {
     folder: RunFolder,
+    identity: Identity,
     /// What the run has learned.
     pub task: TaskConfig,
 }
@@ -21,44 +25,67 @@ impl Saved {
     /// Opens the folder of a run.
     pub fn open(folder: &Path) -> Result<Self> {
         let (folder, identity) = RunFolder::open(folder)?;
-        let task = serde_json::from_value(identity.task).map_err(|error| Error::Checkpoint {
-            op: "open run",
-            path: folder.path().to_owned(),
-            what: "task".to_owned(),
-            expected: "the configuration of a task".to_owned(),
-            got: error.to_string(),
+        let task = serde_json::from_value(identity.task.clone()).map_err(|error| {
+            let expected = "the configuration of a task".to_owned();
+            refuse(&folder, RUN, "task", expected, error.to_string())
         })?;
-        Ok(Self { folder, task })
+        Ok(Self { folder, identity, task })
     }
 
-    /// The weights that are the run's result.
-    pub fn weights(&self) -> Result<VarBuilder<'static>> {
-        let tensors = candle_core::safetensors::load(self.folder.model(), &Device::Cpu)?;
-        Ok(VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu))
+    /// The model that `build` makes over layers of this configuration, with the weights that are the run's
+    /// result: every one of them, and no others.
+    pub fn model<T>(
+        &self,
+        network: &NetworkConfig,
+        input_size: usize,
+        build: impl FnOnce(VarBuilder<'static>) -> Result<T>,
+    ) -> Result<T> {
+        network.check()?;
+        let layers = format!("{:?}", network.layers(input_size));
+        if self.identity.layers != layers {
+            let got = self.identity.layers.clone();
+            return Err(refuse(&self.folder, RUN, "layers", layers, got));
+        }
+        let variables = VarMap::new();
+        let model = build(seeded(&variables, 0, DType::F32, &Device::Cpu))?;
+        load_weights(&self.folder.model(), &variables)?;
+        Ok(model)
     }
 
-    /// A file that the task wrote beside the weights.
-    pub fn read<T: for<'a> Deserialize<'a>>(&self, name: &str) -> Result<T> {
-        self.folder.read_json(name)
+    /// A file that the task wrote beside the weights, which has to pass `check`.
+    pub fn read<T: for<'a> Deserialize<'a>>(
+        &self,
+        name: &str,
+        check: impl FnOnce(&T) -> Result<()>,
+    ) -> Result<T> {
+        let value = self.folder.read_json(name)?;
+        check(&value).map_err(|error| {
+            let expected = format!("what a run of {} wrote there", self.task.kind());
+            refuse(&self.folder, name, "contents", expected, error.to_string())
+        })?;
+        Ok(value)
     }
 
     /// The error of a folder with a model of another task.
     pub fn refuse(&self, expected: &str) -> Error {
-        Error::Checkpoint {
-            op: "open run",
-            path: self.folder.path().to_owned(),
-            what: "task".to_owned(),
-            expected: expected.to_owned(),
-            got: self.task.kind().to_owned(),
-        }
+        let got = self.task.kind().to_owned();
+        refuse(&self.folder, RUN, "task", expected.to_owned(), got)
     }
 }
+
+fn refuse(folder: &RunFolder, file: &str, what: &str, expected: String, got: String) -> Error {
+    let path = folder.path().join(file);
+    Error::Checkpoint { op: "open run", path, what: what.to_owned(), expected, got }
+}
+
+/// The file that says what was run.
+const RUN: &str = "run.json";
 
 /// A file of a run as JSON.
 pub(crate) fn json(
     name: &'static str,
-    value: &impl serde::Serialize,
+    value: &(impl serde::Serialize + ?Sized),
 ) -> Result<(&'static str, Vec<u8>)> {
     let error = |error: serde_json::Error| Error::io("write", Path::new(name))(error.into());
-    Ok((name, serde_json::to_vec_pretty(value).map_err(error)?))
+    Ok((name, serde_json::to_vec(value).map_err(error)?))
 }

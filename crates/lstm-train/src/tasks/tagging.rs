@@ -12,7 +12,6 @@ mod batches;
 mod join;
 mod model;
 
-mod scores;
 mod task;
 
 mod tagger;
@@ -29,20 +28,20 @@ use candle_nn::VarBuilder;
 use lstm_core::LstmLayer;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{check_count, check_dropout, invalid};
+use crate::config::{check_dropout, invalid};
 use crate::data::TagColumn;
 use crate::error::Result;
-use crate::network::NetworkConfig;
+use crate::network::{NetworkConfig, check_numbers, check_size};
 use crate::tasks::Prepared;
 
 /// The configuration of a tagger, and of how it reads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TaggingConfig {
-    /// The folder of the data: one file each whose name ends with `-train.conllu`, `-dev.conllu` and
-    /// `-test.conllu`.
+    /// The folder of the data: one file each whose name is or, behind `.`, `-` or `_`, ends with
+    /// `train.conllu`, `dev.conllu` (or `valid.conllu`) and `test.conllu`.
     pub data: PathBuf,
-    /// The file to learn from, in place of the folder's.
+    /// The file to learn from, in place of the folder's; as the other two, seen from the folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train: Option<PathBuf>,
     /// The file to choose the best epoch by, in place of the folder's.
@@ -119,15 +118,18 @@ impl TaggingConfig {
     ///
     /// [`crate::Error::Invalid`], naming the field.
     pub fn check(&self) -> Result<()> {
-        check_count("word_embedding", self.word_embedding as u64)?;
-        check_count("character_embedding", self.character_embedding as u64)?;
-        check_count("character_hidden", self.character_hidden as u64)?;
-        check_count("batch", self.batch as u64)?;
+        check_size("word_embedding", self.word_embedding)?;
+        check_size("character_embedding", self.character_embedding)?;
+        check_size("character_hidden", self.character_hidden)?;
+        check_size("batch", self.batch)?;
         check_dropout("input_dropout", self.input_dropout)?;
         check_dropout("output_dropout", self.output_dropout)?;
         if !(0.0..=1.0).contains(&self.unknown) {
             return Err(invalid("unknown of at least 0 and at most 1", self.unknown));
         }
+        let character =
+            [4 * self.character_hidden, self.character_embedding + self.character_hidden];
+        check_numbers("weights of the layer over characters", &character)?;
         self.network.check()
     }
 

@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use candle_core::{Device, Tensor};
 use lstm_hand::HandLstm;
 
-use crate::task::Evaluation;
-use crate::{Observer, Outcome, RunConfig, Summary, Trainer};
+use crate::task::{Evaluation, Place, Task};
+use crate::{Error, Observer, Outcome, Result, RunConfig, Summary, Trainer};
 
 /// Trains to the end.
 pub(crate) fn finish(config: &RunConfig, folder: &Path) -> Summary {
@@ -37,6 +38,56 @@ impl Observer for StopAfter<'_> {
         if done == self.step {
             self.stop.store(true, Ordering::Relaxed);
         }
+    }
+}
+
+/// Checks that `load` takes the folder of a finished run, and neither one that lacks its weights nor one whose
+/// weights or layers are others.
+#[track_caller]
+pub(crate) fn check_load<T>(run: &Path, load: impl Fn(&Path) -> Result<T>) {
+    assert!(load(run).is_ok());
+    let refused = |pieces: &[&str]| {
+        let error = load(run).err().unwrap();
+        let text = error.to_string();
+        pieces.iter().for_each(|piece| assert!(text.contains(piece), "{piece}: {text}"));
+        error
+    };
+    let model = run.join("model.safetensors");
+    let good = std::fs::read(&model).unwrap();
+    let save = |name: &str, numbers: Tensor| {
+        let mut tensors = candle_core::safetensors::load_buffer(&good, &Device::Cpu).unwrap();
+        tensors.insert(name.to_owned(), numbers);
+        candle_core::safetensors::save(&tensors, &model).unwrap();
+    };
+    let tensors = candle_core::safetensors::load_buffer(&good, &Device::Cpu).unwrap();
+    let name = tensors.keys().min().unwrap();
+    save(name, (&tensors[name] * f64::NAN).unwrap());
+    refused(&["model.safetensors", name, "finite numbers"]);
+    save("more", tensors[name].clone());
+    refused(&["model.safetensors", "`more` as well"]);
+    std::fs::remove_file(&model).unwrap();
+    let error = refused(&[]);
+    assert!(matches!(&error, Error::Io { path, .. } if *path == model), "{error}");
+    std::fs::write(&model, good).unwrap();
+    let record = run.join("run.json");
+    let text = std::fs::read_to_string(&record).unwrap();
+    // The layers as text are options, too, that have no tensor.
+    std::fs::write(&record, text.replacen("hidden_size: ", "hidden_size: 1", 1)).unwrap();
+    refused(&["run.json: layers: expected"]);
+    std::fs::write(&record, text).unwrap();
+    assert!(load(run).is_ok());
+}
+
+/// Asks for batches beyond the first epoch.
+#[track_caller]
+pub(crate) fn check_end(config: &RunConfig) {
+    let mut task = config.setup::<HandLstm>().unwrap().task;
+    let n_batches = task.n_batches(1, 0);
+    let place = |batch| Place { seed: 1, epoch: 0, batch, step: 1 };
+    assert!(task.forward(&place(n_batches - 1)).is_ok());
+    for batch in [n_batches, n_batches + 1, usize::MAX] {
+        let error = task.forward(&place(batch)).unwrap_err().to_string();
+        assert!(error.contains(&format!("a batch below {n_batches}")), "{error}");
     }
 }
 

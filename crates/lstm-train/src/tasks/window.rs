@@ -15,14 +15,14 @@ use serde::{Deserialize, Serialize};
 use crate::config::{check_count, check_dropout, invalid};
 use crate::data::TextData;
 use crate::error::Result;
-use crate::network::NetworkConfig;
+use crate::network::{NetworkConfig, check_size};
 use crate::tasks::Prepared;
 
 /// The configuration of a model over windows, and of its batches.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WindowConfig {
-    /// The text: a folder with train.txt, valid.txt and test.txt, one sentence a line.
+    /// The text: a folder with a file for each part, one sentence a line, see [`TextData::load`].
     pub data: PathBuf,
     /// The features of a word's embedding.
     pub embedding: usize,
@@ -58,7 +58,8 @@ pub(in crate::tasks) fn prepare<L: LstmLayer + 'static>(
     let lstm = config.network.build::<L>(config.embedding, vb.pp("lstm"))?;
     let model = WindowModel::new(config, text.vocabulary.len(), lstm, vb)?;
     let data = splits.fingerprint();
-    let task = WindowTask::new(config, model, splits, text.vocabulary);
+    let counts = text.counts();
+    let task = WindowTask::new(config, model, splits, text.vocabulary, &counts);
     Ok((Box::new(task), config.network.layers(config.embedding), data))
 }
 
@@ -88,9 +89,9 @@ impl WindowConfig {
     ///
     /// [`crate::Error::Invalid`], naming the field.
     pub fn check(&self) -> Result<()> {
-        check_count("embedding", self.embedding as u64)?;
+        check_size("embedding", self.embedding)?;
         check_count("window", self.window as u64)?;
-        check_count("batch", self.batch as u64)?;
+        check_size("batch", self.batch)?;
         check_dropout("word_dropout", self.word_dropout)?;
         check_dropout("input_dropout", self.input_dropout)?;
         check_dropout("output_dropout", self.output_dropout)?;

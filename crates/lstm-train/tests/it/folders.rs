@@ -8,6 +8,8 @@ use lstm_train::{Checkpoint, RunConfig, RunFolder, Trainer, metrics};
 
 use crate::runs::{Bench, bits, finished};
 
+type Change<'a> = &'a dyn Fn(&mut RunConfig);
+
 /// A run of three epochs of 22 batches.
 const RUN: &str = r#"
     [task]
@@ -109,13 +111,13 @@ fn what_decides_the_result_must_be_the_runs() {
     let first = config(&bench, cosine);
     bench.start(&first, "run");
     let folder = bench.path("run");
-    let with = |change: &dyn Fn(&mut RunConfig)| {
+    let with = |change: Change| {
         let mut config = first.clone();
         change(&mut config);
         resume(&config, &folder).err().map(|error| error.to_string())
     };
     assert_eq!(with(&|config| config.train.checkpoint_every = 7), None);
-    let refused: [(&dyn Fn(&mut RunConfig), &str); 3] = [
+    let refused: [(Change, &str); 3] = [
         (&|config| config.train.seed = 9, "train.seed: expected 9, got 0"),
         (&|config| config.train.epochs = 4, "train.epochs: expected 4, got 3"),
         (&|config| config.train.learning_rate = 0.5, "train.learning_rate: expected 0.5"),

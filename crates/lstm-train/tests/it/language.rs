@@ -25,7 +25,7 @@ const SMALL: &str = r#"
 
 fn task(config: &RunConfig) -> LanguageTask {
     let TaskConfig::Language(config) = &config.task else { panic!("another task") };
-    let corpus = Corpus::load(&config.data, config.unit).unwrap();
+    let corpus = Corpus::load(&config.data, config.unit, config.min_count).unwrap();
     let variables = VarMap::new();
     let vb = seeded(&variables, 3, DType::F32, &Device::Cpu);
     let model = LanguageModel::new::<HandLstm>(config, corpus.symbols.clone(), vb).unwrap();

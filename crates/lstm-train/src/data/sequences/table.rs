@@ -73,7 +73,8 @@ impl Sequences {
         }
         let last = open.ok_or_else(|| table.refuse_end(A_SEQUENCE))?;
         last.close(&origin, &mut collector)?;
-        collector.finish(&origin, None)
+        let names = features.iter().map(|column| table.name(*column).to_owned()).collect();
+        Ok(Self { features: Some(names), ..collector.finish(&origin, None)? })
     }
 }
 

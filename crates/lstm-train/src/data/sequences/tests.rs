@@ -5,7 +5,6 @@ use std::path::Path;
 use super::*;
 use crate::data::Columns;
 use crate::data::lines::tests::{check_refused, file};
-use crate::error::Error;
 
 const GOOD: &str = "\
 id,kind,x,y
@@ -34,6 +33,7 @@ fn names(names: &[&str]) -> Vec<String> {
 fn rows_of_an_id_are_a_sequence() {
     let data = load(file(GOOD.as_bytes()).path()).unwrap();
     assert_eq!(data.n_features(), 2);
+    assert_eq!(data.features(), Some(&names(&["x", "y"])[..]));
     assert_eq!(data.values(), [vec![1.0, 2.0, 3.0, -0.4], vec![5.0, 6.0]]);
     assert_eq!(data.classes(), ["run", "walk"]);
     assert_eq!(data.labels(), Some(&[1, 0][..]));
@@ -45,6 +45,7 @@ fn features_have_the_order_of_their_names() {
     let columns = SequenceColumns { class: None, features, ..columns() };
     let data = Sequences::load_csv(file(GOOD.as_bytes()).path(), &columns).unwrap();
     assert_eq!(data.values()[1], [6.0, 5.0]);
+    assert_eq!(data.features(), Some(&names(&["y", "x"])[..]));
     assert_eq!(data.labels(), None);
 }
 

@@ -10,7 +10,7 @@ when,a,b
 ";
 
 fn columns(time: &str) -> SeriesColumns {
-    SeriesColumns { time: time.to_owned(), values: Columns::Others }
+    SeriesColumns { time: time.to_owned(), values: Columns::Others, assume_ordered: false }
 }
 
 fn load(path: &Path) -> Result<Series> {
@@ -35,16 +35,49 @@ fn the_first_time_decides_how_times_are_compared() {
         ("1949-09", "1949-10", Dates),
         ("2016/07/01", "2016/07/02", Dates),
         ("2016-07-01T09:00Z", "2016-07-01T10:00Z", Dates),
-        // Here the order of texts is not that of time.
+        ("2016-07-01 09:00:00.125", "2016-07-01 09:00:00.250", Dates),
+        ("2016-07-01T01:00+02:00", "2016-07-01T00:30+00:00", Dates),
+        // As spreadsheets write them: which number is the month?
+        ("7/1/2016 0:00", "7/1/2016 1:00", Unchecked),
         ("2016-7-1", "2016-10-1", Unchecked),
-        ("01/07/2016", "02/06/2016", Unchecked),
-        ("2016-07-01T01:00+02:00", "2016-07-01T00:30+00:00", Unchecked),
         ("Monday", "Friday", Unchecked),
     ];
     for (first, second, expected) in cases {
-        let text = format!("when,x\n{first},1\n{second},2\n");
-        let series = load(file(text.as_bytes()).path()).unwrap();
+        let file = file(format!("when,x\n{first},1\n{second},2\n").as_bytes());
+        let assumed = SeriesColumns { assume_ordered: true, ..columns("when") };
+        let series = Series::load(file.path(), &assumed).unwrap();
         assert_eq!(series.time_order(), expected, "{first}");
+        match load(file.path()) {
+            Ok(series) => assert_eq!(series.time_order(), expected, "{first}"),
+            Err(error) => {
+                let text = error.to_string();
+                assert_eq!(expected, Unchecked, "{text}");
+                assert!(
+                    text.contains("line 2") && text.contains("assume_ordered = true"),
+                    "{text}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn newest_first_is_refused_whether_order_is_assumed_or_not() {
+    let pairs = [
+        ("2", "1"),
+        ("1950-01", "1949-12"),
+        ("2016-07-02 00:00:00", "2016-07-01 00:00:00"),
+        ("2016-07-01 09:00:00.2", "2016-07-01 09:00:00.1"),
+        ("2016-07-01T00:30+00:00", "2016-07-01T01:00+02:00"),
+        ("2016-07-01", "2016-07-32"),
+    ];
+    for (first, second) in pairs {
+        let file = file(format!("when,x\n{first},1\n{second},2\n").as_bytes());
+        for assume_ordered in [false, true] {
+            let columns = SeriesColumns { assume_ordered, ..columns("when") };
+            let error = Series::load(file.path(), &columns).unwrap_err();
+            assert!(matches!(error, Error::Data { line: 3, .. }), "{error}");
+        }
     }
 }
 
@@ -56,6 +89,7 @@ fn bad_files_are_refused() {
     let (no_time, text) = (with("1,1\n,1\n"), with("1,1\n2,x\n"));
     let (nan, infinite) = (with("1,nan\n"), with("1,1\n2,-inf\n"));
     let (nothing, large) = (with("1,1\n2,\n"), with("1,1e999\n"));
+    let beyond = with("1,1e38\n2,-1e39\n");
     let (ragged, none) = (with("1,1\n2\n"), with("\n"));
     let bad_files = [
         ("back", &back[..], 4, "a time later than `10`", "`9`"),
@@ -68,6 +102,7 @@ fn bad_files_are_refused() {
         ("infinite", &infinite, 3, "a finite number in column `x`", "`-inf`"),
         ("nothing", &nothing, 3, "a finite number in column `x`", "nothing"),
         ("too large", &large, 2, "a finite number in column `x`", "`1e999`"),
+        ("too large for f32", &beyond, 3, "within the range of f32 in column `x`", "`-1e39`"),
         ("ragged", &ragged, 3, "2 fields", "got 1"),
         ("none", &none, 2, "at least one row", "the end of the file"),
         ("no such column", "date,x\n1,2\n", 1, "a column `when`", "`date`, `x`"),

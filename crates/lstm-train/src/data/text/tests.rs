@@ -5,6 +5,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::data::lines::tests::check_refused;
 use crate::data::vocabulary::UNK;
+use crate::data::{Corpus, Unit};
 
 fn folder(train: &[u8], valid: &[u8], test: &[u8]) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
@@ -49,10 +50,20 @@ fn a_file_instead_of_a_folder_is_refused() {
 #[test]
 fn a_missing_file_is_named() {
     let dir = folder(b"a", b"a", b"a");
-    let missing = dir.path().join("valid.txt");
-    fs::remove_file(&missing).unwrap();
-    let error = TextData::load(dir.path()).unwrap_err();
-    assert!(matches!(&error, Error::Io { path, .. } if *path == missing));
+    fs::remove_file(dir.path().join("valid.txt")).unwrap();
+    let error = TextData::load(dir.path()).unwrap_err().to_string();
+    assert!(error.contains("`valid.txt`") && error.contains("got none"), "{error}");
+}
+
+#[test]
+fn windows_are_cut_from_the_folder_that_language_models_read() {
+    let dir = folder(b"b a", b"a", b"b");
+    for part in ["train", "valid", "test"] {
+        let path = |name: String| dir.path().join(name);
+        fs::rename(path(format!("{part}.txt")), path(format!("ptb.{part}.txt"))).unwrap();
+    }
+    assert_eq!(TextData::load(dir.path()).unwrap().train, [vec![5, 4]]);
+    assert!(Corpus::load(dir.path(), Unit::Word, 1).is_ok());
 }
 
 #[test]

@@ -8,14 +8,15 @@ use crate::data::Scale;
 use crate::error::{Error, Result};
 use crate::tasks::TaskConfig;
 use crate::tasks::classification::ClassificationModel;
-use crate::tasks::classification::scores::most_probable;
-use crate::tasks::classification::task::{CLASSES, SCALE};
+use crate::tasks::classification::task::{CLASSES, FEATURES, SCALE};
 use crate::tasks::saved::Saved;
+use crate::tasks::scores::largest;
 
 /// A trained classifier.
 pub struct Classifier {
     model: ClassificationModel,
     classes: Vec<String>,
+    features: Option<Vec<String>>,
     scale: Scale,
 }
 
@@ -33,19 +34,27 @@ impl Classifier {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] where a file is missing, [`Error::Checkpoint`] where it is damaged or of another task,
-    /// [`Error::Candle`] where the weights are not the model's.
+    /// [`Error::Io`] where a file is missing; [`Error::Checkpoint`], naming the file, where one is damaged, is
+    /// of another task or does not fit the others.
     pub fn load<L: LstmLayer + 'static>(folder: &Path) -> Result<Self> {
         let saved = Saved::open(folder)?;
         let TaskConfig::Classification(config) = &saved.task else {
             return Err(saved.refuse("classification"));
         };
-        let (classes, scale): (Vec<String>, Scale) = (saved.read(CLASSES)?, saved.read(SCALE)?);
-        scale.check(scale.n_features())?;
-        let weights = saved.weights()?;
-        let model =
-            ClassificationModel::new::<L>(config, scale.n_features(), classes.len(), weights)?;
-        Ok(Self { model, classes, scale })
+        let classes: Vec<String> = saved.read(CLASSES, |_| Ok(()))?;
+        let scale: Scale = saved.read(SCALE, |scale: &Scale| scale.check(scale.n_features()))?;
+        let n_features = scale.n_features();
+        let features = match &config.columns {
+            Some(_) => Some(saved.read(FEATURES, |names: &Vec<String>| {
+                // A scale of as many.
+                scale.check(names.len())
+            })?),
+            None => None,
+        };
+        let model = saved.model(&config.network, n_features, |vb| {
+            ClassificationModel::new::<L>(config, n_features, classes.len(), vb)
+        })?;
+        Ok(Self { model, classes, features, scale })
     }
 
     /// The names of the classes.
@@ -53,13 +62,41 @@ impl Classifier {
         &self.classes
     }
 
-    /// The class of a sequence: its steps, each with the features in the data's own units.
+    /// The names of the features of a step, where the training data had names.
+    pub fn features(&self) -> Option<&[String]> {
+        self.features.as_deref()
+    }
+
+    /// The classes of sequences: the steps of each, each with the features in the data's own units.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] where there is no step, a step has another number of features, or a number is not
-    /// finite.
-    pub fn predict(&self, steps: &[Vec<f32>]) -> Result<Prediction<'_>> {
+    /// [`Error::Invalid`] where a sequence has no step, a step has another number of features, or a number is
+    /// not finite or too far from the training data for the model to answer.
+    pub fn predict(&self, sequences: &[Vec<Vec<f32>>]) -> Result<Vec<Prediction<'_>>> {
+        let scaled: Vec<Vec<f32>> =
+            sequences.iter().map(|steps| self.scaled(steps)).collect::<Result<_>>()?;
+        let mut predictions = Vec::with_capacity(scaled.len());
+        for batch in scaled.chunks(BATCH) {
+            let batch: Vec<&[f32]> = batch.iter().map(Vec::as_slice).collect();
+            for log in self.model.log_probabilities(&batch)? {
+                if let Some(bad) = log.iter().find(|log| log.is_nan()) {
+                    return Err(Error::Invalid {
+                        op: OP,
+                        expected: "numbers near enough to the training data's".to_owned(),
+                        got: format!("a probability of {bad}"),
+                    });
+                }
+                let class = self.classes.get(largest(&log)).map_or("", String::as_str);
+                let probabilities = log.iter().map(|log| log.exp()).collect();
+                predictions.push(Prediction { class, probabilities });
+            }
+        }
+        Ok(predictions)
+    }
+
+    /// The scaled steps of a sequence, one behind the other.
+    fn scaled(&self, steps: &[Vec<f32>]) -> Result<Vec<f32>> {
         let n_features = self.scale.n_features();
         let is_good = |step: &Vec<f32>| {
             step.len() == n_features && step.iter().all(|number| number.is_finite())
@@ -67,16 +104,17 @@ impl Classifier {
         if steps.is_empty() || !steps.iter().all(is_good) {
             let bad = steps.iter().position(|step| !is_good(step));
             return Err(Error::Invalid {
-                op: "predict class",
+                op: OP,
                 expected: format!("steps of {n_features} finite numbers, at least one"),
                 got: bad.map_or("none".to_owned(), |at| format!("{:?} at step {at}", steps[at])),
             });
         }
-        let numbers = steps.iter().flatten().map(|&number| f64::from(number));
-        let sequence = self.scale.scaled(numbers);
-        let answers = self.model.log_probabilities(&[&sequence])?;
-        let log = answers.first().map_or(&[][..], |answer| answer);
-        let class = self.classes.get(most_probable(log)).map_or("", String::as_str);
-        Ok(Prediction { class, probabilities: log.iter().map(|log| log.exp()).collect() })
+        self.scale.scaled(steps.iter().flatten().map(|&number| f64::from(number)))
     }
 }
+
+/// The sequences that are read side by side.
+const BATCH: usize = 32;
+
+/// The name of the operation in errors.
+const OP: &str = "predict class";

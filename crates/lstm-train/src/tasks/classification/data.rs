@@ -1,11 +1,12 @@
 //! The labelled sequences of a folder in three parts, on one scale.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use lstm_core::random::RandomStream;
 
 use crate::data::Scale;
 use crate::data::{Columns, Fingerprint, SequenceColumns, Sequences};
+use crate::data::{TEST, TRAIN, VALID, find_part, need_part};
 use crate::error::{Error, Result};
 use crate::tasks::classification::{ClassificationConfig, ColumnNames, PartFiles, SplitConfig};
 
@@ -25,6 +26,7 @@ pub struct ClassificationData {
     pub(super) valid: Vec<Example>,
     pub(super) test: Vec<Example>,
     classes: Vec<String>,
+    features: Option<Vec<String>>,
     scale: Scale,
 }
 
@@ -38,17 +40,25 @@ impl ClassificationData {
     /// errors of the readers, with file and line, also for classes that the training part does not have.
     pub fn load(config: &ClassificationConfig) -> Result<Self> {
         let files = match &config.files {
-            Some(files) => files.clone(),
+            Some(files) => PartFiles {
+                train: config.data.join(&files.train),
+                valid: files.valid.as_ref().map(|valid| config.data.join(valid)),
+                test: config.data.join(&files.test),
+            },
             None => find_files(&config.data)?,
         };
         if let (Some(_), Some(valid)) = (&config.split, &files.valid) {
             let expected = "no split where validation sequences have a file".to_owned();
             return Err(invalid(expected, valid.display().to_string()));
         }
-        let load = |name: &Path| load(&config.data.join(name), config.columns.as_ref());
-        let train = load(&files.train)?;
+        let train = load(&files.train, config.columns.as_ref())?;
         let (n_features, classes) = (train.n_features(), train.classes().to_vec());
-        let like_train = |name: &Path| load(name)?.with_classes(n_features, &classes);
+        let features = train.features().map(<[String]>::to_vec);
+        // The other parts have their features by name, whatever their order there.
+        let columns =
+            config.columns.clone().map(|names| ColumnNames { features: features.clone(), ..names });
+        let like_train =
+            |name: &Path| load(name, columns.as_ref())?.with_classes(n_features, &classes);
         let test = like_train(&files.test)?;
         let valid = files.valid.as_deref().map(like_train).transpose()?;
         let mut train_rows: Vec<usize> = (0..train.len()).collect();
@@ -67,12 +77,17 @@ impl ClassificationData {
         };
         let test = all(&test)?;
         let train = examples(&train, train_rows, &scale)?;
-        Ok(Self { train, valid, test, classes, scale })
+        Ok(Self { train, valid, test, classes, features, scale })
     }
 
     /// The names of the classes; the position is the id.
     pub fn classes(&self) -> &[String] {
         &self.classes
+    }
+
+    /// The names of the features, where the files have names.
+    pub fn features(&self) -> Option<&[String]> {
+        self.features.as_deref()
     }
 
     /// The scale that the numbers were brought to.
@@ -100,38 +115,10 @@ impl ClassificationData {
 
 /// The files of the parts in a folder.
 fn find_files(folder: &Path) -> Result<PartFiles> {
-    let io = || Error::io("find sequences", folder);
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(io())? {
-        names.push(PathBuf::from(entry.map_err(io())?.file_name()));
-    }
-    names.sort();
-    let find = |part: &str| -> Result<Option<PathBuf>> {
-        let mut found = names.iter().filter(|name| is_of_part(name, part));
-        match (found.next(), found.next()) {
-            (Some(one), Some(other)) => {
-                let expected = format!("one file of the part `{part}` in {}", folder.display());
-                Err(invalid(expected, format!("{} and {}", one.display(), other.display())))
-            }
-            (one, _) => Ok(one.cloned()),
-        }
-    };
-    let need = |part: &str| {
-        find(part)?.ok_or_else(|| {
-            let (upper, folder) = (part.to_uppercase(), folder.display());
-            let expected = format!("{part}.ts, {part}.csv or a file *_{upper}.ts in {folder}");
-            invalid(expected, "none".to_owned())
-        })
-    };
-    Ok(PartFiles { train: need("train")?, valid: find("valid")?, test: need("test")? })
-}
-
-fn is_of_part(name: &Path, part: &str) -> bool {
-    let Some((stem, extension)) = name.file_stem().zip(name.extension()) else { return false };
-    let stem = stem.to_string_lossy().to_lowercase();
-    let is_part =
-        stem.strip_suffix(part).is_some_and(|rest| rest.is_empty() || rest.ends_with('_'));
-    is_part && (extension == "ts" || extension == "csv")
+    let extensions = &["ts", "csv"];
+    let train = need_part(OP, folder, TRAIN, extensions)?;
+    let valid = find_part(OP, folder, VALID, extensions)?;
+    Ok(PartFiles { train, valid, test: need_part(OP, folder, TEST, extensions)? })
 }
 
 /// Reads a file by its extension, which must have classes.
@@ -180,9 +167,10 @@ fn examples(
     let labels = labels(sequences)?;
     let example = |row: usize| {
         let numbers = sequences.values()[row].iter().map(|&number| f64::from(number));
-        Example { values: scale.scaled(numbers), class: labels[row] }
+        let refuse = |expected, got| sequences.refuse(row, expected, got);
+        Ok(Example { values: scale.scaled_or(numbers, refuse)?, class: labels[row] })
     };
-    Ok(rows.into_iter().map(example).collect())
+    rows.into_iter().map(example).collect()
 }
 
 /// The rows of the training and of the validation part, each in the order of the file: of each class the
@@ -209,5 +197,8 @@ fn split(labels: &[u32], n_classes: usize, split: SplitConfig) -> Result<(Vec<us
 }
 
 fn invalid(expected: String, got: String) -> Error {
-    Error::Invalid { op: "load sequences", expected, got }
+    Error::Invalid { op: OP, expected, got }
 }
+
+/// The name of the operation in errors.
+const OP: &str = "load sequences";

@@ -9,6 +9,7 @@ use crate::dropout::factors;
 use crate::error::{Error, Result};
 use crate::tasks::classification::{ClassificationConfig, Pooling};
 use crate::tasks::head::{Head, drop_features, last_state};
+use crate::tasks::scores::log_softmax;
 
 /// A classifier of sequences.
 pub struct ClassificationModel {
@@ -116,12 +117,4 @@ fn pad(sequences: &[&[f32]], n_features: usize) -> Result<(Vec<f32>, Vec<usize>)
         }
     }
     Ok((input, lengths))
-}
-
-/// ln softmax in f64.
-fn log_softmax(logits: &[f32]) -> Vec<f64> {
-    let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let above = |logit: &f32| f64::from(*logit) - f64::from(top);
-    let sum: f64 = logits.iter().map(|logit| above(logit).exp()).sum();
-    logits.iter().map(|logit| above(logit) - sum.ln()).collect()
 }

@@ -1,27 +1,23 @@
 //! How well classes are told apart.
 
-use crate::task::{Detail, Evaluation, Scores};
+use crate::task::{Evaluation, Scores};
+use crate::tasks::scores::{Confusion, largest};
 
 /// Counts answers.
 pub(super) struct Count {
-    /// `counts[truth][answer]`.
-    counts: Vec<Vec<u64>>,
+    confusion: Confusion,
     loss: f64,
 }
 
 impl Count {
     pub fn new(n_classes: usize) -> Self {
-        Self { counts: vec![vec![0; n_classes]; n_classes], loss: 0.0 }
+        Self { confusion: Confusion::new(n_classes), loss: 0.0 }
     }
 
     /// Counts one answer, the logarithms of the probabilities of all classes.
     pub fn add(&mut self, truth: u32, log_probabilities: &[f64]) {
-        let truth = truth as usize;
-        self.loss -= log_probabilities.get(truth).copied().unwrap_or(f64::NAN);
-        let answer = most_probable(log_probabilities);
-        if let Some(count) = self.counts.get_mut(truth).and_then(|row| row.get_mut(answer)) {
-            *count += 1;
-        }
+        self.loss -= log_probabilities.get(truth as usize).copied().unwrap_or(f64::NAN);
+        self.confusion.add(truth, largest(log_probabilities) as u32);
     }
 
     /// The measures.
@@ -32,46 +28,21 @@ impl Count {
     /// - `accuracy_then_loss`: accuracy + 1 / ((n + 1)(1 + loss)), which is in the order of the accuracy, and
     ///   among equal accuracies of n sequences in that of the loss.
     pub fn evaluation(self, classes: &[String]) -> Evaluation {
-        let total: u64 = self.counts.iter().flatten().sum();
-        let n = total as f64;
-        let right: u64 = (0..classes.len()).map(|class| self.counts[class][class]).sum();
-        let (loss, accuracy) = (self.loss / n, right as f64 / n);
+        let n = self.confusion.total() as f64;
+        let (loss, accuracy) = (self.loss / n, self.confusion.accuracy());
         let scores = [
             ("loss", loss),
             ("accuracy", accuracy),
-            ("macro_f1", self.macro_f1()),
+            ("macro_f1", self.confusion.macro_f1()),
             (ACCURACY_THEN_LOSS, accuracy + 1.0 / ((n + 1.0) * (1.0 + loss))),
         ];
         let scores: Scores = scores.map(|(name, score)| (name.to_owned(), score)).into();
-        let confusion = Detail::Confusion { labels: classes.to_vec(), counts: self.counts };
-        Evaluation { scores, details: vec![confusion] }
-    }
-
-    fn macro_f1(&self) -> f64 {
-        let mut sum = 0.0;
-        let mut n_classes = 0;
-        for (class, row) in self.counts.iter().enumerate() {
-            let truths: u64 = row.iter().sum();
-            let answers: u64 = self.counts.iter().map(|row| row[class]).sum();
-            if truths + answers > 0 {
-                n_classes += 1;
-                sum += 2.0 * row[class] as f64 / (truths + answers) as f64;
-            }
-        }
-        sum / f64::from(n_classes)
+        Evaluation { scores, details: vec![self.confusion.detail(classes)] }
     }
 }
 
 /// The measure that chooses the best epoch.
 pub(super) const ACCURACY_THEN_LOSS: &str = "accuracy_then_loss";
-
-/// The first of the most probable classes.
-pub(super) fn most_probable(log_probabilities: &[f64]) -> usize {
-    let better = |best: usize, class: usize| {
-        if log_probabilities[class] > log_probabilities[best] { class } else { best }
-    };
-    (0..log_probabilities.len()).reduce(better).unwrap_or(0)
-}
 
 #[cfg(test)]
 mod tests {

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::step_loss::StepLoss;
 use crate::task::{Evaluation, Objective, Part, Place, Task};
 use crate::tasks::Prepared;
+use crate::tasks::check_batch;
 use crate::tasks::classification::scores::{ACCURACY_THEN_LOSS, Count};
 use crate::tasks::classification::{ClassificationConfig, ClassificationData, ClassificationModel};
 use crate::tasks::saved::json;
@@ -45,6 +46,7 @@ impl Task for ClassificationTask {
     }
 
     fn forward(&mut self, place: &Place) -> Result<StepLoss> {
+        check_batch(place, self.n_batches(place.seed, place.epoch))?;
         let (train, batch) = (&self.data.train, self.model.config.batch);
         let order = self.order.of(place.seed, place.epoch, train.len());
         let rows = order.iter().skip(place.batch.saturating_mul(batch)).take(batch);
@@ -76,10 +78,16 @@ impl Task for ClassificationTask {
     }
 
     fn files(&self) -> Result<Vec<(&'static str, Vec<u8>)>> {
-        Ok(vec![json(CLASSES, &self.data.classes())?, json(SCALE, self.data.scale())?])
+        let mut files = vec![json(CLASSES, self.data.classes())?, json(SCALE, self.data.scale())?];
+        if let Some(features) = self.data.features() {
+            files.push(json(FEATURES, features)?);
+        }
+        Ok(files)
     }
 }
 
 /// The files beside the weights.
 pub(super) const CLASSES: &str = "classes.json";
 pub(super) const SCALE: &str = "scale.json";
+/// The names of the features, of data that has names.
+pub(super) const FEATURES: &str = "features.json";

@@ -9,7 +9,7 @@ use super::*;
 use crate::data::shared;
 use crate::task::{Detail, Evaluation, Part, Task};
 use crate::tasks::TaskConfig;
-use crate::tasks::tests::{check_resume, finish, read_test};
+use crate::tasks::tests::{check_end, check_load, check_resume, finish, read_test};
 use crate::{Error, RunConfig, TrainConfig};
 
 /// Sequences of two features and 2 to 9 steps; a class is the sign of the first feature's middle step.
@@ -83,7 +83,7 @@ fn check_predictions(test: &Path, run: &Path, measured: &Evaluation) {
     }
     let (mut loss, mut right) = (0.0, 0);
     for (_, class, steps) in &rows {
-        let prediction = classifier.predict(steps).unwrap();
+        let prediction = classifier.predict(std::slice::from_ref(steps)).unwrap().remove(0);
         let truth = classifier.classes().iter().position(|known| known == class).unwrap();
         loss -= prediction.probabilities[truth].ln() / rows.len() as f64;
         right += u64::from(prediction.class == class);
@@ -95,15 +95,46 @@ fn check_predictions(test: &Path, run: &Path, measured: &Evaluation) {
         panic!("no confusion")
     };
     assert_eq!((&labels[..], counts[0][0] + counts[1][1]), (classifier.classes(), right));
-    assert!(classifier.predict(&[]).is_err());
-    assert!(classifier.predict(&[vec![1.0]]).is_err());
-    assert!(classifier.predict(&[vec![1.0, f32::NAN]]).is_err());
+    let together: Vec<Vec<Vec<f32>>> = rows.iter().map(|(_, _, steps)| steps.clone()).collect();
+    let together = classifier.predict(&together).unwrap();
+    let is_right = |(row, prediction): (&(String, String, _), &Prediction<'_>)| {
+        u64::from(row.1 == prediction.class)
+    };
+    assert_eq!(rows.iter().zip(&together).map(is_right).sum::<u64>(), right);
+    assert_eq!(classifier.features(), Some(&["a".to_owned(), "b".to_owned()][..]));
+    assert!(classifier.predict(&[]).unwrap().is_empty());
+    for bad in [vec![], vec![vec![1.0]], vec![vec![1.0, f32::NAN]], vec![vec![1.0, f32::MAX]]] {
+        assert!(classifier.predict(&[vec![vec![1.0, 2.0]], bad]).is_err());
+    }
+    check_load(run, Classifier::load::<HandLstm>);
+    std::fs::write(run.join("features.json"), "[\"a\"]").unwrap();
+    let error = Classifier::load::<HandLstm>(run).err().unwrap().to_string();
+    assert!(error.contains("features.json: contents"), "{error}");
+}
+
+#[test]
+fn features_have_the_places_of_their_names_in_the_training_file() {
+    let data = folder();
+    let mut config = config(data.path());
+    let expected = ClassificationData::load(task(&mut config)).unwrap();
+    // The same test part, its columns in another order and one more among them.
+    let test = data.path().join("test.csv");
+    let other = |line: &str| {
+        let fields: Vec<&str> = line.split(',').collect();
+        format!("{},{},{},{},{}\n", fields[0], fields[3], fields[1], "c", fields[2])
+    };
+    let text: String = std::fs::read_to_string(&test).unwrap().lines().map(other).collect();
+    std::fs::write(&test, text).unwrap();
+    let got = ClassificationData::load(task(&mut config)).unwrap();
+    assert_eq!(got.fingerprint(), expected.fingerprint());
+    assert_eq!(got.features(), Some(&["a".to_owned(), "b".to_owned()][..]));
 }
 
 #[test]
 fn a_resumed_run_is_the_whole_one() {
     let data = folder();
     check_resume(&config(data.path()));
+    check_end(&config(data.path()));
 }
 
 #[test]
@@ -157,7 +188,10 @@ fn bad_data_is_refused_with_file_and_line() {
     std::fs::write(&test, "id,class,a,b\n1,up,1,2\n2,up,1,x\n").unwrap();
     check(&config(data.path()), &["test.csv, line 3", "`x`"]);
     std::fs::write(&test, "id,class,a\n1,up,1\n").unwrap();
-    check(&config(data.path()), &["test.csv, line 2", "2 features"]);
+    check(&config(data.path()), &["test.csv, line 1", "a column `b`"]);
+    // Within f32 as it is written, but beyond on the scale of the training part.
+    std::fs::write(&test, "id,class,a,b\n1,up,1,2\n2,up,1,2\n2,up,1,3e38\n").unwrap();
+    check(&config(data.path()), &["test.csv, line 3", "feature 2", "got 3.0000e38"]);
     write_csv(&test, 5, 3);
     let mut without = config(data.path());
     task(&mut without).columns = None;
@@ -176,16 +210,21 @@ fn bad_data_is_refused_with_file_and_line() {
     task(&mut both).split = Some(SplitConfig::default());
     check(&both, &["no split", "small_valid.csv"]);
     write_csv(&data.path().join("valid.csv"), 5, 4);
-    check(&config(data.path()), &["one file of the part `valid`", "small_valid.csv and valid.csv"]);
+    check(
+        &config(data.path()),
+        &["one file `valid.ts` or `valid.csv`", "small_valid.csv and valid.csv"],
+    );
     std::fs::remove_file(data.path().join("valid.csv")).unwrap();
     std::fs::remove_file(&test).unwrap();
-    check(&config(data.path()), &["test.ts, test.csv", "none"]);
+    check(&config(data.path()), &["`test.ts` or `test.csv`", "none"]);
 }
 
 #[test]
 fn a_folder_of_another_task_and_bad_configurations_are_refused() {
     let data = folder();
-    let bad: [fn(&mut ClassificationConfig); 5] = [
+    let bad: [fn(&mut ClassificationConfig); 7] = [
+        |config| config.batch = usize::MAX,
+        |config| config.network.hidden = 1 << 40,
         |config| config.batch = 0,
         |config| config.output_dropout = 1.0,
         |config| config.input_dropout = -0.1,

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::data::{Columns, Fingerprint, Scale, Series, SeriesColumns, TimeOrder};
+use crate::data::{Fingerprint, Scale, Series, TimeOrder};
 use crate::error::{Error, Result};
 use crate::task::Part;
 use crate::tasks::forecasting::calendar::encode;
@@ -40,9 +40,7 @@ impl ForecastingData {
     /// The errors of [`Series::load`], with file and line; [`Error::Invalid`] where a part is too short for a
     /// window, or cycles of the calendar are to be told from times that are no dates.
     pub fn load(config: &ForecastingConfig) -> Result<Self> {
-        let values = Columns::Named(config.series());
-        let series =
-            Series::load(&config.data, &SeriesColumns { time: config.time.clone(), values })?;
+        let series = Series::load(&config.data, &config.columns())?;
         let (n_series, n_steps) = (series.names().len(), series.len());
         let ends = ends(config, n_steps)?;
         if !config.calendar.is_empty() && series.time_order() != TimeOrder::Dates {
@@ -58,7 +56,11 @@ impl ForecastingData {
         }
         let train = series.values().iter().take(ends[0] * n_series).copied();
         let scale = Scale::fit(n_series, train)?;
-        let scaled = scale.scaled(series.values().iter().copied());
+        let mut scaled = Vec::with_capacity(series.values().len());
+        for (step, values) in series.values().chunks(n_series).enumerate() {
+            let refuse = |expected, got| series.refuse(step, expected, got);
+            scaled.extend(scale.scaled_or(values.iter().copied(), refuse)?);
+        }
         let (input, horizon) = (config.input, config.horizon);
         Ok(Self { series, scale, scaled, calendar, ends, input, horizon })
     }

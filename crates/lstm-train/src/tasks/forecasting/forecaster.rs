@@ -24,16 +24,17 @@ impl Forecaster {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] where a file is missing, [`Error::Checkpoint`] where it is damaged or of another task,
-    /// [`Error::Candle`] where the weights are not the model's.
+    /// [`Error::Io`] where a file is missing; [`Error::Checkpoint`], naming the file, where one is damaged, is
+    /// of another task or does not fit the others.
     pub fn load<L: LstmLayer + 'static>(folder: &Path) -> Result<Self> {
         let saved = Saved::open(folder)?;
         let TaskConfig::Forecasting(config) = &saved.task else {
             return Err(saved.refuse("forecasting"));
         };
-        let scale: Scale = saved.read(SCALE)?;
-        scale.check(config.series().len())?;
-        let model = ForecastingModel::new::<L>(config, saved.weights()?)?;
+        let scale = saved.read(SCALE, |scale: &Scale| scale.check(config.series().len()))?;
+        let model = saved.model(&config.network, config.input_size(), |vb| {
+            ForecastingModel::new::<L>(config, vb)
+        })?;
         Ok(Self { model, scale })
     }
 
@@ -49,7 +50,8 @@ impl Forecaster {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] where sizes differ, a number is not finite, or a time is no date.
+    /// [`Error::Invalid`] where sizes differ, a number is not finite or too far from the training data for the
+    /// model to answer, or a time is no date.
     pub fn predict(&self, values: &[Vec<f64>], times: &[String]) -> Result<Vec<Vec<f64>>> {
         let (config, n_series) = (self.config(), self.scale.n_features());
         let is_good = |step: &Vec<f64>| {
@@ -68,13 +70,20 @@ impl Forecaster {
                 got: format!("{} steps and {} times{bad}", values.len(), times.len()),
             });
         }
-        let series = self.scale.scaled(values.iter().flatten().copied());
+        let series = self.scale.scaled(values.iter().flatten().copied())?;
         let mut calendar = Vec::new();
         for time in times {
             calendar.extend(encode(&config.calendar, time)?);
         }
         let window = Window { series: &series, calendar: &calendar };
         let forecast = self.model.forecast(&[window])?.concat();
+        if let Some(bad) = forecast.iter().find(|number| !number.is_finite()) {
+            return Err(Error::Invalid {
+                op: "forecast",
+                expected: "numbers near enough to the training data's".to_owned(),
+                got: format!("a forecast of {bad}"),
+            });
+        }
         let own = |step: &[f64]| {
             let targets = step.iter().enumerate();
             targets.map(|(target, &number)| self.scale.unscaled(target, number)).collect()

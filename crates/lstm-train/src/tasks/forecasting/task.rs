@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::step_loss::StepLoss;
 use crate::task::{Detail, Evaluation, Objective, Part, Place, Scores, Task};
 use crate::tasks::Prepared;
+use crate::tasks::check_batch;
 use crate::tasks::forecasting::errors::Errors;
 use crate::tasks::forecasting::{ForecastingConfig, ForecastingData, ForecastingModel};
 use crate::tasks::saved::json;
@@ -95,6 +96,7 @@ impl Task for ForecastingTask {
     }
 
     fn forward(&mut self, place: &Place) -> Result<StepLoss> {
+        check_batch(place, self.n_batches(place.seed, place.epoch))?;
         let (batch, n_targets) = (self.model.config.batch, self.n_targets());
         let order = self.order.of(place.seed, place.epoch, self.data.windows(Part::Train).len());
         let firsts = order.iter().skip(place.batch.saturating_mul(batch)).take(batch);

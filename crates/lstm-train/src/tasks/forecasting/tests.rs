@@ -9,7 +9,7 @@ use super::*;
 use crate::data::shared;
 use crate::task::{Detail, Part};
 use crate::tasks::TaskConfig;
-use crate::tasks::tests::{check_resume, finish, read_test};
+use crate::tasks::tests::{check_end, check_load, check_resume, finish, read_test};
 use crate::{Error, RunConfig, TrainConfig};
 
 /// Hours of two series: a wave of 12 hours with noise on a slow slope, and the same six hours before.
@@ -98,8 +98,10 @@ fn check_predictions(config: &ForecastingConfig, run: &Path, scores: &crate::Sco
     assert_eq!((&truth[..], &times[..]), (&values[380..480], &data.series().times()[380..480]));
     assert!(forecaster.predict(&vec![vec![1.0]; 11], &[]).is_err());
     assert!(forecaster.predict(&vec![vec![f64::NAN]; 12], &[]).is_err());
+    assert!(forecaster.predict(&vec![vec![1e40]; 12], &[]).is_err());
     assert!(forecaster.predict(&vec![vec![1.0, 2.0]; 12], &[]).is_err());
     assert!(forecaster.predict(&vec![vec![1.0]; 12], &["2000-01-01".to_owned()]).is_err());
+    check_load(run, Forecaster::load::<HandLstm>);
 }
 
 #[test]
@@ -147,6 +149,7 @@ fn task_of_two(config: &mut RunConfig) {
 fn a_resumed_run_is_the_whole_one() {
     let data = folder();
     check_resume(&config(data.path()));
+    check_end(&config(data.path()));
 }
 
 #[test]
@@ -173,7 +176,13 @@ fn bad_data_and_configurations_are_refused() {
     let folder = folder();
     let path = folder.path().join("series.csv");
     type Change = fn(&mut ForecastingConfig);
-    let bad: [(Change, &str); 11] = [
+    let bad: [(Change, &str); 14] = [
+        (|config| config.input = usize::MAX, "input of at most"),
+        (|config| config.horizon = 1 << 60, "horizon of at most"),
+        (
+            |config| (config.horizon, config.targets) = (1 << 20, vec![String::new(); 1 << 11]),
+            "horizon",
+        ),
         (|config| config.targets.clear(), "targets"),
         (|config| config.horizon = 0, "horizon"),
         (|config| config.input = 0, "input"),
@@ -195,6 +204,19 @@ fn bad_data_and_configurations_are_refused() {
     std::fs::write(&path, "date,load\n2000-01-01,1\n2000-01-02,x\n").unwrap();
     let error = config(folder.path()).setup::<HandLstm>().err().unwrap();
     assert!(matches!(error, Error::Data { line: 3, .. }), "{error}");
+    let small = |t: usize| format!("{t},{}\n", if t == 450 { 3e38 } else { t as f64 % 7.0 / 9e3 });
+    std::fs::write(&path, "date,load\n".to_owned() + &(0..500).map(small).collect::<String>())
+        .unwrap();
+    let error = config(folder.path()).setup::<HandLstm>().err().unwrap();
+    assert!(matches!(error, Error::Data { line: 452, .. }), "{error}");
+    let months = |t: usize| format!("{}/1/{},{}\n", 1 + t % 12, 1900 + t / 12, t % 7);
+    std::fs::write(&path, "date,load\n".to_owned() + &(0..500).map(months).collect::<String>())
+        .unwrap();
+    let error = config(folder.path()).setup::<HandLstm>().err().unwrap();
+    assert!(matches!(error, Error::Data { line: 2, .. }), "{error}");
+    let mut assumed = config(folder.path());
+    task(&mut assumed).assume_ordered = true;
+    assert!(assumed.setup::<HandLstm>().is_ok());
     let numbers: Vec<String> = (0..500).map(|t| format!("{t},{}\n", t % 7)).collect();
     std::fs::write(&path, format!("date,load\n{}", numbers.concat())).unwrap();
     let mut config = config(folder.path());

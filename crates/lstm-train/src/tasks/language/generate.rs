@@ -127,7 +127,7 @@ pub fn generate(
         written.push(symbols.name(id).unwrap_or_default());
         (ids, state) = (vec![id], after);
     }
-    Ok(written.join(unit.separator()).replace(&format!("{} ", crate::data::corpus::END), "\n"))
+    Ok(unit.join(written))
 }
 
 /// What a text without a prompt follows: the end of a line.

@@ -9,6 +9,7 @@ use lstm_core::{Lstm, LstmLayer, LstmState, Mode, SeqOptions};
 use crate::data::Symbols;
 use crate::dropout::{drop_words, factors};
 use crate::error::Result;
+use crate::network::check_numbers;
 use crate::step_loss::Lookup;
 use crate::tasks::language::LanguageConfig;
 
@@ -52,6 +53,8 @@ impl LanguageModel {
     ) -> Result<Self> {
         config.check()?;
         let features = config.network.output_size();
+        check_numbers("numbers of the embedding", &[symbols.len(), config.embedding])?;
+        check_numbers("weights of the read-out", &[symbols.len(), features])?;
         let uniform = |n: usize| {
             let bound = 1.0 / (n as f64).sqrt();
             Init::Uniform { lo: -bound, up: bound }

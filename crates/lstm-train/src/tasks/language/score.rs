@@ -3,8 +3,6 @@
 use candle_core::DType;
 use lstm_core::Mode;
 
-use crate::data::Unit;
-use crate::data::corpus::END;
 use crate::error::{Error, Result};
 use crate::read_out::read_out_loss;
 use crate::tasks::language::LanguageModel;
@@ -47,10 +45,7 @@ impl LanguageModel {
     /// As [`LanguageModel::score`].
     pub fn score_line(&self, line: &str) -> Result<TextScore> {
         let mut units = self.config.unit.cut(line);
-        let end = match self.config.unit {
-            Unit::Word => END,
-            Unit::Character => "\n",
-        };
+        let end = self.config.unit.end();
         if units.last() != Some(&end) {
             units.push(end);
         }

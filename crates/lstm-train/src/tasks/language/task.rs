@@ -12,6 +12,7 @@ use crate::step_loss::StepLoss;
 use crate::task::{Evaluation, Objective, Part, Place, Scores, TableRows, Task};
 use crate::tasks::language::model::{Run, detached};
 use crate::tasks::language::{LanguageConfig, LanguageModel};
+use crate::tasks::saved::json;
 
 /// The windows of an epoch: first step and length of each.
 type Plan = Vec<(usize, usize)>;
@@ -24,6 +25,8 @@ pub struct LanguageTask {
     carried: Option<LstmState<Tensor>>,
     /// The windows of the epoch with this seed and number: first step and length.
     windows: Option<((u64, usize), Plan)>,
+    /// The units that the training text has once.
+    rare: Vec<bool>,
 }
 
 impl LanguageTask {
@@ -55,7 +58,8 @@ impl LanguageTask {
             }
         }
         model.draw(variables, seed)?;
-        Ok(Self { model, corpus, carried: None, windows: None })
+        let rare = corpus.counts().into_iter().map(|count| count == 1).collect();
+        Ok(Self { model, corpus, carried: None, windows: None, rare })
     }
 
     /// The model as it stands.
@@ -103,6 +107,27 @@ impl LanguageTask {
         })
     }
 
+    /// The units that a training window reads, and those that it is to predict: `[n_steps, batch]` each.
+    fn batch(&mut self, place: &Place) -> Result<(Vec<u32>, Vec<u32>)> {
+        let (first, n_steps) = self.window(place)?;
+        let config = self.config();
+        let mut ids = columns(&self.corpus.train, config.batch, first, n_steps + 1);
+        if let Some(unknown) = self.corpus.symbols.unknown()
+            && config.unknown > 0.0
+        {
+            let stream = RandomStream::new(place.seed).named("unknown words").child(place.step);
+            for (k, id) in ids.iter_mut().enumerate() {
+                let is_rare = self.rare.get(*id as usize).copied().unwrap_or(false);
+                if is_rare && stream.uniform(k as u64) < config.unknown {
+                    *id = unknown;
+                }
+            }
+        }
+        let targets = ids.split_off(config.batch);
+        ids.extend_from_slice(&targets[..targets.len() - config.batch]);
+        Ok((ids, targets))
+    }
+
     /// The gradient penalties of a run: activation and temporal activation regularisation.
     fn penalties(&self, run: &Run) -> Result<Option<Tensor>> {
         let LanguageConfig { activation_penalty, change_penalty, .. } = *self.config();
@@ -133,16 +158,14 @@ impl Task for LanguageTask {
     }
 
     fn reads(&mut self, place: &Place) -> Result<Vec<TableRows>> {
-        let (first, n_steps) = self.window(place)?;
-        let ids = columns(&self.corpus.train, self.config().batch, first, n_steps);
+        let (ids, _) = self.batch(place)?;
         Ok(vec![TableRows { table: self.model.embedding.clone(), ids }])
     }
 
     fn forward(&mut self, place: &Place) -> Result<StepLoss> {
-        let (first, n_steps) = self.window(place)?;
+        let (inputs, targets) = self.batch(place)?;
         let batch = self.config().batch;
-        let inputs = columns(&self.corpus.train, batch, first, n_steps);
-        let targets = columns(&self.corpus.train, batch, first + 1, n_steps);
+        let n_steps = targets.len() / batch;
         let state = match self.carried.take() {
             Some(state) if place.batch > 0 => state,
             _ => self.model.zero_state(batch)?,
@@ -208,12 +231,12 @@ impl Task for LanguageTask {
     }
 
     fn files(&self) -> Result<Vec<(&'static str, Vec<u8>)>> {
-        let path = std::path::Path::new("vocabulary.json");
-        let json = serde_json::to_vec(&self.corpus.symbols)
-            .map_err(|error| Error::io("write vocabulary", path)(error.into()))?;
-        Ok(vec![("vocabulary.json", json)])
+        Ok(vec![json(VOCABULARY, &self.corpus.symbols)?])
     }
 }
+
+/// The file of the units beside the weights.
+pub(super) const VOCABULARY: &str = "vocabulary.json";
 
 /// Steps `first` to `first + n_steps` of a text cut into `batch` streams: `[n_steps, batch]`.
 pub(super) fn columns(ids: &[u32], batch: usize, first: usize, n_steps: usize) -> Vec<u32> {
@@ -228,4 +251,66 @@ fn random_length(stream: RandomStream, steps: usize) -> usize {
     let mean = if stream.uniform(0) < 0.95 { steps as f64 } else { steps as f64 / 2.0 };
     let draw = (mean + 5.0 * stream.normal(2)).trunc().clamp(5.0, steps as f64 + 20.0);
     draw as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+    use candle_nn::VarMap;
+    use lstm_core::variables::seeded;
+    use lstm_hand::HandLstm;
+
+    use super::LanguageTask;
+    use crate::data::Corpus;
+    use crate::network::NetworkConfig;
+    use crate::task::{Place, Task};
+    use crate::tasks::language::{LanguageConfig, LanguageModel};
+
+    fn task(unknown: f64) -> LanguageTask {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "a b rare a b\na b a b last\n";
+        for part in ["train.txt", "valid.txt", "test.txt"] {
+            std::fs::write(folder.path().join(part), text).unwrap();
+        }
+        let network = NetworkConfig { hidden: 2, ..NetworkConfig::default() };
+        let (batch, steps) = (2, 3);
+        let config = LanguageConfig {
+            data: folder.path().to_owned(),
+            unknown,
+            embedding: 2,
+            network,
+            batch,
+            steps,
+            valid_batch: 1,
+            ..LanguageConfig::default()
+        };
+        let corpus = Corpus::load(&config.data, config.unit, config.min_count).unwrap();
+        let variables = VarMap::new();
+        let vb = seeded(&variables, 1, DType::F32, &Device::Cpu);
+        let model = LanguageModel::new::<HandLstm>(&config, corpus.symbols.clone(), vb).unwrap();
+        LanguageTask::new(model, corpus, &variables, 1).unwrap()
+    }
+
+    #[test]
+    fn rare_words_teach_the_unknown_one_as_input_and_as_target() {
+        for (unknown, expected) in [(0.0, "rare"), (1.0 - f64::EPSILON, "<unk>")] {
+            let mut task = task(unknown);
+            let (mut inputs, mut targets) = (Vec::new(), Vec::new());
+            for batch in 0..task.n_batches(1, 0) {
+                let place = Place { seed: 1, epoch: 0, batch, step: 1 + batch as u64 };
+                let (read, predicted) = task.batch(&place).unwrap();
+                assert_eq!(task.reads(&place).unwrap()[0].ids, read);
+                assert!(task.forward(&place).is_ok());
+                // The second of two streams follows the first, step by step.
+                assert_eq!(read[2..], predicted[..predicted.len() - 2]);
+                inputs.extend(read.into_iter().step_by(2));
+                targets.extend(predicted.into_iter().step_by(2));
+            }
+            let spell = |ids: &[u32]| -> Vec<&str> {
+                ids.iter().filter_map(|&id| task.corpus.symbols.name(id)).collect()
+            };
+            assert_eq!(spell(&inputs), ["a", "b", expected, "a", "b"]);
+            assert_eq!(spell(&targets), ["b", expected, "a", "b", "<eos>"]);
+        }
+    }
 }

@@ -20,12 +20,14 @@ impl Solver {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] where a file is missing, [`Error::Checkpoint`] where it is damaged or of another task,
-    /// [`Error::Candle`] where the weights are not the model's.
+    /// [`Error::Io`] where a file is missing; [`Error::Checkpoint`], naming the file, where one is damaged, is
+    /// of another task or does not fit the others.
     pub fn load<L: LstmLayer + 'static>(folder: &Path) -> Result<Self> {
         let saved = Saved::open(folder)?;
         let TaskConfig::Memory(config) = &saved.task else { return Err(saved.refuse("memory")) };
-        Ok(Self { model: MemoryModel::new::<L>(config, saved.weights()?)? })
+        let size = config.problem.input_size();
+        let model = saved.model(&config.network, size, |vb| MemoryModel::new::<L>(config, vb))?;
+        Ok(Self { model })
     }
 
     /// The configuration.

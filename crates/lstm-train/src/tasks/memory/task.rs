@@ -9,6 +9,7 @@ use crate::step_loss::StepLoss;
 use crate::task::{Evaluation, Objective, Part, Place, Scores, Task};
 use crate::tasks::Prepared;
 use crate::tasks::memory::{Answer, MemoryConfig, MemoryModel, Sample, start_chrono};
+use crate::tasks::scores::{largest, log_softmax};
 
 /// The samples that evaluation takes together, whatever the batch of training.
 const EVALUATION_BATCH: usize = 100;
@@ -122,12 +123,9 @@ impl Count {
             }
             Answer::Symbols(symbols) => {
                 for (&symbol, scores) in symbols.iter().zip(outputs) {
-                    let score = |k: usize| scores.get(k).map_or(f64::NAN, |&x| f64::from(x));
-                    let top = (0..scores.len()).map(score).fold(f64::NEG_INFINITY, f64::max);
-                    let sum: f64 = (0..scores.len()).map(|k| (score(k) - top).exp()).sum();
-                    let own = score(symbol as usize);
-                    self.loss += top + sum.ln() - own;
-                    self.right += u64::from(own == top);
+                    let log = log_softmax(scores);
+                    self.loss -= log.get(symbol as usize).copied().unwrap_or(f64::NAN);
+                    self.right += u64::from(largest(&log) == symbol as usize);
                     self.n += 1;
                 }
             }

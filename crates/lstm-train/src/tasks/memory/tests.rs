@@ -7,7 +7,7 @@ use lstm_hand::{HandLstm, HandRnn};
 use super::*;
 use crate::task::Part;
 use crate::tasks::TaskConfig;
-use crate::tasks::tests::{check_resume, finish};
+use crate::tasks::tests::{check_load, check_resume, finish};
 use crate::{Error, Outcome, RunConfig, TrainConfig, Trainer};
 
 fn config(problem: Problem) -> RunConfig {
@@ -53,6 +53,9 @@ fn short_sums_are_learned_and_the_saved_model_answers_what_was_measured() {
     }
     assert!((sum - scores["mse"]).abs() < 1e-6, "{sum} {scores:?}");
     assert!(solver.answer(&[0.0; 11]).is_err());
+    check_load(run.path(), Solver::load::<HandLstm>);
+    let loaded = crate::load::<HandLstm>(run.path()).unwrap();
+    assert!(matches!(loaded, crate::Trained::Solver(_)));
 }
 
 #[test]
@@ -121,8 +124,11 @@ fn measured_samples_are_those_of_their_seed_and_training_samples_those_of_the_ru
 
 #[test]
 fn bad_configurations_are_refused() {
-    let bad: [fn(&mut MemoryConfig); 10] = [
+    let bad: [fn(&mut MemoryConfig); 13] = [
         |config| config.batch = 0,
+        |config| config.batch = usize::MAX,
+        |config| (config.batch, config.problem) = (1 << 19, Problem::Adding { steps: 1 << 19 }),
+        |config| config.network.layers = usize::MAX,
         |config| config.epoch_steps = 0,
         |config| config.valid = 0,
         |config| config.chrono = Some(1),

@@ -1,9 +1,9 @@
 //! The three files of tagged sentences.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::data::{Fingerprint, TaggedData, TaggedSentence};
-use crate::error::{Error, Result};
+use crate::data::{Fingerprint, TEST, TRAIN, TaggedData, TaggedSentence, VALID, need_part};
+use crate::error::Result;
 use crate::task::Part;
 use crate::tasks::tagging::TaggingConfig;
 
@@ -23,16 +23,19 @@ impl TaggingData {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] where the folder has not one file of each kind; [`Error::Data`] where a file is not
-    /// CoNLL-U, or a tag is not among those of the training file; [`Error::Io`].
+    /// [`crate::Error::Invalid`] where the folder has not one file of each kind; [`crate::Error::Data`] where a file is not
+    /// CoNLL-U, or a tag is not among those of the training file; [`crate::Error::Io`].
     pub fn load(config: &TaggingConfig) -> Result<Self> {
-        let load = |path: &Option<PathBuf>, ending| {
-            let path = path.clone().map_or_else(|| find(&config.data, ending), Ok)?;
+        let load = |file: &Option<PathBuf>, names| {
+            let path = match file {
+                Some(file) => config.data.join(file),
+                None => need_part(OP, &config.data, names, &["conllu"])?,
+            };
             TaggedData::load(&path, config.column)
         };
-        let train = load(&config.train, "train.conllu")?;
-        let dev = load(&config.dev, "dev.conllu")?.with_tags(train.tags())?;
-        let test = load(&config.test, "test.conllu")?.with_tags(train.tags())?;
+        let train = load(&config.train, TRAIN)?;
+        let dev = load(&config.dev, VALID)?.with_tags(train.tags())?;
+        let test = load(&config.test, TEST)?.with_tags(train.tags())?;
         Ok(Self { train, dev, test })
     }
 
@@ -59,26 +62,5 @@ impl TaggingData {
             }
         }
         hash.to_string()
-    }
-}
-
-/// The one file of a folder whose name is `ending`, or ends with it behind a hyphen.
-fn find(folder: &Path, ending: &str) -> Result<PathBuf> {
-    let io = || Error::io(OP, folder);
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(io())? {
-        let path = entry.map_err(io())?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if name.strip_suffix(ending).is_some_and(|rest| rest.is_empty() || rest.ends_with('-')) {
-            found.push(path);
-        }
-    }
-    match found.pop() {
-        Some(path) if found.is_empty() => Ok(path),
-        one => Err(Error::Invalid {
-            op: OP,
-            expected: format!("one file `*-{ending}` in {}", folder.display()),
-            got: (found.len() + usize::from(one.is_some())).to_string(),
-        }),
     }
 }

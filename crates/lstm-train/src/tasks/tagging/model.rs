@@ -1,6 +1,6 @@
 //! Embeddings, character LSTM, LSTM over the sentence, read-out or conditional random field.
 
-use candle_core::{D, Tensor};
+use candle_core::Tensor;
 use candle_nn::{Init, Linear, Module, VarBuilder};
 use lstm_bi::{Bidirectional, Merge};
 use lstm_core::random::RandomStream;
@@ -8,8 +8,10 @@ use lstm_core::{Lengths, Lstm, LstmConfig, LstmLayer, Mode, SeqOptions};
 
 use crate::crf::Crf;
 use crate::error::{Error, Result};
+use crate::network::check_numbers;
 use crate::read_out::read_out_loss;
 use crate::step_loss::{Lookup, StepLoss};
+use crate::tasks::scores::{largest, log_softmax};
 use crate::tasks::tagging::batches::{Batch, Group};
 use crate::tasks::tagging::join::{Places, join, words_of};
 use crate::tasks::tagging::{TaggingConfig, TaggingVocabulary};
@@ -63,8 +65,9 @@ impl TaggingModel {
             let bound = (3.0 / n as f64).sqrt();
             Init::Uniform { lo: -bound, up: bound }
         };
-        let table = |name: &str, n: usize, width: usize| {
-            vb.pp(name).get_with_hints((n, width), "weight", uniform(width))
+        let table = |name: &str, n: usize, width: usize| -> Result<Tensor> {
+            check_numbers(&format!("numbers of the embedding of {name}"), &[n, width])?;
+            Ok(vb.pp(name).get_with_hints((n, width), "weight", uniform(width))?)
         };
         let words = table("words", vocabulary.words.len(), config.word_embedding)?;
         let characters =
@@ -73,6 +76,7 @@ impl TaggingModel {
         let spelling = Bidirectional::<L>::new(&spelling, 0, Merge::Concat, vb.pp("spelling"))?;
         let lstm = config.network.build::<L>(config.word_features(), vb.pp("lstm"))?;
         let (n_tags, features) = (vocabulary.tags.len(), config.network.output_size());
+        check_numbers("weights of the read-out", &[n_tags, features.max(n_tags)])?;
         let read_out = vb.pp("read_out");
         let weight = read_out.get_with_hints((n_tags, features), "weight", uniform(features))?;
         let bias = read_out.get_with_hints(n_tags, "bias", Init::Const(0.0))?;
@@ -189,7 +193,7 @@ impl TaggingModel {
             None => {
                 let log = log_probabilities(emissions)?;
                 let of_all = log.iter().map(|log| log.exp()).collect();
-                (log.chunks(n_tags).map(largest).collect(), of_all)
+                (log.chunks(n_tags).map(|log| largest(log) as u32).collect(), of_all)
             }
         };
         let words = of_all.chunks(n_tags).zip(&tags);
@@ -200,18 +204,6 @@ impl TaggingModel {
 
 /// The logarithms of the softmax of every row.
 fn log_probabilities(emissions: &Tensor) -> Result<Vec<f64>> {
-    let emissions = emissions.to_dtype(candle_core::DType::F64)?;
-    let log = candle_nn::ops::log_softmax(&emissions, D::Minus1)?;
-    Ok(log.flatten_all()?.to_vec1()?)
-}
-
-/// The position of the largest number; of equal ones the first.
-fn largest(numbers: &[f64]) -> u32 {
-    let mut best = (0, f64::NEG_INFINITY);
-    for (position, &number) in (0..).zip(numbers) {
-        if number > best.1 {
-            best = (position, number);
-        }
-    }
-    best.0
+    let rows = emissions.to_vec2::<f32>()?;
+    Ok(rows.iter().flat_map(|row| log_softmax(row)).collect())
 }

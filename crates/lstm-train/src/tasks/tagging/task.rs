@@ -6,10 +6,11 @@ use lstm_core::random::RandomStream;
 use crate::data::Order;
 use crate::error::{Error, Result};
 use crate::step_loss::StepLoss;
-use crate::task::{Evaluation, Objective, Part, Place, TableRows, Task};
+use crate::task::{Evaluation, Objective, Part, Place, Scores, TableRows, Task};
+use crate::tasks::saved::json;
+use crate::tasks::scores::{Confusion, scores_by_class};
 use crate::tasks::tagging::batches::{self, Batch, Unknown};
 use crate::tasks::tagging::model::Answers;
-use crate::tasks::tagging::scores::Confusion;
 use crate::tasks::tagging::words::{Counts, Spellings};
 use crate::tasks::tagging::{TaggingConfig, TaggingData, TaggingModel, TaggingVocabulary};
 
@@ -192,14 +193,18 @@ impl Task for TaggingTask {
         let tags = &self.model.vocabulary().tags;
         let mut confusion = Confusion::new(tags.len());
         for (answers, truth) in answers.iter().zip(&sentences.tags) {
-            confusion.add(truth, &answers.tags);
+            for (&truth, &answer) in truth.iter().zip(&answers.tags) {
+                confusion.add(truth, answer);
+            }
         }
-        let mut scores = confusion.scores();
-        scores.insert("loss".to_owned(), loss);
+        let (accuracy, macro_f1) = (confusion.accuracy(), confusion.macro_f1());
+        let scores = [("accuracy", accuracy), ("macro_f1", macro_f1), ("loss", loss)];
+        let mut scores: Scores = scores.map(|(name, score)| (name.to_owned(), score)).into();
+        let detail = confusion.detail(tags.names());
         if part == Part::Test {
-            scores.extend(confusion.scores_by_tag(tags));
+            scores.extend(scores_by_class(&detail));
         }
-        Ok(Evaluation { scores, details: vec![confusion.detail(tags)] })
+        Ok(Evaluation { scores, details: vec![detail] })
     }
 
     fn objective(&self) -> Objective {
@@ -207,9 +212,6 @@ impl Task for TaggingTask {
     }
 
     fn files(&self) -> Result<Vec<(&'static str, Vec<u8>)>> {
-        let path = std::path::Path::new(VOCABULARY);
-        let json = serde_json::to_vec(self.model.vocabulary())
-            .map_err(|error| Error::io("write vocabulary", path)(error.into()))?;
-        Ok(vec![(VOCABULARY, json)])
+        Ok(vec![json(VOCABULARY, self.model.vocabulary())?])
     }
 }

@@ -10,6 +10,7 @@ use lstm_core::{Lstm, Mode, SeqOptions};
 use crate::data::Batch;
 use crate::dropout::{drop_words, factors};
 use crate::error::{Error, Result};
+use crate::network::check_numbers;
 use crate::read_out::read_out_loss;
 use crate::step_loss::{Lookup, StepLoss};
 use crate::tasks::window::WindowConfig;
@@ -55,6 +56,8 @@ impl<L: Lstm> WindowModel<L> {
             });
         }
         let features = lstm.output_size();
+        check_numbers("numbers of the embedding", &[vocabulary, config.embedding])?;
+        check_numbers("weights of the read-out", &[vocabulary, features])?;
         let bound = 1.0 / (features as f64).sqrt();
         let uniform = Init::Uniform { lo: -bound, up: bound };
         let normal = Init::Randn { mean: 0.0, stdev: 1.0 };

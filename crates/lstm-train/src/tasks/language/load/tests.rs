@@ -11,6 +11,7 @@ use super::LanguageModel;
 use crate::data::Unit;
 use crate::tasks::TaskConfig;
 use crate::tasks::language::{LanguageConfig, Sampling, generate};
+use crate::tasks::tests::check_load;
 use crate::{NetworkConfig, Outcome, RunConfig, Summary, TrainConfig, Trainer};
 
 /// A run of one epoch on a little text, in `folder`/run.
@@ -78,6 +79,7 @@ fn what_does_not_fit_is_named() {
     let folder = tempfile::tempdir().unwrap();
     run(folder.path(), Unit::Word, false);
     let run = folder.path().join("run");
+    check_load(&run, LanguageModel::load::<HandLstm>);
     let error = refusal(&run, |record| record["task"]["embedding"] = json!(7));
     assert!(error.contains("run.json: layers: expected"), "{error}");
     let error = refusal(&run, |record| record["task"]["tied"] = json!(true));
