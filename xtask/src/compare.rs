@@ -24,6 +24,7 @@ use lstm_train::tasks::window::{Splits, WindowModel, WindowTask};
 use lstm_train::{Outcome, Scores, Setup, Summary, Trainer};
 
 use crate::environment;
+use crate::output::say;
 use crate::progress::Bar;
 use crate::recipe::{ModelName, Recipe, Settings};
 use report::Report;
@@ -82,7 +83,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         let summary = match outcome {
             Outcome::Finished(summary) => summary,
             Outcome::Interrupted { step } => {
-                println!("{} stopped after step {step}; continue with --resume", model.as_str());
+                let _ =
+                    say!("{} stopped after step {step}; continue with --resume", model.as_str());
                 return Ok(ExitCode::from(environment::INTERRUPTED));
             }
         };
@@ -94,9 +96,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         recipes.push(recipe);
     }
     write(args, &table, &curves, &recipes)?;
-    println!("\n{}", table.to_text());
+    say!("\n{}", table.to_text())?;
     let seconds = started.elapsed().as_secs_f64();
-    println!("{seconds:.0} s; report: {}", args.out.join("report.html").display());
+    say!("{seconds:.0} s; report: {}", args.out.join("report.html").display())?;
     Ok(ExitCode::SUCCESS)
 }
 

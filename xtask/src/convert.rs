@@ -14,6 +14,7 @@ use lstm_core::onnx::{self, OnnxDialect};
 use lstm_core::{Direction, Element, LayerPlace, LstmWeights, write_atomic};
 
 use crate::inspect::{Kind, Source};
+use crate::output::say;
 use format::{Format, Grouping, Layers};
 
 /// Convert an LSTM's weights between frameworks.
@@ -111,7 +112,8 @@ impl Args {
     fn convert<E: Element + WithDType>(&self) -> Result<()> {
         let read = self.read::<E>().with_context(|| format!("read {}", self.input.display()))?;
         if let Some(options) = self.from.unsaid().filter(|_| Kind::of(&self.input) != Kind::Onnx) {
-            println!("{}: does not say {options}; read as PyTorch has it", self.input.display());
+            let _ =
+                say!("{}: does not say {options}; read as PyTorch has it", self.input.display());
         }
         let mut layers = Vec::new();
         for (place, weights) in read {
@@ -129,7 +131,8 @@ impl Args {
         let bytes = self.write(&layers).with_context(|| format!("write {hint}"))?;
         write_atomic(&self.output, &bytes)?;
         let n: usize = layers.iter().map(|(_, weights)| weights.config().n_parameters()).sum();
-        println!("{}: {} layers and directions, {n} numbers", self.output.display(), layers.len());
+        let _ =
+            say!("{}: {} layers and directions, {n} numbers", self.output.display(), layers.len());
         Ok(())
     }
 
@@ -246,7 +249,7 @@ impl Args {
             "{place}: expected options that the arrays say, got others in {lost}; --drop-options \
              writes the arrays alone"
         );
-        println!("{place}: not in the arrays, set it where they are read: {lost}");
+        let _ = say!("{place}: not in the arrays, set it where they are read: {lost}");
         Ok(())
     }
 }

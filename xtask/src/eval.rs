@@ -10,7 +10,9 @@ use lstm_train::{Identity, Part, RunConfig, RunFolder, load_weights};
 use serde_json::{Value, json};
 
 use crate::environment;
-use crate::train::Layers;
+use crate::output::say;
+use crate::report;
+use crate::train::{self, Layers};
 
 /// Measure the model of a run on a part of its data.
 #[derive(Debug, clap::Args)]
@@ -97,13 +99,14 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if args.json {
         let value =
             json!({ "part": part, "scores": evaluation.scores, "details": evaluation.details });
-        println!("{}", serde_json::to_string_pretty(&value)?);
+        say!("{}", serde_json::to_string_pretty(&value)?)?;
         return Ok(ExitCode::SUCCESS);
     }
     let name =
         args.part.to_possible_value().map_or(String::new(), |name| name.get_name().to_owned());
-    for (score, value) in &evaluation.scores {
-        println!("{name} {score}: {value:.4}");
+    say!("{}", train::scored(&name, &evaluation.scores).trim_end())?;
+    if evaluation.scores.keys().any(|name| report::of_class(name).is_some()) {
+        say!("the scores of each class: with --json")?;
     }
     Ok(ExitCode::SUCCESS)
 }

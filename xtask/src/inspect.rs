@@ -25,10 +25,12 @@ use page::Page;
 use source::Found;
 pub use source::{Kind, Source};
 
+use crate::output::say;
+
 /// List the LSTMs of a weight file; with an input, draw one at work.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A weight file (.safetensors, .pt, .pth, .onnx, .keras, .h5), or the folder of a run of `compare`.
+    /// A weight file (.safetensors, .pt, .pth, .onnx, .keras, .h5), or the folder of a run.
     file: PathBuf,
     /// The key under which a .pt or .pth file has its state dict, as `state_dict` or `model`.
     #[arg(long)]
@@ -47,7 +49,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let source = Source::open(&args.file, args.key.as_deref())?;
     if args.input.input.is_none() && args.input.text.is_none() {
         let (found, refused) = source.lstms()?;
-        print!("{}", list(&found, &refused));
+        say!("{}", list(&found, &refused).trim_end())?;
         return Ok(ExitCode::SUCCESS);
     }
     let lstm = source.choose(args.prefix.as_deref())?;
@@ -66,7 +68,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
     }
     write_atomic(&args.out, page.to_html().as_bytes())?;
-    println!("{} steps through {}: {}", input.n_steps, summary(&lstm), args.out.display());
+    say!("{} steps through {}: {}", input.n_steps, summary(&lstm), args.out.display())?;
     Ok(ExitCode::SUCCESS)
 }
 

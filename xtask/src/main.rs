@@ -3,6 +3,7 @@
 
 mod compare;
 mod environment;
+mod output;
 mod page;
 mod progress;
 mod recipe;
@@ -84,6 +85,7 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(code) => code,
+        Err(error) if error.is::<output::Closed>() => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE

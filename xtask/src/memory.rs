@@ -11,6 +11,7 @@ use lstm_hand::{HandLstm, HandRnn};
 use lstm_train::tasks::memory::Problem;
 use lstm_train::{Outcome, RunConfig, Summary, TaskConfig, Trainer};
 
+use crate::output::say;
 use crate::progress::Bar;
 use crate::{environment, train};
 
@@ -82,19 +83,22 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             match trainer.run(&mut Bar::new(name), stop)? {
                 Outcome::Finished(summary) => runs.push((cell, lag, summary)),
                 Outcome::Interrupted { step } => {
-                    println!("stopped after step {step}; the same command continues");
+                    let _ = say!("stopped after step {step}; the same command continues");
                     return Ok(ExitCode::from(environment::INTERRUPTED));
                 }
             }
         }
     }
-    println!("| lag | layers | parameters | test scores | minutes of training |");
-    println!("|---|---|---|---|---|");
-    runs.iter().for_each(|(cell, lag, summary)| println!("{}", row(*cell, *lag, summary)));
     let name = args.config.file_stem().unwrap_or_default().to_string_lossy();
     let report = args.out.join("report.html");
     write_atomic(&report, page::page(&format!("Memory: {name}"), &runs)?.as_bytes())?;
-    println!("report: {}", report.display());
+    say!(
+        "| lag | layers | parameters | test scores | minutes of training |\n|---|---|---|---|---|"
+    )?;
+    for (cell, lag, summary) in &runs {
+        say!("{}", row(*cell, *lag, summary))?;
+    }
+    say!("report: {}", report.display())?;
     Ok(ExitCode::SUCCESS)
 }
 

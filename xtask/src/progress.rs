@@ -1,10 +1,13 @@
 //! What a person sees of a run: a bar in a terminal, plain lines elsewhere.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use lstm_train::metrics::Metric;
 use lstm_train::{Observer, Scores};
+
+use crate::report::of_class;
 
 /// Draws one run.
 pub struct Bar {
@@ -48,7 +51,8 @@ impl Bar {
 
     fn line(&self, text: &str) {
         if self.bar.is_hidden() {
-            println!("{:>11} {text}", self.name);
+            // Nobody has to look on: the run goes on where the output is closed.
+            let _ = writeln!(std::io::stdout(), "{:>11} {text}", self.name);
         } else {
             self.bar.println(format!("{:>11} {text}", self.name));
         }
@@ -149,8 +153,10 @@ fn clock(time: Duration) -> String {
     }
 }
 
+/// The scores but those of single classes.
 fn listed(scores: &Scores) -> String {
-    let scores = scores.iter().map(|(name, score)| format!("{name} {score:.4}"));
+    let whole = scores.iter().filter(|(name, _)| of_class(name).is_none());
+    let scores = whole.map(|(name, score)| format!("{name} {score:.4}"));
     scores.collect::<Vec<_>>().join(", ")
 }
 

@@ -16,6 +16,9 @@ use anyhow::{Context, Result};
 use lstm_core::write_atomic;
 
 use run::Run;
+pub use run::{is_plain, of_baseline, of_class, spelled};
+
+use crate::output::say;
 
 /// Write the page of a run, or one that compares several.
 #[derive(Debug, clap::Args)]
@@ -43,7 +46,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
     }
     write_atomic(&out, html.as_bytes())?;
-    println!("report: {}", out.display());
+    say!("report: {}", out.display())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -7,9 +7,10 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use lstm_candle::CandleLstm;
 use lstm_hand::HandLstm;
-use lstm_train::{Outcome, RunConfig, RunFolder, Setup, Summary, Task, Trainer};
+use lstm_train::{Outcome, RunConfig, RunFolder, Scores, Setup, Summary, Task, Trainer};
 
 use crate::environment;
+use crate::output::say;
 use crate::progress::Bar;
 use crate::report;
 
@@ -75,20 +76,19 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         Trainer::start(setup, &folder)?
     };
     let mut bar = Bar::new(args.config.file_stem().unwrap_or_default().to_string_lossy());
-    match trainer.run(&mut bar, stop)? {
+    let outcome = trainer.run(&mut bar, stop)?;
+    drop(bar);
+    let report = report::write(&folder)?;
+    let (text, code) = match &outcome {
         Outcome::Interrupted { step } => {
-            drop(bar);
-            println!("stopped after step {step}; continue with --resume");
-            println!("report: {}", report::write(&folder)?.display());
-            Ok(ExitCode::from(environment::INTERRUPTED))
+            let text = format!("stopped after step {step}; continue with --resume\n");
+            (text, ExitCode::from(environment::INTERRUPTED))
         }
-        Outcome::Finished(summary) => {
-            drop(bar);
-            print(&summary);
-            println!("report: {}", report::write(&folder)?.display());
-            Ok(ExitCode::SUCCESS)
-        }
-    }
+        Outcome::Finished(summary) => (ended(summary), ExitCode::SUCCESS),
+    };
+    // The run is what it is, whether this is read or not.
+    let _ = say!("{text}report: {}", report.display());
+    Ok(code)
 }
 
 fn folder(args: &Args) -> Result<PathBuf> {
@@ -99,17 +99,26 @@ fn folder(args: &Args) -> Result<PathBuf> {
     Ok(Path::new("runs").join(name))
 }
 
-fn print(summary: &Summary) {
+/// A few lines on a finished run.
+fn ended(summary: &Summary) -> String {
     let minutes = summary.epoch_seconds.iter().sum::<f64>() / 60.0;
-    println!(
-        "{} parameters, {} epochs, {minutes:.1} minutes of training; best epoch {}",
+    let mut text = format!(
+        "{} parameters, {} epochs, {minutes:.1} minutes of training; best epoch {}\n",
         summary.parameters,
         summary.epoch_seconds.len(),
         summary.best_epoch
     );
-    for (name, score) in &summary.test {
-        println!("test {name}: {score:.4}");
+    text += &scored("test", &summary.test);
+    if summary.test.keys().any(|name| report::of_class(name).is_some()) {
+        text += "the scores of each class: the report, and test.json beside it\n";
     }
+    text
+}
+
+/// A line for each score of a part, but for those of single classes.
+pub fn scored(part: &str, scores: &Scores) -> String {
+    let whole = scores.iter().filter(|(name, _)| report::of_class(name).is_none());
+    whole.map(|(name, score)| format!("{part} {name}: {score:.4}\n")).collect()
 }
 
 /// The configuration of a file with settings in place of some of its own.

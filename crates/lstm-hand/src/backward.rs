@@ -15,7 +15,7 @@ use lstm_core::ops::aligned::Aligned;
 use lstm_core::ops::block_rows::BlockRows;
 use lstm_core::ops::panels::{GateLayout, Panels};
 use lstm_core::ops::step_backward::{BackwardStep, StepTape};
-use lstm_core::{Element, Error, Result, SeqDims, parallel};
+use lstm_core::{Element, Result, SeqDims, parallel};
 
 use crate::forward::{back_and_forth, take};
 use crate::sequence::check_len;
@@ -103,7 +103,7 @@ impl<E: Element> BackwardScratch<E> {
 /// # Errors
 ///
 /// [`lstm_core::Error::Mismatch`] where slices do not have the stated shapes, or the tape is of a run of
-/// another size.
+/// another size or direction.
 pub fn backward<E: Element>(
     sequence: &Sequence<'_, E>,
     output: &[E],
@@ -116,9 +116,7 @@ pub fn backward<E: Element>(
     let SeqDims { n_steps, batch, hidden, .. } = sequence.dims;
     check(OP, sequence, of_outputs, &gradients)?;
     check_len(OP, "output", &[n_steps, batch, hidden], output)?;
-    let padded = tape.packed.layout.panels() * tape.packed.layout.lanes;
-    Error::check(OP, "units of the tape", hidden, tape.packed.layout.hidden)?;
-    Error::check(OP, "length of the tape", n_steps * batch * padded, tape.cells.len())?;
+    sequence.run().check(OP, "tape", tape.of)?;
     run(sequence, output, tape, of_outputs, gradients, scratch, false)
 }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use lstm_core::memory::{segment_steps, segments};
 use lstm_core::{Element, Error, Lengths, LstmState, Result, SeqDims};
 
-use crate::sequence::check_len;
+use crate::sequence::{Run, check_len};
 use crate::tape::Kept;
 use crate::{
     BackwardScratch, Gradients, OutputGradients, Outputs, Sequence, Tape, backward, forward,
@@ -18,12 +18,13 @@ use crate::{
 #[derive(Debug, Clone, Default)]
 pub struct Checkpoints<E> {
     states: Vec<LstmState<Vec<E>>>,
+    of: Option<Run>,
 }
 
 impl<E: Element> Checkpoints<E> {
     /// Empty; a run gives it its size.
     pub fn new() -> Self {
-        Self { states: Vec::new() }
+        Self { states: Vec::new(), of: None }
     }
 
     /// The bytes that a run has left here.
@@ -33,9 +34,10 @@ impl<E: Element> Checkpoints<E> {
         self.states.iter().map(state).sum()
     }
 
-    /// Forgets the last run.
-    pub(crate) fn clear(&mut self) {
+    /// Forgets the last run; what is pushed from here on is of `run`.
+    pub(crate) fn start(&mut self, run: Run) {
         self.states.clear();
+        self.of = Some(run);
     }
 
     /// Keeps the state before the next segment.
@@ -49,8 +51,9 @@ impl<E: Element> Checkpoints<E> {
         Some(LstmState { h: &state.h, c: &state.c })
     }
 
-    /// Refuses checkpoints of a run of another number of segments.
-    pub(crate) fn check(&self, op: &'static str, n_segments: usize) -> Result<()> {
+    /// Refuses checkpoints of another run, and those of a run that did not end: `n_segments` are of the whole.
+    pub(crate) fn check(&self, op: &'static str, run: Run, n_segments: usize) -> Result<()> {
+        run.check(op, "checkpoints", self.of)?;
         Error::check(op, "number of segments", n_segments, self.states.len() + 1)
     }
 }
@@ -73,7 +76,7 @@ pub fn forward_to_checkpoints<E: Element>(
     check_len(OP, "output", &[n_steps, batch, hidden], outputs.output)?;
     check_len(OP, "last h", &[batch, hidden], outputs.last.h)?;
     check_len(OP, "last c", &[batch, hidden], outputs.last.c)?;
-    checkpoints.clear();
+    checkpoints.start(sequence.run());
     scratch.pack(sequence)?;
     let Outputs { output, last: LstmState { h, c } } = outputs;
     for (k, steps) in of(sequence).into_iter().enumerate() {
@@ -96,7 +99,7 @@ pub fn forward_to_checkpoints<E: Element>(
 ///
 /// # Errors
 ///
-/// As [`crate::backward`].
+/// As [`crate::backward`], and where the checkpoints are of a run of another size or direction.
 pub fn backward_from_checkpoints<E: Element>(
     sequence: &Sequence<'_, E>,
     checkpoints: &Checkpoints<E>,
@@ -109,7 +112,7 @@ pub fn backward_from_checkpoints<E: Element>(
     backward::check(OP, sequence, of_outputs, &gradients)?;
     let SeqDims { n_steps, batch, input, hidden } = sequence.dims;
     let segments = of(sequence);
-    checkpoints.check(OP, segments.len())?;
+    checkpoints.check(OP, sequence.run(), segments.len())?;
     tape.pack(sequence)?;
     let state =
         |of_last: Option<&[E]>| of_last.map_or(vec![E::ZERO; batch * hidden], <[E]>::to_vec);

@@ -123,7 +123,7 @@ fn run<E: Element>(
     let threads = parallel::threads();
     let at_once = (Z_AT_ONCE * threads / (batch * layout.row())).clamp(1, n_steps);
     let held = if kept == Kept::Gates { n_steps } else { at_once };
-    tape.resize(sequence.dims, layout, held, kept);
+    tape.resize(sequence.run(), layout, held, kept);
     let one_block = tape.blocks.len() == 1;
     let shares = if one_block { blocks::shares(batch, layout) } else { 1 };
     let plan = Plan { sequence, packed, at_once, held, kept, shares };

@@ -124,13 +124,15 @@ impl<E: Number> Reads<TensorSlice<'_, E>> {
 }
 
 /// The gradients of a node's outputs as contiguous tensors.
-fn contiguous(grads: &[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> {
+pub(crate) fn contiguous(grads: &[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> {
     let contiguous = grads.iter().map(|grad| grad.as_ref().map(Tensor::contiguous).transpose());
     Ok(contiguous.collect::<candle_core::Result<_>>()?)
 }
 
 /// Their numbers.
-fn slices<E: Number>(tensors: &[Option<Tensor>]) -> Result<Vec<Option<TensorSlice<'_, E>>>> {
+pub(crate) fn slices<E: Number>(
+    tensors: &[Option<Tensor>],
+) -> Result<Vec<Option<TensorSlice<'_, E>>>> {
     tensors.iter().map(|grad| grad.as_ref().map(TensorSlice::new).transpose()).collect()
 }
 

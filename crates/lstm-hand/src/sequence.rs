@@ -1,5 +1,7 @@
 //! What a run over a batch of sequences reads, forward and backward alike.
 
+use std::fmt;
+
 use lstm_core::{
     Direction, Element, Error, Lengths, LstmConfig, LstmState, LstmWeights, Parameter, Result,
     SeqDims,
@@ -84,6 +86,11 @@ impl<'a, E: Element> Sequence<'a, E> {
         self.lengths.map_or(Ok(()), |lengths| lengths.check(op, n_steps, batch))
     }
 
+    /// What a record of this run is of.
+    pub(crate) fn run(&self) -> Run {
+        Run { dims: self.dims, output: self.dims.hidden, direction: self.direction }
+    }
+
     /// The step that is computed as number `nth`.
     pub(crate) fn step(&self, nth: usize) -> usize {
         match self.direction {
@@ -114,6 +121,34 @@ impl<'a, E: Element> Sequence<'a, E> {
             (Direction::Reverse, None) => step_idx + 1 == self.dims.n_steps,
             (Direction::Reverse, Some(lengths)) => step_idx + 1 == lengths.rows()[row],
         }
+    }
+}
+
+/// The run that a record is of; the way back refuses the record of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) dims: SeqDims,
+    /// P, the size of h.
+    pub(crate) output: usize,
+    pub(crate) direction: Direction,
+}
+
+impl Run {
+    /// Refuses the record of another run, and one that is of none; `what`: the record.
+    pub(crate) fn check(self, op: &'static str, what: &str, got: Option<Self>) -> Result<()> {
+        if got == Some(self) {
+            return Ok(());
+        }
+        let got = got.map_or("none".to_owned(), |got| got.to_string());
+        Err(Error::mismatch(op, format!("run of the {what}"), self, got))
+    }
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SeqDims { n_steps, batch, input, hidden } = self.dims;
+        write!(f, "T = {n_steps}, B = {batch}, I = {input}, H = {hidden}, P = {}, ", self.output)?;
+        write!(f, "{:?}", self.direction)
     }
 }
 

@@ -3,9 +3,10 @@
 use lstm_core::ops::aligned::Aligned;
 use lstm_core::ops::block_rows::BlockRows;
 use lstm_core::ops::panels::GateLayout;
-use lstm_core::{Element, Result, SeqDims};
+use lstm_core::{Element, Result};
 
 use crate::blocks::blocks;
+use crate::sequence::Run;
 use crate::{PackedWeights, Sequence};
 
 /// The record of a forward pass; make it once and reuse it for runs of any size.
@@ -27,6 +28,8 @@ pub struct Tape<E> {
     pub(crate) h_parts: Aligned<E>,
     pub(crate) blocks: Vec<BlockRows>,
     pub(crate) kept: Kept,
+    /// The run that left something here.
+    pub(crate) of: Option<Run>,
 }
 
 /// What a forward pass leaves in its tape.
@@ -57,6 +60,7 @@ impl<E: Element> Tape<E> {
             h_parts: Aligned::new(),
             blocks: Vec::new(),
             kept: Kept::Nothing,
+            of: None,
         }
     }
 
@@ -74,13 +78,15 @@ impl<E: Element> Tape<E> {
         self.kept == Kept::Gates
     }
 
-    /// Packs the weights of a run.
+    /// Packs the weights of a run and forgets the last run.
     pub(crate) fn pack(&mut self, sequence: &Sequence<'_, E>) -> Result<()> {
+        self.of = None;
         self.packed.pack(&sequence.weights, sequence.dims.input, sequence.dims.hidden)
     }
 
     /// Makes room for a run that has the gates of `steps` steps at a time.
-    pub(crate) fn resize(&mut self, dims: SeqDims, layout: GateLayout, steps: usize, kept: Kept) {
+    pub(crate) fn resize(&mut self, run: Run, layout: GateLayout, steps: usize, kept: Kept) {
+        let dims = run.dims;
         let padded = layout.panels() * layout.lanes;
         if self.blocks.last().is_none_or(|last| last.batch != dims.batch) {
             self.blocks = blocks(dims.batch);
@@ -89,6 +95,7 @@ impl<E: Element> Tape<E> {
         let cells = if kept == Kept::Nothing { 0 } else { dims.n_cells() };
         self.cells.resize(cells * padded);
         self.kept = kept;
+        self.of = (kept != Kept::Nothing).then_some(run);
         self.h.iter_mut().for_each(|h| h.resize(dims.batch * dims.hidden));
         self.c.resize(dims.batch * padded);
         self.h_parts.resize(dims.batch * padded);

@@ -28,10 +28,10 @@ pub use tape::VariantTape;
 
 use lstm_core::{
     Direction, Element, Error, Keep, Lengths, LstmConfig, LstmState, LstmWeights, Masks, Parameter,
-    Resets, Result,
+    Resets, Result, SeqDims,
 };
 
-use crate::sequence::check_len;
+use crate::sequence::{Run, check_len};
 
 /// The parameters of one layer as borrowed slices, in PyTorch's layout.
 #[derive(Debug, Clone, Copy)]
@@ -152,6 +152,13 @@ impl<E: Element> VariantSequence<'_, E> {
             hidden: config.hidden_size,
             output: config.output_size(),
         }
+    }
+
+    /// What a record of this run is of.
+    fn run(&self) -> Run {
+        let Sizes { n_steps, batch, input, hidden, output } = self.sizes();
+        let dims = SeqDims { n_steps, batch, input, hidden };
+        Run { dims, output, direction: self.direction }
     }
 
     /// The step that is computed as number `nth`.

@@ -88,7 +88,7 @@ pub use error::{Error, Result};
 pub use gradients::{Gradient, Gradients, global_norm};
 pub use load::load_weights;
 pub use loss::cross_entropy;
-pub use network::NetworkConfig;
+pub use network::{Kept, NetworkConfig};
 pub use optimizer::{
     AdamW, AdamWConfig, Average, AverageConfig, Optimizer, OptimizerConfig, SavedParts, Sgd,
     SgdConfig, StatePart, StepSize,

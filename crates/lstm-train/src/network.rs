@@ -1,5 +1,9 @@
 //! The layers of a task's model, as a configuration file has them.
 
+mod kept;
+
+pub use kept::Kept;
+
 use candle_nn::VarBuilder;
 use lstm_bi::{Directions, LayerwiseConfig, Merge, StackLayer};
 use lstm_core::{Lstm, LstmConfig, LstmLayer};
@@ -28,6 +32,9 @@ pub struct NetworkConfig {
     pub locked: bool,
     /// DropConnect on the recurrent weights, drawn once a batch (Merity, Keskar, Socher 2018).
     pub weight_drop: f64,
+    /// What a training step keeps for its backward pass. Layers that cannot do it refuse to run.
+    #[serde(skip_serializing_if = "Kept::is_default")]
+    pub memory: Kept,
 }
 
 impl Default for NetworkConfig {
@@ -41,6 +48,7 @@ impl Default for NetworkConfig {
             dropout: 0.0,
             locked: false,
             weight_drop: 0.0,
+            memory: Kept::default(),
         }
     }
 }
@@ -122,7 +130,8 @@ impl NetworkConfig {
     ) -> Result<Box<dyn Lstm>> {
         self.check()?;
         self.check_weights(input_size)?;
-        Ok(self.layers(input_size).build::<L>(vb)?)
+        let stack = Box::new(self.layers(input_size).build::<L>(vb)?);
+        Ok(if self.memory.is_default() { stack } else { self.memory.in_every_run_of(stack) })
     }
 }
 

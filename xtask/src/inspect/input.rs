@@ -1,13 +1,14 @@
 //! What an inspected LSTM reads: a row of a tensor, or the embedded tokens of a text.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::Device;
 use clap::ValueEnum;
 use lstm_train::Checkpoint;
-use lstm_train::data::UNK;
+use lstm_train::data::{Symbols, UNK};
 use lstm_train::tasks::window::Splits;
 use serde_json::Value;
 
@@ -33,19 +34,19 @@ pub struct InputArgs {
     #[arg(long)]
     pub text: Option<String>,
     /// The ids of the tokens: a JSON object from token to id (or one that has it under "vocab"), or a list.
-    /// A checkpoint needs none.
+    /// The run of a language model needs none.
     #[arg(long, requires = "text")]
     vocab: Option<PathBuf>,
     /// The tensor of the embedding, [vocabulary, I]; the only one called embedding where absent.
     #[arg(long, requires = "text")]
     embedding: Option<String>,
-    /// What a token is.
-    #[arg(long, value_enum, default_value = "words", requires = "text")]
-    by: Token,
-    /// For a checkpoint: the folder with the text that the run has read; the embedded language where absent.
+    /// What a token is; words where absent, and what the run reads for a run of a language model.
+    #[arg(long, value_enum, requires = "text")]
+    by: Option<Token>,
+    /// For a checkpoint of `compare`: the folder with the text that the run has read; the embedded language where absent.
     #[arg(long, requires = "text")]
     data: Option<PathBuf>,
-    /// For a checkpoint: training sentences of the embedded language in that run.
+    /// For a checkpoint of `compare`: training sentences of the embedded language in that run.
     #[arg(long, default_value_t = 20_000, conflicts_with = "data", requires = "text")]
     sentences: usize,
 }
@@ -57,6 +58,15 @@ enum Token {
     Words,
     /// Into single letters, blanks among them.
     Letters,
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Words => "words",
+            Self::Letters => "letters",
+        })
+    }
 }
 
 /// One row of input.
@@ -115,7 +125,8 @@ impl InputArgs {
     }
 
     fn text(&self, text: &str, source: &Source, features: usize) -> Result<Input> {
-        let tokens: Vec<String> = match self.by {
+        let by = self.token(source.checkpoint.as_ref())?;
+        let tokens: Vec<String> = match by {
             Token::Words => text.split_whitespace().map(str::to_owned).collect(),
             Token::Letters => text.chars().map(String::from).collect(),
         };
@@ -124,11 +135,14 @@ impl InputArgs {
         let ids = match (&source.checkpoint, &self.vocab) {
             (Some(_), Some(_)) => bail!("--vocab: a checkpoint has the vocabulary of its run"),
             (Some(checkpoint), None) => {
-                let ids = self.words_of_run(&tokens, checkpoint)?;
-                let unknown = tokens.iter().zip(&ids).filter(|(_, id)| **id == UNK as usize);
+                let (ids, unknown_id) = match kind(checkpoint) {
+                    Some(_) => symbols_of_run(&tokens, source)?,
+                    None => (self.words_of_comparison(&tokens, checkpoint)?, Some(UNK as usize)),
+                };
+                let unknown = tokens.iter().zip(&ids).filter(|(_, id)| Some(**id) == unknown_id);
                 let unknown: Vec<_> = unknown.map(|(token, _)| token.as_str()).collect();
                 if !unknown.is_empty() {
-                    facts.push(("read as unknown words".to_owned(), unknown.join(", ")));
+                    facts.push((format!("read as unknown {by}"), unknown.join(", ")));
                 }
                 ids
             }
@@ -149,12 +163,21 @@ impl InputArgs {
         Ok(Input { x, n_steps: tokens.len(), tokens, facts })
     }
 
-    /// The ids that words have in the run of a checkpoint.
-    fn words_of_run(&self, words: &[String], checkpoint: &Checkpoint) -> Result<Vec<usize>> {
-        ensure!(self.by == Token::Words, "--by: expected words for a checkpoint, got letters");
+    /// What the text is cut into: what the run reads, where a checkpoint is of one.
+    fn token(&self, checkpoint: Option<&Checkpoint>) -> Result<Token> {
+        let Some(checkpoint) = checkpoint else { return Ok(self.by.unwrap_or(Token::Words)) };
+        let unit = checkpoint.identity.task["unit"].as_str();
+        let expected = if unit == Some("character") { Token::Letters } else { Token::Words };
+        let got = self.by.unwrap_or(expected);
+        ensure!(got == expected, "--by: expected {expected}, which the run reads, got {got}");
+        Ok(expected)
+    }
+
+    /// The ids that words have in the run of `compare` that a checkpoint is of.
+    fn words_of_comparison(&self, words: &[String], checkpoint: &Checkpoint) -> Result<Vec<usize>> {
         let text = text(self.data.as_deref(), self.sentences)?;
         let window = checkpoint.identity.task["window"]["window"].as_u64();
-        let window = window.context("--text: expected a checkpoint of `compare`")?;
+        let window = window.context("--text: expected a checkpoint of `train` or `compare`")?;
         let got = Splits::new(&text, usize::try_from(window)?)?.fingerprint();
         let expected = &checkpoint.identity.data;
         ensure!(
@@ -163,6 +186,31 @@ impl InputArgs {
         );
         Ok(text.vocabulary.encode(words).into_iter().map(|id| id as usize).collect())
     }
+}
+
+/// The task of the run of `train` that a checkpoint is of.
+fn kind(checkpoint: &Checkpoint) -> Option<&str> {
+    checkpoint.identity.task["kind"].as_str()
+}
+
+/// The ids of tokens in `vocabulary.json` of the run that a checkpoint is of, and that of unknown ones.
+fn symbols_of_run(tokens: &[String], source: &Source) -> Result<(Vec<usize>, Option<usize>)> {
+    let kind = source.checkpoint.as_ref().and_then(kind).unwrap_or_default();
+    let is_language = ["language", "window"].contains(&kind);
+    ensure!(is_language, "--text: expected a run that reads text (language or window), got {kind}");
+    let path = source.run_file("vocabulary.json")?;
+    let at = || format!("read {}", path.display());
+    let symbols: Symbols =
+        serde_json::from_slice(&std::fs::read(&path).with_context(at)?).with_context(at)?;
+    // The file of a window's words does not name the unknown one; its id is the same in all.
+    let unknown = symbols.unknown().or((kind == "window").then_some(UNK));
+    let id = |token: &String| {
+        let known = symbols.has(token).then(|| symbols.id(token)).flatten();
+        let id = known.or(unknown);
+        Ok(id.with_context(|| format!("{}: no token `{token}`", path.display()))? as usize)
+    };
+    let ids: Result<_> = tokens.iter().map(id).collect();
+    Ok((ids?, unknown.map(|id| id as usize)))
 }
 
 /// The ids of tokens in a vocabulary file.

@@ -12,7 +12,7 @@ use lstm_train::{Checkpoint, RunFolder};
 
 use super::named::Named;
 
-/// What stands before the weights in a checkpoint of `compare`.
+/// What stands before the weights in a checkpoint of a run.
 const CHECKPOINT_WEIGHTS: &str = "weight/";
 
 /// The tensors of a file, or the LSTMs of an ONNX model or of Keras' files.
@@ -70,6 +70,12 @@ impl Source {
         let is_tensors = kind == Kind::Safetensors;
         let checkpoint = if is_tensors { Checkpoint::load(&path).ok() } else { None };
         Ok(Self { path, tensors, named, checkpoint })
+    }
+
+    /// A file of the run that the file is a checkpoint of.
+    pub fn run_file(&self, name: &str) -> Result<PathBuf> {
+        let checkpoints = self.path.parent().context("the folder of the checkpoint")?;
+        Ok(checkpoints.join("..").join(name))
     }
 
     /// The LSTMs of the file, and those that are damaged; those of a checkpoint's moments are none.

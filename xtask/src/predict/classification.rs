@@ -8,6 +8,7 @@ use lstm_hand::HandLstm;
 use lstm_train::data::{Columns, SequenceColumns, Sequences};
 use lstm_train::tasks::classification::{ClassificationConfig, Classifier};
 
+use crate::output::say;
 use crate::train::Layers;
 
 /// Prints a line for each sequence of a file of the data's kind: its number, its class and the class's
@@ -29,7 +30,7 @@ pub fn run(
     let all: Vec<Vec<Vec<f32>>> = sequences.values().iter().map(steps).collect();
     for (idx, prediction) in classifier.predict(&all)?.iter().enumerate() {
         let likely = prediction.probabilities.iter().copied().fold(f64::NAN, f64::max);
-        println!("{}\t{}\t{likely:.4}", idx + 1, prediction.class);
+        say!("{}\t{}\t{likely:.4}", idx + 1, prediction.class)?;
     }
     Ok(())
 }

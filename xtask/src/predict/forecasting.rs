@@ -8,6 +8,7 @@ use lstm_hand::HandLstm;
 use lstm_train::data::Series;
 use lstm_train::tasks::forecasting::Forecaster;
 
+use crate::output::say;
 use crate::train::Layers;
 
 /// Prints the steps after the last one of a file with the data's columns, as CSV: how many steps ahead, and each
@@ -30,10 +31,10 @@ pub fn run(folder: &Path, layers: Layers, file: &Path) -> Result<()> {
     let steps = series.values().chunks(series.names().len()).skip(first);
     let values: Vec<Vec<f64>> = steps.map(<[f64]>::to_vec).collect();
     let times = if config.calendar.is_empty() { &[][..] } else { &series.times()[first..] };
-    println!("step,{}", config.targets.join(","));
+    say!("step,{}", config.targets.join(","))?;
     for (idx, step) in forecaster.predict(&values, times)?.iter().enumerate() {
         let numbers: Vec<String> = step.iter().map(f64::to_string).collect();
-        println!("{},{}", idx + 1, numbers.join(","));
+        say!("{},{}", idx + 1, numbers.join(","))?;
     }
     Ok(())
 }

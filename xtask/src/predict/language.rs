@@ -7,6 +7,7 @@ use lstm_candle::CandleLstm;
 use lstm_hand::HandLstm;
 use lstm_train::tasks::language::{LanguageModel, Sampling, generate};
 
+use crate::output::say;
 use crate::train::Layers;
 
 /// What a language model does.
@@ -55,21 +56,21 @@ pub fn run(folder: &Path, layers: Layers, input: Option<String>, options: &Optio
         seed: options.seed.unwrap_or(0),
     };
     let text = generate(&model, prompt, options.tokens.unwrap_or(100), &sampling)?;
-    println!("{prompt}{}{text}", model.config().unit.between(prompt, &text));
+    say!("{prompt}{}{text}", model.config().unit.between(prompt, &text))?;
     Ok(())
 }
 
 fn score(model: &LanguageModel, text: &str) -> Result<()> {
     let (mut sum, mut units) = (0.0, 0);
-    println!("{:>9}  {:>12}  {:>6}  line", "loss", "perplexity", "units");
+    say!("{:>9}  {:>12}  {:>6}  line", "loss", "perplexity", "units")?;
     for line in text.lines().filter(|line| !line.trim().is_empty()) {
         let score = model.score_line(line)?;
-        println!("{:>9.4}  {:>12.2}  {:>6}  {line}", score.loss, score.perplexity(), score.units);
+        say!("{:>9.4}  {:>12.2}  {:>6}  {line}", score.loss, score.perplexity(), score.units)?;
         sum += score.loss * score.units as f64;
         units += score.units;
     }
     ensure!(units > 0, "score: expected at least one line, got none");
     let loss = sum / units as f64;
-    println!("{loss:>9.4}  {:>12.2}  {units:>6}  all lines", loss.exp());
+    say!("{loss:>9.4}  {:>12.2}  {units:>6}  all lines", loss.exp())?;
     Ok(())
 }

@@ -7,6 +7,7 @@ use lstm_candle::CandleLstm;
 use lstm_hand::HandLstm;
 use lstm_train::tasks::tagging::Tagger;
 
+use crate::output::say;
 use crate::train::Layers;
 
 /// Prints a line for each word of a text with a sentence a line, words between spaces: the word, its tag and the
@@ -21,9 +22,9 @@ pub fn run(folder: &Path, layers: Layers, text: &str) -> Result<()> {
         text.lines().map(words).filter(|words| !words.is_empty()).collect();
     for (words, tags) in sentences.iter().zip(tagger.predict(&sentences)?) {
         for (word, tagged) in words.iter().zip(tags) {
-            println!("{word}\t{}\t{:.4}", tagged.tag, tagged.probability);
+            say!("{word}\t{}\t{:.4}", tagged.tag, tagged.probability)?;
         }
-        println!();
+        say!("")?;
     }
     Ok(())
 }

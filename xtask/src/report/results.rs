@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use lstm_train::Scores;
 
-use super::run::{BASELINES, Run, is_plain, larger_is_better, spelled};
+use super::run::{BASELINES, Run, is_plain, larger_is_better, of_baseline, of_class, spelled};
 use crate::page::{Grid, Page, Row, figures};
 
 /// Adds the section of the results, and one of the classes where the task has measures of them.
@@ -17,7 +17,7 @@ pub fn section(page: &mut Page, run: &Run) {
     if let Some(test) = test {
         columns.push(("test".to_owned(), test, ""));
         for baseline in BASELINES {
-            if test.keys().any(|name| name.ends_with(baseline)) {
+            if test.keys().any(|name| of_baseline(name).is_some_and(|(_, end)| end == baseline)) {
                 columns.push((format!("test,{}", spelled(baseline)), test, baseline));
             }
         }
@@ -62,7 +62,7 @@ fn best_of_test(name: &str, columns: &[(String, &Scores, &str)]) -> Vec<usize> {
 
 /// The measures of single classes, `f1.NOUN` for example: a row a class.
 fn classes(page: &mut Page, test: &Scores) {
-    let parts = || test.keys().filter_map(|name| name.split_once('.'));
+    let parts = || test.keys().filter_map(|name| of_class(name));
     let measures: BTreeSet<&str> = parts().map(|(measure, _)| measure).collect();
     let classes: BTreeSet<&str> = parts().map(|(_, class)| class).collect();
     if classes.is_empty() {

@@ -164,11 +164,23 @@ pub fn larger_is_better(measure: &str) -> Option<bool> {
 
 /// Whether a measure is the model's on the whole part: not that of a class, and not that of a baseline.
 pub fn is_plain(measure: &str) -> bool {
-    !measure.contains('.') && BASELINES.iter().all(|baseline| !measure.ends_with(baseline))
+    of_class(measure).is_none() && of_baseline(measure).is_none()
+}
+
+/// The measure and the class of `f1.NOUN` and its like. Other names may have dots too: those of columns.
+pub fn of_class(measure: &str) -> Option<(&str, &str)> {
+    measure.split_once('.').filter(|(whole, _)| ["precision", "recall", "f1"].contains(whole))
+}
+
+/// The measure and the baseline, one of [`BASELINES`], of `mse_last_value` and its like.
+pub fn of_baseline(measure: &str) -> Option<(&str, &'static str)> {
+    let part = |end: &&'static str| Some((measure.strip_suffix(*end)?, *end));
+    let (whole, end) = BASELINES.iter().find_map(part)?;
+    ["loss", "accuracy", "mse", "mae"].contains(&whole).then_some((whole, end))
 }
 
 /// How the measures of baselines end.
-pub const BASELINES: [&str; 2] = ["_last_value", "_seasonal"];
+pub const BASELINES: [&str; 4] = ["_last_value", "_seasonal", "_constant", "_guess"];
 
 /// A measure's name for readers.
 pub fn spelled(measure: &str) -> String {

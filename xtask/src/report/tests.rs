@@ -4,7 +4,7 @@ use lstm_train::metrics::Metric;
 use lstm_train::{Detail, Evaluation, Identity, Progress, Scores};
 use serde_json::json;
 
-use super::run::{Run, larger_is_better};
+use super::run::{Run, is_plain, larger_is_better, of_baseline, of_class};
 use super::{several, single};
 
 fn scores(loss: f64) -> Scores {
@@ -135,6 +135,31 @@ fn baselines_stand_beside_the_model_and_classes_below() {
     assert_eq!(count(result, ">best<"), 1);
     let classes = section(&page, "Classes, test part");
     assert!(classes.contains("NOUN</th><td>0.7500</td>") && !result.contains("NOUN"), "{classes}");
+}
+
+#[test]
+fn names_say_whose_a_measure_is() {
+    for plain in ["loss", "macro_f1", "mse_units_OT", "mae_units_max. wv", "mse_units_a_constant"] {
+        assert!(is_plain(plain), "{plain}");
+    }
+    for baseline in ["mse_last_value", "mae_seasonal", "mse_constant", "loss_guess"] {
+        assert!(!is_plain(baseline) && of_class(baseline).is_none(), "{baseline}");
+    }
+    assert_eq!(of_baseline("loss_guess"), Some(("loss", "_guess")));
+    // A class may have any name.
+    for class in ["f1.NOUN", "precision.a.b", "recall._guess"] {
+        assert!(!is_plain(class) && of_class(class).is_some(), "{class}");
+    }
+    let mut run = run("recall", 2, 1.0);
+    let test = &mut run.test.as_mut().unwrap().scores;
+    *test = Scores::new();
+    for (name, score) in [("loss", 0.5), ("loss_guess", 2.0), ("mae_units_max. wv", 3.5)] {
+        test.insert(name.to_owned(), score);
+    }
+    let page = single::page(&run).unwrap();
+    let result = section(&page, "Result");
+    assert!(result.contains("test, guess") && result.contains("mae units max. wv"), "{result}");
+    assert!(!page.contains("Classes, test part"));
 }
 
 #[test]

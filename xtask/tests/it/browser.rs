@@ -28,7 +28,8 @@ struct Found {
 #[derive(Debug, Deserialize)]
 struct Plot {
     name: String,
-    marks: usize,
+    /// The lines, dots and bars that are neither an axis nor a part of the legend.
+    data: usize,
     /// Left, top, width and height on the page.
     at: [f64; 4],
     /// Marks and texts that are not inside the drawing.
@@ -94,7 +95,7 @@ fn check(chromium: &Path, page: &Path, n_plots: usize, n_shaded: usize) {
         assert_eq!((found.plots.len(), found.shaded), (n_plots, n_shaded), "{name}");
         for plot in &found.plots {
             let [left, top, width, height] = plot.at;
-            assert!(plot.marks > 0 && !plot.name.is_empty(), "{name}: {plot:?}");
+            assert!(plot.data > 0 && !plot.name.is_empty(), "{name}: {plot:?}");
             assert!(
                 left >= 0.0 && top >= 0.0 && left + width <= found.widths[0],
                 "{name}: {plot:?}"
@@ -133,11 +134,37 @@ fn add_details(work: &Workplace, run: &str) {
     std::fs::write(path, test.to_string()).unwrap();
 }
 
+/// A page without what is drawn after the axes of its plots: their data.
+fn without_data(page: &str) -> String {
+    let mut has_axes = false;
+    let mut text = String::new();
+    for line in page.lines() {
+        let line = line.trim_start();
+        if line.starts_with("<svg") {
+            has_axes = false;
+        }
+        let is_mark =
+            ["<polyline", "<line", "<circle", "<rect"].iter().any(|mark| line.starts_with(mark));
+        let is_grey = line.contains("#808080");
+        has_axes |= is_mark && is_grey;
+        if !(is_mark && has_axes && !is_grey) {
+            text += &format!("{line}\n");
+        }
+    }
+    text
+}
+
 #[test]
 fn pages_have_marks_and_no_errors() {
     let Some(chromium) = chromium() else { return };
     let work = Workplace::new();
     work.train("run", &[]);
+    // A plot with a legend, axes and nothing else is seen as one without data.
+    let page = std::fs::read_to_string(work.path("run/report.html")).unwrap();
+    std::fs::write(work.path("empty.html"), without_data(&page)).unwrap();
+    let empty = open(&chromium, &work.path("empty.html"), false);
+    assert_eq!(empty.plots.len(), 4);
+    assert!(empty.plots.iter().all(|plot| plot.data == 0), "{empty:?}");
     work.train("other", &["--set", "train.learning_rate=0.03"]);
     // Loss, learning rate, predictions a second, perplexity.
     check(&chromium, &work.path("run/report.html"), 4, 0);

@@ -9,6 +9,7 @@ use lstm_core::random::RandomStream;
 use lstm_core::{LayerPlace, LstmConfig, LstmWeights, weights};
 
 use crate::run::Bench;
+use crate::tiny::Tiny;
 
 /// A folder with an LSTM of both directions, an input, an embedding and a vocabulary.
 struct Folder(tempfile::TempDir);
@@ -132,6 +133,39 @@ fn draws_a_text_with_a_checkpoint() {
     // The embedded language is another text.
     let text = String::from_utf8(inspect(&["--sentences", "50"]).stderr).unwrap();
     assert!(text.contains("expected the text of the run"), "{text}");
+}
+
+#[test]
+fn draws_a_text_with_the_vocabulary_of_a_run() {
+    for (kind, unit, by, text) in [
+        ("language", "word", "words", "w0 w4 unheard w10"),
+        ("language", "character", "letters", "w0 w1!"),
+        ("window", "", "words", "w0 unheard"),
+    ] {
+        let tiny = Tiny::new(kind);
+        let run = tiny.path("run");
+        let unit = format!("task.unit={unit}");
+        let set = if kind == "language" { vec!["--set", &unit] } else { Vec::new() };
+        tiny.finish(&run, &[&set[..], &["--set", "train.epochs=1"]].concat());
+        let inspect = |more: &[&str]| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+            command.arg("inspect").arg(&run).args(["--text", text]);
+            command.arg("--out").arg(tiny.path("page.html")).args(more).output().unwrap()
+        };
+        let output = inspect(&[]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let page = std::fs::read_to_string(tiny.path("page.html")).unwrap();
+        assert!(page.contains(&format!("read as unknown {by}")), "{kind} {by}");
+        let other = if by == "words" { "letters" } else { "words" };
+        let errors = String::from_utf8(inspect(&["--by", other]).stderr).unwrap();
+        assert!(errors.contains(&format!("expected {by}, which the run reads")), "{errors}");
+    }
+    let tiny = Tiny::new("memory");
+    tiny.finish(&tiny.path("run"), &["--set", "train.epochs=1"]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    let output = command.arg("inspect").arg(tiny.path("run")).args(["--text", "w0"]).output();
+    let errors = String::from_utf8(output.unwrap().stderr).unwrap();
+    assert!(errors.contains("language or window") && errors.contains("got memory"), "{errors}");
 }
 
 #[test]

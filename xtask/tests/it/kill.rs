@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use lstm_core::random::RandomStream;
 
 use crate::run::{Bench, bits};
+use crate::tiny::{self, Left, Tiny};
 
 /// The number of kills; a run that is over before its kill is not counted.
 const KILLS: usize = 20;
@@ -39,17 +40,8 @@ fn twenty_kills_change_no_bit() {
     let output = bench.output("killed", &["--resume"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(bits(&bench.checkpoint("killed")) == bits(&bench.checkpoint("whole")));
-    let files = |out: &str| std::fs::read_dir(bench.out(out).join("hand-bilstm")).unwrap().count();
-    assert_eq!(files("killed"), files("whole"), "something half-written was left");
-    let metrics = |out: &str| {
-        let metrics = lstm_train::metrics::read(&bench.out(out).join("hand-bilstm/metrics.jsonl"));
-        let test = metrics.unwrap().into_iter().find_map(|metric| match metric {
-            lstm_train::metrics::Metric::Test { scores, .. } => Some(scores["loss"]),
-            _ => None,
-        });
-        test.unwrap()
-    };
-    assert_eq!(metrics("killed"), metrics("whole"));
+    let left = |out: &str| Left::read(&bench.out(out).join("hand-bilstm"));
+    left("killed").assert_same(&left("whole"));
 }
 
 #[test]
@@ -66,4 +58,46 @@ fn other_threads_and_an_interruption_change_no_bit() {
     assert!(status.success() || status.code() == Some(130), "{status}");
     assert!(bench.output("two", &["--threads", "2", "--resume"]).status.success());
     assert!(bits(&bench.checkpoint("one")) == bits(&bench.checkpoint("two")));
+}
+
+/// The kills of each task in [`every_task_survives_kills`], unless the environment variable `KILLS` says how
+/// many.
+const KILLS_OF_A_TASK: u64 = 10;
+
+#[test]
+fn every_task_survives_kills() {
+    let kills = std::env::var("KILLS").ok().map_or(KILLS_OF_A_TASK, |text| text.parse().unwrap());
+    for (task_idx, (kind, _)) in (0..).zip(tiny::TASKS) {
+        let tiny = Tiny::new(kind);
+        let [whole, killed] = ["whole", "killed"].map(|name| tiny.path(name));
+        let started = Instant::now();
+        tiny.finish(&whole, &["--threads", "1"]);
+        let time = started.elapsed().as_secs_f64();
+        let expected = Left::read(&whole);
+        assert!(expected.lines.len() > 8, "{kind}: {} lines", expected.lines.len());
+
+        let draws = RandomStream::new(6).child(task_idx);
+        for attempt in 0..kills {
+            let threads = ["1", "2", "4"][attempt as usize % 3];
+            let mut arguments = vec!["--threads", threads];
+            // Before its first checkpoint a run can be started anew as well.
+            if killed.join("run.json").exists() || attempt % 2 == 0 {
+                arguments.push("--resume");
+            }
+            let mut child = tiny.train(&killed, &arguments).spawn().unwrap();
+            // The first kill comes at once, the others at any moment of what a part of a run takes.
+            let wait = if attempt == 0 { 0.0 } else { 0.7 * time * draws.uniform(attempt) };
+            std::thread::sleep(Duration::from_secs_f64(wait));
+            let _ = child.kill();
+            let output = child.wait_with_output().unwrap();
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.code().is_none_or(|code| code == 0), "{kind}: {errors}");
+            if output.status.success() {
+                Left::read(&killed).assert_same(&expected);
+                std::fs::remove_dir_all(&killed).unwrap();
+            }
+        }
+        tiny.finish(&killed, &["--threads", "4", "--resume"]);
+        Left::read(&killed).assert_same(&expected);
+    }
 }

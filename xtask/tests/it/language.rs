@@ -1,9 +1,11 @@
 //! `train` of a little language model, and what is done with its run folder: `eval`, `predict`, `report`.
 
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
+
+use crate::tiny::Tiny;
 
 /// A folder with a text, a configuration file, and room for runs.
 pub struct Workplace {
@@ -149,4 +151,49 @@ fn what_does_not_fit_the_run_is_refused() {
     std::fs::write(work.path("run/model.safetensors"), b"nothing").unwrap();
     work.refused(&["predict", "run"], &["model.safetensors", "expected"]);
     work.refused(&["eval", "run", "--data", "other"], &["model.safetensors", "expected"]);
+}
+
+#[test]
+fn a_closed_pipe_stops_no_run_and_is_no_error() {
+    let work = Workplace::new();
+    let closed = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command.args(arguments).current_dir(work.folder.path());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && errors.is_empty(), "{arguments:?}: {errors}");
+    };
+    closed(&["train", "--config", "config.toml", "--out", "run"]);
+    assert!(work.path("run/test.json").exists() && work.path("run/report.html").exists());
+    std::fs::write(work.path("lines.txt"), "w1 w4 w7\n".repeat(50)).unwrap();
+    closed(&["predict", "run", "lines.txt", "--score"]);
+    closed(&["predict", "run", "--tokens", "9"]);
+    for command in ["eval", "inspect", "report"] {
+        closed(&[command, "run"]);
+    }
+    closed(&["eval", "run", "--json"]);
+}
+
+#[test]
+fn what_is_printed_of_a_tagger_has_no_line_for_each_tag() {
+    let tiny = Tiny::new("tagging");
+    let output = tiny.train(&tiny.path("run"), &["--set", "train.epochs=1"]).output().unwrap();
+    let trained = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success());
+    let mut eval = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    let output = eval.arg("eval").arg(tiny.path("run")).output().unwrap();
+    let measured = String::from_utf8(output.stdout).unwrap();
+    for (text, rest) in [(&trained, "test.json"), (&measured, "--json")] {
+        assert!(text.contains("test accuracy: ") && text.contains("test macro_f1: "), "{text}");
+        assert!(text.contains("the scores of each class: ") && text.contains(rest), "{text}");
+        assert!(!text.contains("f1.NOUN") && !text.contains("recall."), "{text}");
+    }
+    // The name of a column may have a dot; it is no class.
+    let tiny = Tiny::new("forecasting");
+    let output = tiny.train(&tiny.path("run"), &["--set", "train.epochs=1"]).output().unwrap();
+    let trained = String::from_utf8(output.stdout).unwrap();
+    assert!(trained.contains("test mae_units_max. wv: "), "{trained}");
+    assert!(!trained.contains("each class"), "{trained}");
 }

@@ -7,7 +7,13 @@ const cross = (a, b) =>
   Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 3;
 const plots = [...document.querySelectorAll("figure svg")].map((svg) => {
   const frame = svg.getBoundingClientRect();
-  const marks = [...svg.querySelectorAll("path, polyline, circle, rect, polygon")];
+  const marks = [...svg.querySelectorAll("path, polyline, line, circle, rect, polygon")];
+  // Axes, grid, limits and uprights are grey; the samples of the legend stand above them; the rest is data.
+  const isGrey = (part) =>
+    [part.getAttribute("stroke"), part.getAttribute("fill")].includes("#808080");
+  const box = (part) => part.getBoundingClientRect();
+  const top = Math.min(...marks.filter(isGrey).map((part) => box(part).top));
+  const data = marks.filter((part) => !isGrey(part) && box(part).bottom >= top);
   const texts = [...svg.querySelectorAll("text")].filter((text) => text.textContent.trim());
   const boxes = texts.map((text) => text.getBoundingClientRect());
   const out = [...marks, ...texts].filter((part) => !inside(part.getBoundingClientRect(), frame));
@@ -17,7 +23,7 @@ const plots = [...document.querySelectorAll("figure svg")].map((svg) => {
   }));
   return {
     name: svg.parentElement.getAttribute("aria-label"),
-    marks: marks.length,
+    data: data.length,
     at: [frame.left, frame.top, frame.width, frame.height],
     outside: out.slice(0, 5).map((part) => part.outerHTML.slice(0, 120)),
     overlaps: overlaps.slice(0, 5),

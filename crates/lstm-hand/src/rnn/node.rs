@@ -10,6 +10,7 @@ use lstm_core::{Direction, Error, Lengths, Resets, Result, SeqDims};
 use super::{RnnGradients, RnnSequence, backward, forward};
 use crate::WeightSlices;
 use crate::buffers::Number;
+use crate::node::{contiguous, slices};
 
 /// What a run is beside the tensors that it reads.
 pub(super) struct Setting<'a> {
@@ -95,11 +96,9 @@ impl<E: Number> Node<E> {
     fn gradients(&self, y: &Tensor, grads: &[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> {
         let numbers = self.numbers()?;
         let y = TensorSlice::<E>::new(y)?;
-        let grads = grads.iter().map(|grad| grad.as_ref().map(Tensor::contiguous).transpose());
-        let grads = grads.collect::<candle_core::Result<Vec<_>>>()?;
-        let slices = grads.iter().map(|grad| grad.as_ref().map(TensorSlice::<E>::new).transpose());
-        let slices = slices.collect::<Result<Vec<_>>>()?;
-        let of_outputs = [0, 1].map(|k| slices.get(k).and_then(Option::as_deref));
+        let grads = contiguous(grads)?;
+        let of_outputs = slices(&grads)?;
+        let of_outputs = [0, 1].map(|k| of_outputs.get(k).and_then(Option::as_deref));
         let room = |read: &Tensor| read.track_op().then(|| vec![E::ZERO; read.elem_count()]);
         let mut rooms: Vec<Option<Vec<E>>> = self.reads.iter().map(room).collect();
         let biased = 3.min(1 + self.n_parameters)..1 + self.n_parameters;

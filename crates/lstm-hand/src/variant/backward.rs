@@ -61,7 +61,7 @@ impl<E: Element> VariantScratch<E> {
 ///
 /// # Errors
 ///
-/// [`Error::Mismatch`] where slices do not have the stated shapes or the tape is of a run of another size.
+/// [`Error::Mismatch`] where slices do not have the stated shapes or the tape is of a run of another size or direction.
 pub fn backward<E: Element>(
     sequence: &VariantSequence<'_, E>,
     tape: &VariantTape<E>,
@@ -71,7 +71,8 @@ pub fn backward<E: Element>(
 ) -> Result<()> {
     const OP: &str = "lstm_hand::variant::backward";
     check_slices(OP, sequence, of_outputs, &gradients)?;
-    Error::check(OP, "the run of the tape", Some(Shape::new(sequence)), tape.shape)?;
+    sequence.run().check(OP, "tape", tape.shape.map(|shape| shape.run))?;
+    Error::check(OP, "the layer of the tape", Some(Shape::new(sequence)), tape.shape)?;
     let (sizes, config) = (sequence.sizes(), *sequence.parameters.config());
     let cells = sizes.cells();
     scratch.du.resize(cells * 4 * sizes.hidden, E::ZERO);

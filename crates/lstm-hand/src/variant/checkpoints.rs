@@ -28,7 +28,7 @@ pub fn forward_to_checkpoints<E: Element>(
     check("lstm_hand::variant::forward_to_checkpoints", sequence, &outputs)?;
     let Sizes { batch, output: size, .. } = sequence.sizes();
     let Outputs { output, last: LstmState { h, c } } = outputs;
-    checkpoints.clear();
+    checkpoints.start(sequence.run());
     for (k, segment) in Segment::all(sequence).into_iter().enumerate() {
         if k > 0 {
             checkpoints.push(h, c);
@@ -46,7 +46,7 @@ pub fn forward_to_checkpoints<E: Element>(
 ///
 /// # Errors
 ///
-/// As [`backward`].
+/// As [`backward`], and where the checkpoints are of a run of another size or direction.
 pub fn backward_from_checkpoints<E: Element>(
     sequence: &VariantSequence<'_, E>,
     checkpoints: &Checkpoints<E>,
@@ -58,7 +58,7 @@ pub fn backward_from_checkpoints<E: Element>(
     const OP: &str = "lstm_hand::variant::backward_from_checkpoints";
     check_slices(OP, sequence, of_outputs, &gradients)?;
     let segments = Segment::all(sequence);
-    checkpoints.check(OP, segments.len())?;
+    checkpoints.check(OP, sequence.run(), segments.len())?;
     let Sizes { batch, input, hidden, output, .. } = sequence.sizes();
     let [of_h, of_c] = [batch * output, batch * hidden];
     let state = |of_last: Option<&[E]>, n| of_last.map_or(vec![E::ZERO; n], <[E]>::to_vec);

@@ -4,6 +4,7 @@ use lstm_core::{Element, LstmConfig, NormPlacement, Parameter};
 
 use super::packed::Matrices;
 use super::{Sizes, VariantSequence, add};
+use crate::sequence::Run;
 
 /// The record of a forward pass; make it once and reuse it for runs of any size.
 ///
@@ -54,8 +55,8 @@ pub struct VariantTape<E: Element> {
 /// What two runs have in common that one tape can be of.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Shape {
+    pub(super) run: Run,
     config: LstmConfig,
-    sizes: Sizes,
     ragged: bool,
     connected: bool,
 }
@@ -64,8 +65,8 @@ impl Shape {
     pub(super) fn new<E: Element>(sequence: &VariantSequence<'_, E>) -> Self {
         let n_steps = sequence.size.0;
         Self {
+            run: sequence.run(),
             config: *sequence.parameters.config(),
-            sizes: sequence.sizes(),
             ragged: sequence.lengths.is_some_and(|lengths| !lengths.is_full(n_steps)),
             connected: sequence.masks.connect.is_some(),
         }
@@ -82,13 +83,13 @@ impl<E: Element> VariantTape<E> {
     pub(crate) fn make_room(&mut self, sequence: &VariantSequence<'_, E>) {
         let shape = Shape::new(sequence);
         if self.shape != Some(shape) {
-            self.resize(shape);
+            self.resize(shape, sequence.sizes());
             self.shape = Some(shape);
         }
     }
 
-    fn resize(&mut self, shape: Shape) {
-        let Shape { config, sizes, ragged, connected } = shape;
+    fn resize(&mut self, shape: Shape, sizes: Sizes) {
+        let Shape { config, ragged, connected, .. } = shape;
         let Sizes { batch, input, hidden, output, .. } = sizes;
         let cells = sizes.cells();
         let normed = config.layer_norm.is_some();

@@ -71,25 +71,3 @@ fn each_memory_holds_what_it_says() {
     assert_eq!(lent.bytes(), 5 * segment_steps(n_steps) * state_bytes);
     assert!(rerun.2 < expected.2 / 3, "{} and {}", rerun.2, expected.2);
 }
-
-#[test]
-fn checkpoints_of_another_run_are_refused() {
-    let weights: LstmWeights<f32> =
-        LstmInit::default().weights(LstmConfig::new(1, 2), RandomStream::new(1)).unwrap();
-    let dims = SeqDims { n_steps: 9, batch: 1, input: 1, hidden: 2 };
-    let (weights, direction) = ((&weights).into(), Direction::Forward);
-    let sequence =
-        Sequence { dims, direction, lengths: None, weights, x: &[0.0; 9], initial: None };
-    let (mut tape, mut scratch) = (Tape::new(), BackwardScratch::new());
-    let none = OutputGradients::default();
-    let error = backward_from_checkpoints(
-        &sequence,
-        &Checkpoints::new(),
-        &none,
-        Gradients::default(),
-        &mut tape,
-        &mut scratch,
-    );
-    let text = error.unwrap_err().to_string();
-    assert!(text.contains("number of segments: expected 3, got 1"), "{text}");
-}

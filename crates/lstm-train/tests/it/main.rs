@@ -3,6 +3,7 @@
 mod runs;
 
 mod folders; // What a run folder holds, and what may go on there.
+mod kept; // What layers keep for the backward pass.
 mod language;
 mod resume;
 mod rules;
