@@ -23,7 +23,7 @@ use lstm_train::metrics::{self, Metric};
 use lstm_train::tasks::window::{Splits, WindowModel, WindowTask};
 use lstm_train::{Outcome, Scores, Setup, Summary, Trainer};
 
-use crate::environment;
+use crate::environment::{self, Threads};
 use crate::output::say;
 use crate::progress::Bar;
 use crate::recipe::{ModelName, Recipe, Settings};
@@ -46,9 +46,8 @@ pub struct Args {
     models: Vec<ModelName>,
     #[command(flatten)]
     settings: Settings,
-    /// Threads; all cores where absent. Results do not depend on it.
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
-    threads: Option<u16>,
+    #[command(flatten)]
+    threads: Threads,
     /// Folder for the report, the metrics and the checkpoints.
     #[arg(long, default_value = "runs/compare")]
     out: PathBuf,

@@ -5,6 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 
+/// The number of threads of a command.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct Threads {
+    /// Threads; all cores where absent. Results do not depend on it.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+}
+
 /// The exit status of a run that was interrupted.
 pub const INTERRUPTED: u8 = 130;
 
@@ -25,9 +33,9 @@ pub fn stop_on_interrupt() -> Result<&'static AtomicBool> {
 /// Starts this command again where candle or rayon have to find another environment: they read it once.
 ///
 /// `by_hand`: whether every model is a hand-written one.
-pub fn start_again(threads: Option<u16>, by_hand: bool) -> Result<()> {
+pub fn start_again(threads: Threads, by_hand: bool) -> Result<()> {
     let mut environment = Vec::new();
-    if let Some(threads) = threads {
+    if let Some(threads) = threads.threads {
         environment.push(("RAYON_NUM_THREADS", threads.to_string()));
     }
     // candle's threads spin for a while after each of its operations. That serves its own models, which

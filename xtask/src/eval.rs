@@ -9,10 +9,11 @@ use lstm_train::tasks::scores_by_class;
 use lstm_train::{Identity, Part, RunConfig, RunFolder, load_weights};
 use serde_json::{Value, json};
 
-use crate::environment;
+use crate::environment::{self, Threads};
+use crate::layers::Layers;
 use crate::output::say;
 use crate::report;
-use crate::train::{self, Layers};
+use crate::train;
 
 /// Measure the model of a run on a part of its data.
 #[derive(Debug, clap::Args)]
@@ -28,12 +29,11 @@ pub struct Args {
     /// Print JSON: the scores and the details that a report shows.
     #[arg(long)]
     json: bool,
-    /// The layers: hand-written or candle's.
-    #[arg(long, default_value = "hand")]
-    layers: Layers,
-    /// Threads; all cores where absent. Results do not depend on it.
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
-    threads: Option<u16>,
+    /// The layers; the run's own where absent.
+    #[arg(long)]
+    layers: Option<Layers>,
+    #[command(flatten)]
+    threads: Threads,
 }
 
 /// A part of the data, as the command line has it.
@@ -58,10 +58,11 @@ impl Chosen {
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
-    environment::start_again(args.threads, args.layers == Layers::Hand)?;
     let (folder, identity) = RunFolder::open(&args.run)?;
+    let layers = args.layers.or(Layers::of(&identity)).unwrap_or(Layers::Hand);
+    environment::start_again(args.threads, layers.is_by_hand())?;
     let config = config(&folder, &identity, args.data.as_deref())?;
-    let setup = args.layers.setup(&config)?;
+    let setup = layers.setup(&config)?;
     ensure!(
         setup.layers == identity.layers,
         "{}: expected layers {}, got {}",

@@ -3,6 +3,7 @@
 
 mod compare;
 mod environment;
+mod layers;
 mod output;
 mod page;
 mod progress;

@@ -11,9 +11,10 @@ use lstm_hand::{HandLstm, HandRnn};
 use lstm_train::tasks::memory::Problem;
 use lstm_train::{Outcome, RunConfig, Summary, TaskConfig, Trainer};
 
+use crate::environment::{self, Threads};
 use crate::output::say;
 use crate::progress::Bar;
-use crate::{environment, train};
+use crate::train;
 
 /// Train LSTM and plain recurrent layers on one memory problem over several lags.
 #[derive(Debug, clap::Args)]
@@ -32,9 +33,8 @@ pub struct Args {
     /// The layers.
     #[arg(long, value_delimiter = ',', default_value = "lstm,rnn")]
     cells: Vec<Cell>,
-    /// Threads; all cores where absent. Results do not depend on it.
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
-    threads: Option<u16>,
+    #[command(flatten)]
+    threads: Threads,
     /// The folder of the run folders; a run that is there goes on, or is not repeated.
     #[arg(long, default_value = "runs/memory")]
     out: PathBuf,

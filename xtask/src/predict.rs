@@ -12,8 +12,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail, ensure};
 use lstm_train::{RunFolder, TaskConfig};
 
-use crate::environment;
-use crate::train::Layers;
+use crate::environment::{self, Threads};
+use crate::layers::Layers;
 
 /// Let the model of a run write, or answer what is in a file.
 #[derive(Debug, clap::Args)]
@@ -26,17 +26,17 @@ pub struct Args {
     file: Option<PathBuf>,
     #[command(flatten)]
     language: language::Options,
-    /// The layers: hand-written or candle's.
-    #[arg(long, default_value = "hand")]
-    layers: Layers,
-    /// Threads; all cores where absent. Results do not depend on it.
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
-    threads: Option<u16>,
+    /// The layers; the run's own where absent.
+    #[arg(long)]
+    layers: Option<Layers>,
+    #[command(flatten)]
+    threads: Threads,
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
-    environment::start_again(args.threads, args.layers == Layers::Hand)?;
     let (folder, identity) = RunFolder::open(&args.run)?;
+    let layers = args.layers.or(Layers::of(&identity)).unwrap_or(Layers::Hand);
+    environment::start_again(args.threads, layers.is_by_hand())?;
     let run = folder.path();
     let task: TaskConfig = serde_json::from_value(identity.task)
         .with_context(|| format!("{}: not a run of `train`", run.join("run.json").display()))?;
@@ -48,13 +48,13 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     match &task {
         TaskConfig::Language(_) => {
             let input = args.file.as_deref().map(read).transpose()?;
-            language::run(run, args.layers, input, &args.language)?;
+            language::run(run, layers, input, &args.language)?;
         }
-        TaskConfig::Tagging(_) => tagging::run(run, args.layers, &read(file()?)?)?,
+        TaskConfig::Tagging(_) => tagging::run(run, layers, &read(file()?)?)?,
         TaskConfig::Classification(config) => {
-            classification::run(run, args.layers, file()?, config)?;
+            classification::run(run, layers, file()?, config)?;
         }
-        TaskConfig::Forecasting(_) => forecasting::run(run, args.layers, file()?)?,
+        TaskConfig::Forecasting(_) => forecasting::run(run, layers, file()?)?,
         TaskConfig::Window(_) | TaskConfig::Memory(_) => {
             bail!("a run of {} has nothing to predict from a file", task.kind())
         }

@@ -4,12 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
-use clap::ValueEnum;
-use lstm_candle::CandleLstm;
-use lstm_hand::HandLstm;
-use lstm_train::{Outcome, RunConfig, RunFolder, Scores, Setup, Summary, Task, Trainer};
+use lstm_train::{Outcome, RunConfig, RunFolder, Scores, Summary, Trainer};
 
-use crate::environment;
+use crate::environment::{self, Threads};
+use crate::layers::Layers;
 use crate::output::say;
 use crate::progress::Bar;
 use crate::report;
@@ -26,12 +24,11 @@ pub struct Args {
     /// A setting in place of the configuration's, for example `train.epochs=3`; may be given several times.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// The layers: hand-written or candle's.
+    /// The layers.
     #[arg(long, default_value = "hand")]
     layers: Layers,
-    /// Threads; all cores where absent. Results do not depend on it.
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
-    threads: Option<u16>,
+    #[command(flatten)]
+    threads: Threads,
     /// The run folder; `runs/` and the name of the configuration file where absent.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -43,27 +40,8 @@ pub struct Args {
     overwrite: bool,
 }
 
-/// An implementation of the layers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Layers {
-    /// The hand-written forward and backward passes.
-    Hand,
-    /// `candle_nn`'s under candle's autograd.
-    Candle,
-}
-
-impl Layers {
-    /// The data and the model of a run.
-    pub fn setup(self, config: &RunConfig) -> lstm_train::Result<Setup<Box<dyn Task>>> {
-        match self {
-            Self::Hand => config.setup::<HandLstm>(),
-            Self::Candle => config.setup::<CandleLstm>(),
-        }
-    }
-}
-
 pub fn run(args: &Args) -> Result<ExitCode> {
-    environment::start_again(args.threads, args.layers == Layers::Hand)?;
+    environment::start_again(args.threads, args.layers.is_by_hand())?;
     let stop = environment::stop_on_interrupt()?;
     let config = read(&args.config, args.data.as_deref(), &args.set)?;
     let folder = folder(args)?;

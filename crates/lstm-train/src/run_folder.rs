@@ -33,7 +33,9 @@ pub struct RunFolder {
 pub struct Identity {
     /// The task's configuration.
     pub task: serde_json::Value,
-    /// The implementation of the layers ([`lstm_core::LstmLayer::NAME`]): others round in other places.
+    /// The implementation of the layers ([`lstm_core::LstmLayer::NAME`]): others round in other places. Empty in
+    /// records of older versions.
+    #[serde(default)]
     pub implementation: String,
     /// The layers with all their options, as text: options without tensors (clips, activations, masks) are
     /// told apart by this alone.

@@ -3,13 +3,11 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use lstm_candle::CandleLstm;
-use lstm_hand::HandLstm;
 use lstm_train::data::{Columns, SequenceColumns, Sequences};
 use lstm_train::tasks::classification::{ClassificationConfig, Classifier};
 
+use crate::layers::{Layers, with_layers};
 use crate::output::say;
-use crate::train::Layers;
 
 /// Prints a line for each sequence of a file of the data's kind: its number, its class and the class's
 /// probability, with tabs between them.
@@ -19,10 +17,7 @@ pub fn run(
     file: &Path,
     config: &ClassificationConfig,
 ) -> Result<()> {
-    let classifier = match layers {
-        Layers::Hand => Classifier::load::<HandLstm>(folder)?,
-        Layers::Candle => Classifier::load::<CandleLstm>(folder)?,
-    };
+    let classifier = with_layers!(layers, L => Classifier::load::<L>(folder))?;
     let sequences = read(file, config, classifier.features())?;
     let steps = |values: &Vec<f32>| -> Vec<Vec<f32>> {
         values.chunks(sequences.n_features()).map(<[f32]>::to_vec).collect()

@@ -3,21 +3,16 @@
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use lstm_candle::CandleLstm;
-use lstm_hand::HandLstm;
 use lstm_train::data::Series;
 use lstm_train::tasks::forecasting::Forecaster;
 
+use crate::layers::{Layers, with_layers};
 use crate::output::say;
-use crate::train::Layers;
 
 /// Prints the steps after the last one of a file with the data's columns, as CSV: how many steps ahead, and each
 /// series that is forecast.
 pub fn run(folder: &Path, layers: Layers, file: &Path) -> Result<()> {
-    let forecaster = match layers {
-        Layers::Hand => Forecaster::load::<HandLstm>(folder)?,
-        Layers::Candle => Forecaster::load::<CandleLstm>(folder)?,
-    };
+    let forecaster = with_layers!(layers, L => Forecaster::load::<L>(folder))?;
     let config = forecaster.config();
     let series = Series::load(file, &config.columns())?;
     ensure!(

@@ -3,12 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use lstm_candle::CandleLstm;
-use lstm_hand::HandLstm;
 use lstm_train::tasks::language::{LanguageModel, Sampling, generate};
 
+use crate::layers::{Layers, with_layers};
 use crate::output::say;
-use crate::train::Layers;
 
 /// What a language model does.
 #[derive(Debug, Default, PartialEq, clap::Args)]
@@ -39,10 +37,7 @@ pub struct Options {
 
 /// Writes text, or scores lines.
 pub fn run(folder: &Path, layers: Layers, input: Option<String>, options: &Options) -> Result<()> {
-    let model = match layers {
-        Layers::Hand => LanguageModel::load::<HandLstm>(folder)?,
-        Layers::Candle => LanguageModel::load::<CandleLstm>(folder)?,
-    };
+    let model = with_layers!(layers, L => LanguageModel::load::<L>(folder))?;
     if options.score {
         return score(&model, &input.context("a file of lines to score")?);
     }

@@ -1,0 +1,61 @@
+//! Which implementation of the layers a command works with.
+
+use clap::ValueEnum;
+use lstm_core::LstmLayer;
+use lstm_train::{Identity, RunConfig, Setup, Task};
+
+/// An implementation of the layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Layers {
+    /// The hand-written LSTM.
+    Hand,
+    /// `candle_nn`'s LSTM under candle's autograd.
+    Candle,
+    /// The hand-written plain recurrent layer.
+    HandRnn,
+}
+
+/// An expression in which a name stands for the type of the layers: `with_layers!(layers, L => load::<L>(path))`.
+macro_rules! with_layers {
+    ($layers:expr, $name:ident => $body:expr) => {
+        match $layers {
+            $crate::layers::Layers::Hand => {
+                type $name = lstm_hand::HandLstm;
+                $body
+            }
+            $crate::layers::Layers::Candle => {
+                type $name = lstm_candle::CandleLstm;
+                $body
+            }
+            $crate::layers::Layers::HandRnn => {
+                type $name = lstm_hand::HandRnn;
+                $body
+            }
+        }
+    };
+}
+
+pub(crate) use with_layers;
+
+impl Layers {
+    /// Those of a run.
+    pub fn of(identity: &Identity) -> Option<Self> {
+        let all = Self::value_variants().iter().copied();
+        all.into_iter().find(|layers| layers.name() == identity.implementation)
+    }
+
+    /// The name in a run's record.
+    fn name(self) -> &'static str {
+        with_layers!(self, L => L::NAME)
+    }
+
+    /// Whether candle's operations are few and large.
+    pub fn is_by_hand(self) -> bool {
+        self != Self::Candle
+    }
+
+    /// The data and the model of a run.
+    pub fn setup(self, config: &RunConfig) -> lstm_train::Result<Setup<Box<dyn Task>>> {
+        with_layers!(self, L => config.setup::<L>())
+    }
+}
