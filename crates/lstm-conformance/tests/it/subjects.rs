@@ -109,8 +109,12 @@ pub fn any_variant(dtype: DType) -> impl Strategy<Value = Case> {
         (Just(sizes), any_cell(input, hidden), lengths, prop::option::of(marks))
     });
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<u64>());
-    (run, flags).prop_map(move |((sizes, cell, lengths, marks), (both, state, train, seed))| {
+    (run, flags).prop_map(move |((sizes, mut cell, lengths, marks), (both, state, train, seed))| {
         let (n_steps, batch, _, _, n_layers) = sizes;
+        if dtype == DType::F32 {
+            // The norm of a cell that is nearly constant makes rounding 1/√ε times as large.
+            cell.layer_norm = cell.layer_norm.map(|norm| LayerNorm { epsilon: 1e-2, ..norm });
+        }
         let directions = if both { Directions::Both(Merge::Concat) } else { Directions::Forward };
         let config = StackedConfig::new(cell).with_layers(n_layers).with_directions(directions);
         let mut case = random_case(config, (n_steps, batch), dtype, seed).unwrap();
