@@ -3,7 +3,7 @@
 use candle_core::{Device, Tensor};
 use lstm_core::{Direction, Keep, LayerPlace, Lengths, LstmConfig, Masks, Result, SeqOptions};
 
-use crate::variant::StepMasks;
+use crate::step::StepMasks;
 
 /// Tensors over time have T first, in the order in which the steps are computed.
 #[derive(Debug, Clone, Default)]

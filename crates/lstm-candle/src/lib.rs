@@ -27,7 +27,8 @@ mod cell;
 mod conditions;
 mod scan;
 mod segment;
-mod variant;
+mod split;
+mod step;
 
 pub use layer::CandleLstm;
 pub use segment::MAX_GRAPH_STEPS;

@@ -5,6 +5,8 @@ use lstm_core::{LstmState, Result};
 
 use crate::cell::Cell;
 use crate::conditions::Conditions;
+use crate::segment::MAX_GRAPH_STEPS;
+use crate::step::Run;
 
 /// Runs every step of `x`, `[T, B, I]`, in order; returns `[T, B, P]` and the last state, `[B, P]` and `[B, H]`.
 pub(crate) fn scan(
@@ -15,14 +17,18 @@ pub(crate) fn scan(
 ) -> Result<(Tensor, LstmState<Tensor>)> {
     let (n_steps, batch, _) = x.dims3()?;
     let own = conditions.starts.as_ref().map(|_| cell.own_state(batch)).transpose()?;
-    let cell = cell.connected(conditions.connect.as_ref())?;
-    let mut outputs = Vec::new();
+    let run = Run::new(cell, conditions.connect.as_ref())?;
+    let (mut outputs, mut inputs) = (Vec::new(), Vec::new());
     for step_idx in 0..n_steps {
+        if step_idx % MAX_GRAPH_STEPS == 0 {
+            let n_steps = MAX_GRAPH_STEPS.min(n_steps - step_idx);
+            inputs = run.inputs(&x.narrow(0, step_idx, n_steps)?)?;
+        }
         if let (Some(starts), Some(own)) = (&conditions.starts, &own) {
             state = choose(&starts.get(step_idx)?, own, &state)?;
         }
         let masks = conditions.step(step_idx)?;
-        let next = cell.step(&x.get(step_idx)?.contiguous()?, &state, &masks)?;
+        let next = run.step(&inputs[step_idx % MAX_GRAPH_STEPS], &state, &masks)?;
         state = match &conditions.valid {
             None => {
                 outputs.push(next.h.clone());
