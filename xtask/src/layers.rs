@@ -9,7 +9,7 @@ use lstm_train::{Identity, RunConfig, Setup, Task};
 pub enum Layers {
     /// The hand-written LSTM.
     Hand,
-    /// `candle_nn`'s LSTM under candle's autograd.
+    /// candle's operations under its autograd.
     Candle,
     /// The hand-written plain recurrent layer.
     HandRnn,

@@ -16,7 +16,7 @@ use candle_nn::VarBuilder;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ModelName {
-    /// `candle_nn`'s LSTM under candle's autograd.
+    /// candle's operations under its autograd.
     Lstm,
     /// The same in both directions.
     Bilstm,

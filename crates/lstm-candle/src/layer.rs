@@ -1,4 +1,4 @@
-//! The layer: `candle_nn`'s LSTM behind the shared trait.
+//! The layer: candle's operations behind the shared trait.
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
@@ -11,8 +11,9 @@ use crate::cell::Cell;
 use crate::conditions::{Conditions, zero_padding};
 use crate::segment::scan_in_segments;
 
-/// An LSTM layer on `candle_nn::LSTM`, with lengths, a direction, and sequences of any length; with options
-/// that `candle_nn` does not have, on candle's operations.
+/// An LSTM layer of candle's operations, with lengths, a direction, sequences of any length, and all options.
+///
+/// Without options its numbers are those of `candle_nn::LSTM`, whose `VarBuilder` and tensor names it takes.
 ///
 /// [`lstm_core::Memory::RecomputeGates`] is refused.
 #[derive(Debug, Clone)]

@@ -1,4 +1,4 @@
-//! This crate provides LSTM layers on what candle gives: `candle_nn`'s LSTM cell and candle's autograd.
+//! This crate provides LSTM layers on what candle gives: its operations and its autograd.
 //!
 //! [`CandleLstm`] implements the trait `lstm_core::Lstm`, so it is interchangeable with the hand-written
 //! layers of `lstm-hand` and, as none of its arithmetic is theirs, their independent witness. It is also the

@@ -1,5 +1,7 @@
 //! What is particular to the framework's layer; everything shared is tested in `lstm-conformance`.
 
+mod against_candle_nn;
+
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarMap;
 use lstm_candle::{CandleLstm, MAX_GRAPH_STEPS};
