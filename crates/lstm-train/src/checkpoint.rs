@@ -198,6 +198,11 @@ impl Checkpoint {
         Ok(())
     }
 
+    /// The number of epochs that the run was to have when this was written.
+    pub(crate) fn epochs(&self) -> Option<usize> {
+        self.identity.train["epochs"].as_u64().and_then(|epochs| usize::try_from(epochs).ok())
+    }
+
     /// Whether the run may have so many epochs.
     fn may_end_after(&self, epochs: &str) -> bool {
         let begun = self.progress.epoch + usize::from(self.progress.batch > 0);

@@ -24,6 +24,8 @@ use crate::task::{Place, Task};
 /// A run of one task in one folder; see [`RunFolder`] for what it leaves there.
 pub struct Trainer<T> {
     config: TrainConfig,
+    /// The steps of the whole run.
+    total: u64,
     identity: Identity,
     task: T,
     variables: Vec<(String, Var)>,
@@ -59,9 +61,6 @@ impl<T: Task> Trainer<T> {
     /// [`Error::NotFinite`] where the loss or the gradient is not finite, naming the step; the last
     /// checkpoint stays. [`Error::Io`] and [`Error::Lstm`] where files cannot be written.
     pub fn run(mut self, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<Outcome> {
-        let n_batches = |epoch| self.task.n_batches(self.config.seed, epoch) as u64;
-        let total = (0..self.config.epochs).map(n_batches).sum();
-        self.config.schedule.check_total(total)?;
         while self.progress.epoch < self.config.epochs && !self.is_out_of_patience() {
             let n_batches = self.task.n_batches(self.config.seed, self.progress.epoch);
             let step = self.progress.step;
@@ -74,10 +73,10 @@ impl<T: Task> Trainer<T> {
                     tracing::info!(step = self.progress.step, "stop");
                     return Ok(Outcome::Interrupted { step: self.progress.step });
                 }
-                let loss = self.train_batch(n_batches, total)?;
+                let loss = self.train_batch(n_batches)?;
                 self.progress.seconds += clock.elapsed().as_secs_f64();
                 clock = Instant::now();
-                observer.step(self.progress.step, total, loss);
+                observer.step(self.progress.step, self.total, loss);
                 self.log(n_batches, observer)?;
                 if self.is_checkpoint_due() {
                     self.save()?;
@@ -112,7 +111,7 @@ impl<T: Task> Trainer<T> {
     }
 
     /// Forward and backward pass of the next batch; a step where enough gradients have come together.
-    fn train_batch(&mut self, n_batches: usize, total: u64) -> Result<f64> {
+    fn train_batch(&mut self, n_batches: usize) -> Result<f64> {
         let place = Place {
             seed: self.config.seed,
             epoch: self.progress.epoch,
@@ -131,7 +130,7 @@ impl<T: Task> Trainer<T> {
         let is_last = place.batch + 1 == n_batches;
         let is_full = self.pending.as_ref().is_some_and(|p| p.n_batches == self.config.accumulate);
         if is_full || is_last {
-            self.update(total)?;
+            self.update()?;
         }
         self.progress.step = place.step;
         self.progress.batch += 1;
@@ -160,7 +159,7 @@ impl<T: Task> Trainer<T> {
     }
 
     /// One step down the mean of the gradients that wait.
-    fn update(&mut self, total: u64) -> Result<()> {
+    fn update(&mut self) -> Result<()> {
         let Some(mut pending) = self.pending.take() else { return Ok(()) };
         let mut scale = 1.0 / pending.items;
         if let Some(limit) = self.config.clip_value {
@@ -175,7 +174,7 @@ impl<T: Task> Trainer<T> {
             // As PyTorch's `clip_grad_norm_`.
             scale *= (limit / (norm + 1e-6)).min(1.0);
         }
-        let learning_rate = self.learning_rate(total) * pending.rate / pending.items;
+        let learning_rate = self.learning_rate() * pending.rate / pending.items;
         self.optimizer.step(&pending.gradients, StepSize { learning_rate, scale })?;
         self.progress.updates += 1;
         self.progress.learning_rate = learning_rate;
@@ -188,9 +187,9 @@ impl<T: Task> Trainer<T> {
     }
 
     /// The learning rate of the next step, as the schedule has it.
-    fn learning_rate(&self, total: u64) -> f64 {
+    fn learning_rate(&self) -> f64 {
         let Progress { epoch, step, plateaus, .. } = self.progress;
-        let stand = Stand { epoch, done: step, total, plateaus: plateaus.0 };
+        let stand = Stand { epoch, done: step, total: self.total, plateaus: plateaus.0 };
         self.config.learning_rate * self.config.schedule.factor(&stand)
     }
 

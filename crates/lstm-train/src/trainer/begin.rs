@@ -7,6 +7,7 @@ use lstm_core::variables;
 
 use super::Trainer;
 use crate::checkpoint::{Checkpoint, Live, Progress};
+use crate::config::TrainConfig;
 use crate::error::{Error, Result};
 use crate::metrics::MetricsFile;
 use crate::optimizer::Average;
@@ -23,6 +24,7 @@ impl<T: Task> Trainer<T> {
     /// [`Error::Io`].
     pub fn start(setup: Setup<T>, folder: &Path) -> Result<Self> {
         setup.train.check()?;
+        total_steps(&setup.train, &setup.task)?;
         let identity = setup.identity()?;
         let folder = RunFolder::create(folder)?;
         for (name, bytes) in setup.task.files()? {
@@ -54,8 +56,8 @@ impl<T: Task> Trainer<T> {
         folder.clean()?;
         let (path, mut checkpoint) = last(&folder)?;
         checkpoint.check_identity(&path, &identity)?;
-        if setup.train.epochs > checkpoint.progress.epoch {
-            // It was tested after fewer epochs.
+        if checkpoint.epochs() != Some(setup.train.epochs) || !folder.test().exists() {
+            // It was tested after fewer epochs, or another number of them was asked for since.
             checkpoint.progress.test = None;
             folder.remove_test()?;
         }
@@ -84,6 +86,7 @@ impl<T: Task> Trainer<T> {
         folder: RunFolder,
         saved: Option<(&Path, Checkpoint)>,
     ) -> Result<Self> {
+        let total = total_steps(&setup.train, &setup.task)?;
         let variables = variables::sorted(&setup.variables);
         let mut optimizer = setup.train.optimizer.start(variables.clone())?;
         let mut average = None;
@@ -105,6 +108,7 @@ impl<T: Task> Trainer<T> {
         let saved = (Instant::now(), progress.step);
         Ok(Self {
             config: setup.train,
+            total,
             identity,
             task: setup.task,
             variables,
@@ -117,6 +121,18 @@ impl<T: Task> Trainer<T> {
             pending: None,
         })
     }
+}
+
+/// The steps of a whole run.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] where the schedule does not fit into them.
+fn total_steps(config: &TrainConfig, task: &impl Task) -> Result<u64> {
+    let n_batches = |epoch| task.n_batches(config.seed, epoch) as u64;
+    let total = (0..config.epochs).map(n_batches).sum();
+    config.schedule.check_total(total)?;
+    Ok(total)
 }
 
 /// The newest checkpoint that can be read; damaged ones that are newer are put aside.

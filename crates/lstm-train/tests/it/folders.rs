@@ -105,6 +105,46 @@ fn a_finished_run_goes_on_for_more_epochs_and_ends_as_a_longer_one() {
 }
 
 #[test]
+fn a_finished_run_is_tested_once_and_again_where_its_test_is_lost() {
+    let bench = Bench::new();
+    let short = config(&bench, "");
+    let mut long = short.clone();
+    long.train.epochs = 5;
+    let folder = bench.path("run");
+    let test = folder.join("test.json");
+    // A run that is asked for more epochs, and after a kill before the next checkpoint for as many as before.
+    bench.start(&short, "run");
+    let scores = std::fs::read(&test).unwrap();
+    drop(Trainer::resume(long.setup::<HandLstm>().unwrap(), &folder).unwrap());
+    resume(&short, &folder).unwrap();
+    assert_eq!(std::fs::read(&test).unwrap(), scores);
+    let lines = || metrics::read(&folder.join("metrics.jsonl")).unwrap();
+    let n_tests =
+        || lines().iter().filter(|line| matches!(line, metrics::Metric::Test { .. })).count();
+    assert_eq!(n_tests(), 1);
+    // One that ran out of patience before its last epoch stays as it is.
+    let mut impatient = config(&bench, "patience = 1\nlearning_rate = 1e-9");
+    impatient.train.epochs = 9;
+    bench.start(&impatient, "run");
+    let epochs = checkpoints(&folder).pop().unwrap().0 / 22;
+    assert!(epochs < 9, "{epochs}");
+    std::fs::write(&test, "{}").unwrap();
+    resume(&impatient, &folder).unwrap();
+    assert_eq!((n_tests(), std::fs::read(&test).unwrap()), (1, b"{}".to_vec()));
+}
+
+#[test]
+fn a_run_that_cannot_begin_removes_no_other() {
+    let bench = Bench::new();
+    bench.start(&config(&bench, ""), "run");
+    let folder = bench.path("run");
+    let bad = config(&bench, "schedule = { kind = 'cosine', warmup = 66 }");
+    let error = Trainer::start(bad.setup::<HandLstm>().unwrap(), &folder).err().unwrap();
+    assert!(error.to_string().contains("66"), "{error}");
+    assert_eq!(steps(&folder).last(), Some(&66));
+}
+
+#[test]
 fn what_decides_the_result_must_be_the_runs() {
     let bench = Bench::new();
     let cosine = "schedule = { kind = 'cosine' }";
