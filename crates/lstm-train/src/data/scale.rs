@@ -34,15 +34,21 @@ impl Scale {
             mean[k % n_features] += number / n_rows as f64;
         }
         let mut deviation = vec![0.0; n_features];
-        for (k, number) in numbers.enumerate() {
+        for (k, number) in numbers.clone().enumerate() {
             let feature = k % n_features;
             deviation[feature] += (number - mean[feature]).powi(2) / n_rows as f64;
         }
-        for (deviation, mean) in deviation.iter_mut().zip(&mean) {
-            // What rounding leaves of a constant is no deviation.
-            let rounding = 1e-12 * mean.abs();
-            let root = deviation.sqrt();
-            *deviation = if root > rounding { root } else { 1.0 };
+        let first: Vec<f64> = numbers.clone().take(n_features).collect();
+        let mut changes = vec![false; n_features];
+        for (k, number) in numbers.enumerate() {
+            changes[k % n_features] |= number != first[k % n_features];
+        }
+        for feature in 0..n_features {
+            deviation[feature] = deviation[feature].sqrt();
+            if !changes[feature] || deviation[feature] == 0.0 {
+                // What rounding leaves of a constant is no deviation.
+                (mean[feature], deviation[feature]) = (first[feature], 1.0);
+            }
         }
         let this = Self { mean, deviation };
         this.check(n_features)?;
@@ -145,8 +151,10 @@ mod tests {
 
     #[test]
     fn a_constant_with_rounding_is_a_constant() {
-        let scale = Scale::fit(1, [0.1; 1000].into_iter()).unwrap();
-        assert!(scale.scaled([0.1].into_iter()).unwrap()[0].abs() < 1e-9);
+        for constant in [0.1, 0.3, 7.7, -1e9] {
+            let scale = Scale::fit(1, std::iter::repeat_n(constant, 300_000)).unwrap();
+            assert_eq!(scale.scaled([constant, constant + 1.0].into_iter()).unwrap(), [0.0, 1.0]);
+        }
     }
 
     #[test]
