@@ -1,7 +1,7 @@
 //! What the layers of a model keep for the backward pass.
 
 use candle_core::{DType, Device, Tensor};
-use lstm_core::{Lstm, Memory, Result, SeqOptions, SeqOutput};
+use lstm_core::{Lstm, Memory, Mode, Result, SeqOptions, SeqOutput};
 use serde::{Deserialize, Serialize};
 
 /// A [`Memory`], as a configuration file names it.
@@ -34,7 +34,7 @@ impl Kept {
     }
 }
 
-/// Layers whose runs all have the same [`SeqOptions::memory`].
+/// Layers whose runs have [`SeqOptions::memory`] from a configuration.
 struct WithMemory {
     layers: Box<dyn Lstm>,
     memory: Memory,
@@ -63,6 +63,11 @@ impl Lstm for WithMemory {
         self.layers.device()
     }
     fn seq(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<SeqOutput> {
-        self.layers.seq(input, &SeqOptions { memory: self.memory, ..*options })
+        let memory = match (options.mode, self.memory) {
+            // Every implementation has these, and no backward pass follows that would have to run anything again.
+            (Mode::Eval, Memory::RecomputeGates) => Memory::Checkpoints,
+            (_, memory) => memory,
+        };
+        self.layers.seq(input, &SeqOptions { memory, ..*options })
     }
 }

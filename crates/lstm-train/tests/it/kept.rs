@@ -4,6 +4,7 @@ use lstm_candle::CandleLstm;
 use lstm_hand::HandLstm;
 use lstm_train::RunConfig;
 use lstm_train::metrics::{self, Metric};
+use lstm_train::tasks::language::LanguageModel;
 
 use crate::runs::Bench;
 
@@ -62,8 +63,17 @@ fn the_memory_is_part_of_the_run_unless_it_is_the_default() {
 }
 
 #[test]
-fn candle_layers_refuse_to_recompute() {
+fn candle_layers_refuse_to_recompute_but_answer_for_those_that_did() {
     let bench = Bench::new();
+    let (folder, config) = (bench.path("hand"), bench.config(&text("recompute")));
+    config.train::<HandLstm>(&folder).unwrap();
+    let with = |model: &LanguageModel| {
+        let (logs, _) = model.next(&[1, 2, 3, 1], &model.zero_state(1).unwrap()).unwrap();
+        logs
+    };
+    let hand = with(&LanguageModel::load::<HandLstm>(&folder).unwrap());
+    let candle = with(&LanguageModel::load::<CandleLstm>(&folder).unwrap());
+    assert!(hand.iter().zip(&candle).all(|(hand, candle)| (hand - candle).abs() < 1e-5));
     bench.config(&text("checkpoints")).train::<CandleLstm>(&bench.path("candle")).unwrap();
     let result = bench.config(&text("recompute")).train::<CandleLstm>(&bench.path("no"));
     let error = result.unwrap_err().to_string();
