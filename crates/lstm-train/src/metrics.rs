@@ -118,10 +118,39 @@ fn line(path: &Path, metric: &Metric) -> Result<String> {
 ///
 /// [`Error::Io`].
 pub fn read(path: &Path) -> Result<Vec<Metric>> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
+    let text = match std::fs::read(path) {
+        // A line may be torn within a character.
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(Error::io("read metrics", path)(error)),
     };
     Ok(text.lines().map_while(|line| serde_json::from_str(line).ok()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Metric, MetricsFile, read};
+    use crate::task::Scores;
+
+    #[test]
+    fn a_line_torn_within_a_character_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        let metric = |epoch| Metric::Valid {
+            step: 1,
+            epoch,
+            seconds: 0.5,
+            scores: Scores::from([("température".to_owned(), 1.0)]),
+        };
+        let mut file = MetricsFile::open(&path, |_| true).unwrap();
+        file.write(&metric(1)).unwrap();
+        file.write(&metric(2)).unwrap();
+        drop(file);
+        let bytes = std::fs::read(&path).unwrap();
+        let last = bytes.iter().rposition(|&byte| byte == 0xc3).unwrap();
+        std::fs::write(&path, &bytes[..=last]).unwrap();
+        assert_eq!(read(&path).unwrap(), [metric(1)]);
+        drop(MetricsFile::open(&path, |_| true).unwrap());
+        assert_eq!(std::fs::read(&path).unwrap(), bytes[..bytes.len() / 2]);
+    }
 }
