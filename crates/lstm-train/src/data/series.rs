@@ -9,7 +9,8 @@ use crate::error::{Error, Result};
 
 mod time;
 
-use time::{compare, form, moment, number};
+pub(crate) use time::moment;
+use time::{form, number};
 
 /// The name of the operation in errors.
 const OP: &str = "load CSV of series";
@@ -45,7 +46,7 @@ pub enum TimeOrder {
     Numbers,
     /// All times are dates written like the first one, with the year first and as many digits everywhere
     /// (`1949-01`, `2016-07-01`, `2016/07/01`; then perhaps `T` or a space, `00:00` or `00:00:00`, a fraction of
-    /// the second, and `Z` or an offset as `+02:00`), each later than the one before.
+    /// the second of up to nine digits, and `Z` or an offset as `+02:00`), each later than the one before.
     Dates,
     /// The first time is neither, and the rows were to be taken as they are.
     Unchecked,
@@ -163,7 +164,7 @@ fn check_form(row: Row<'_>, time: &str, order: TimeOrder, first: &str) -> Result
 fn check_later(row: Row<'_>, time: &str, order: TimeOrder, last: &str) -> Result<()> {
     let compared = match order {
         TimeOrder::Numbers => number(time).partial_cmp(&number(last)),
-        TimeOrder::Dates => compare(time, last),
+        TimeOrder::Dates => moment(time).zip(moment(last)).map(|(now, last)| now.at.cmp(&last.at)),
         TimeOrder::Unchecked => return Ok(()),
     };
     if compared == Some(Ordering::Greater) {

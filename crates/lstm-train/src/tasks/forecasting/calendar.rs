@@ -4,6 +4,7 @@ use std::f64::consts::TAU;
 
 use serde::{Deserialize, Serialize};
 
+use crate::data::moment;
 use crate::error::{Error, Result};
 
 /// A cycle that a time stands in.
@@ -40,42 +41,37 @@ pub(super) fn encode(cycles: &[Calendar], time: &str) -> Result<Vec<f32>> {
 
 /// The place in the cycle, from 0 to below 1.
 fn place(cycle: Calendar, time: &str) -> Option<f64> {
-    let number = |from: usize, to: usize, least: u32, most: u32| {
-        let digits = time.get(from..to)?;
-        let number = digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())??;
-        (least..=most).contains(&number).then_some(number)
-    };
-    let (year, month) = (number(0, 4, 0, 9999)?, number(5, 7, 1, 12)?);
+    let moment = moment(time)?;
+    let written = moment.written;
     match cycle {
         Calendar::Hour => {
-            let (hour, minute) = (number(11, 13, 0, 23)?, number(14, 16, 0, 59)?);
-            Some((f64::from(hour) + f64::from(minute) / 60.0) / 24.0)
+            let hours = f64::from(written.hour()) + f64::from(written.minute()) / 60.0;
+            moment.has_clock.then_some(hours / 24.0)
         }
-        Calendar::Weekday => Some(f64::from(weekday(year, month, number(8, 10, 1, 31)?)) / 7.0),
-        Calendar::Month => Some(f64::from(month - 1) / 12.0),
+        Calendar::Weekday => {
+            let day = f64::from(written.weekday().to_sunday_zero_offset());
+            moment.has_day.then_some(day / 7.0)
+        }
+        Calendar::Month => Some(f64::from(written.month() - 1) / 12.0),
     }
-}
-
-/// The day of the week, 0 for Sunday, in the Gregorian calendar (Sakamoto 1992).
-fn weekday(year: u32, month: u32, day: u32) -> u32 {
-    const SHIFTS: [u32; 12] = [0, 3, 2, 5, 0, 3, 5, 1, 4, 6, 2, 4];
-    // 400 years are whole weeks.
-    let year = year + 400 - u32::from(month < 3);
-    let shift = SHIFTS.get(month as usize - 1).copied().unwrap_or(0);
-    (year + year / 4 - year / 100 + year / 400 + shift + day) % 7
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Calendar, encode, place, weekday};
+    use super::{Calendar, encode, place};
 
     #[test]
     fn weekdays_are_those_of_known_dates() {
         // Thursday, Friday, Tuesday, Monday, Saturday.
-        let known =
-            [(1970, 1, 1, 4), (2016, 7, 1, 5), (2000, 2, 29, 2), (1900, 1, 1, 1), (0, 1, 1, 6)];
-        for (year, month, day, expected) in known {
-            assert_eq!(weekday(year, month, day), expected, "{year}-{month}-{day}");
+        let known = [
+            ("1970-01-01", 4.0),
+            ("2016-07-01", 5.0),
+            ("2000-02-29", 2.0),
+            ("1900-01-01", 1.0),
+            ("0000-01-01", 6.0),
+        ];
+        for (date, expected) in known {
+            assert_eq!(place(Calendar::Weekday, date), Some(expected / 7.0), "{date}");
         }
     }
 
