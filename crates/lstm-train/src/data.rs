@@ -51,9 +51,21 @@ pub use order::Order;
 pub(crate) use parts::{TEST, TRAIN, VALID, find_part, need_part};
 pub use scale::Scale;
 pub use sequences::{SequenceColumns, Sequences};
+pub(crate) use series::moment;
 pub use series::{Series, SeriesColumns, TimeOrder};
 pub use symbols::Symbols;
 pub use table::Columns;
 pub use text::TextData;
 pub use vocabulary::{EOS, PAD, SOS, SPECIAL_WORDS, UNK, Vocabulary};
 pub use windows::{Batch, MAX_WINDOW, Windows};
+
+/// How often each of `n` ids is there.
+fn counts<'a>(ids: impl IntoIterator<Item = &'a u32>, n: usize) -> Vec<usize> {
+    let mut counts = vec![0; n];
+    for &id in ids {
+        if let Some(count) = counts.get_mut(id as usize) {
+            *count += 1;
+        }
+    }
+    counts
+}

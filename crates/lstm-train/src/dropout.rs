@@ -2,6 +2,34 @@
 
 use lstm_core::random::RandomStream;
 
+/// The dropout on embedded words.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EmbeddingDropout {
+    /// The probability of a word of the vocabulary.
+    pub(crate) words: f64,
+    /// The probability of a feature; `locked`: one mask a row for all steps.
+    pub(crate) features: f64,
+    pub(crate) locked: bool,
+}
+
+impl EmbeddingDropout {
+    /// The factors for the words of `ids`, `[T, B, F]`, if there are any.
+    pub(crate) fn factors(
+        self,
+        ids: &[u32],
+        shape: [usize; 3],
+        (stream, step): (RandomStream, u64),
+    ) -> Option<Vec<f32>> {
+        if self.words == 0.0 && self.features == 0.0 {
+            return None;
+        }
+        let of_input = stream.named("input dropout").child(step);
+        let mut factors = factors(of_input, self.features, self.locked, shape);
+        drop_words(&mut factors, ids, self.words, stream.named("word dropout").child(step));
+        Some(factors)
+    }
+}
+
 /// The factors of inverted dropout for `[T, B, F]`: 0 with probability `p`, else 1 / (1 - p).
 ///
 /// `locked`: one mask a row for all steps.
@@ -25,7 +53,7 @@ pub(crate) fn factors(stream: RandomStream, p: f64, locked: bool, shape: [usize;
 
 /// Multiplies the rows of some ids, `[ids, width]`, by 0 with probability `p`, else by 1 / (1 - p): the same for
 /// every place of an id (embedding dropout, Gal and Ghahramani 2016).
-pub(crate) fn drop_words(factors: &mut [f32], ids: &[u32], p: f64, stream: RandomStream) {
+fn drop_words(factors: &mut [f32], ids: &[u32], p: f64, stream: RandomStream) {
     let width = factors.len().checked_div(ids.len()).unwrap_or(0);
     let scale = (1.0 / (1.0 - p)) as f32;
     for (&id, row) in ids.iter().zip(factors.chunks_exact_mut(width.max(1))) {

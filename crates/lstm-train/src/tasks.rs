@@ -13,6 +13,7 @@ pub mod memory;
 pub mod tagging;
 
 mod head;
+mod rare;
 mod saved;
 mod scores;
 

@@ -99,13 +99,7 @@ impl Corpus {
 
     /// How often the training text has each unit; the position is the id.
     pub fn counts(&self) -> Vec<usize> {
-        let mut counts = vec![0; self.symbols.len()];
-        for &id in &self.train {
-            if let Some(count) = counts.get_mut(id as usize) {
-                *count += 1;
-            }
-        }
-        counts
+        super::counts(&self.train, self.symbols.len())
     }
 
     /// A hash of the text and its symbols.

@@ -87,13 +87,7 @@ impl TextData {
 
     /// How often the training sentences have each word; the position is the id.
     pub fn counts(&self) -> Vec<usize> {
-        let mut counts = vec![0; self.vocabulary.len()];
-        for &id in self.train.iter().flatten() {
-            if let Some(count) = counts.get_mut(id as usize) {
-                *count += 1;
-            }
-        }
-        counts
+        super::counts(self.train.iter().flatten(), self.vocabulary.len())
     }
 }
 

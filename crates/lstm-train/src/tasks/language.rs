@@ -137,6 +137,11 @@ impl LanguageConfig {
         check_dropout("word_dropout", self.word_dropout)?;
         check_dropout("input_dropout", self.input_dropout)?;
         check_dropout("output_dropout", self.output_dropout)?;
+        if self.unknown > 0.0 && self.min_count > 1 {
+            let expected =
+                "unknown = 0 beside a min_count that leaves no unit that the text has once";
+            return Err(invalid(expected, self.unknown));
+        }
         self.network.check()?;
         for (name, value) in [
             ("init", self.init.unwrap_or(1.0)),

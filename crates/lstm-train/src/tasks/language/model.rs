@@ -7,7 +7,7 @@ use lstm_core::variables;
 use lstm_core::{Lstm, LstmLayer, LstmState, Mode, SeqOptions};
 
 use crate::data::Symbols;
-use crate::dropout::{drop_words, factors};
+use crate::dropout::EmbeddingDropout;
 use crate::error::Result;
 use crate::network::check_numbers;
 use crate::step_loss::Lookup;
@@ -119,7 +119,14 @@ impl LanguageModel {
         let shape = [ids.len() / batch.max(1), batch, self.config.embedding];
         let factors = match mode {
             Mode::Eval => None,
-            Mode::Train { seed, step } => self.factors(&ids, shape, RandomStream::new(seed), step),
+            Mode::Train { seed, step } => {
+                let dropout = EmbeddingDropout {
+                    words: self.config.word_dropout,
+                    features: self.config.input_dropout,
+                    locked: self.config.network.locked,
+                };
+                dropout.factors(&ids, shape, (RandomStream::new(seed), step))
+            }
         };
         let words = Lookup::new(&self.embedding, ids, &shape, factors)?;
         let options = SeqOptions { initial: Some(state), mode, ..SeqOptions::default() };
@@ -137,24 +144,6 @@ impl LanguageModel {
             _ => out.output.clone(),
         };
         Ok(Run { features, output: out.output, state: out.state, words })
-    }
-
-    /// The factors of the dropout on the embedded words.
-    fn factors(
-        &self,
-        ids: &[u32],
-        shape: [usize; 3],
-        stream: RandomStream,
-        step: u64,
-    ) -> Option<Vec<f32>> {
-        let LanguageConfig { word_dropout, input_dropout, ref network, .. } = self.config;
-        if word_dropout == 0.0 && input_dropout == 0.0 {
-            return None;
-        }
-        let of_input = stream.named("input dropout").child(step);
-        let mut factors = factors(of_input, input_dropout, network.locked, shape);
-        drop_words(&mut factors, ids, word_dropout, stream.named("word dropout").child(step));
-        Some(factors)
     }
 
     /// The logarithms of the probabilities of what follows `ids`, `[symbols]`, and the state after them.

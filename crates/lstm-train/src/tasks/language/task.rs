@@ -12,6 +12,7 @@ use crate::step_loss::StepLoss;
 use crate::task::{Evaluation, Objective, Part, Place, Scores, TableRows, Task};
 use crate::tasks::language::model::{Run, detached};
 use crate::tasks::language::{LanguageConfig, LanguageModel};
+use crate::tasks::rare::RareUnits;
 use crate::tasks::saved::json;
 
 /// The windows of an epoch: first step and length of each.
@@ -25,8 +26,7 @@ pub struct LanguageTask {
     carried: Option<LstmState<Tensor>>,
     /// The windows of the epoch with this seed and number: first step and length.
     windows: Option<((u64, usize), Plan)>,
-    /// The units that the training text has once.
-    rare: Vec<bool>,
+    rare: RareUnits,
 }
 
 impl LanguageTask {
@@ -58,7 +58,7 @@ impl LanguageTask {
             }
         }
         model.draw(variables, seed)?;
-        let rare = corpus.counts().into_iter().map(|count| count == 1).collect();
+        let rare = RareUnits::new(&corpus.counts(), corpus.symbols.unknown(), config.unknown);
         Ok(Self { model, corpus, carried: None, windows: None, rare })
     }
 
@@ -112,17 +112,7 @@ impl LanguageTask {
         let (first, n_steps) = self.window(place)?;
         let config = self.config();
         let mut ids = columns(&self.corpus.train, config.batch, first, n_steps + 1);
-        if let Some(unknown) = self.corpus.symbols.unknown()
-            && config.unknown > 0.0
-        {
-            let stream = RandomStream::new(place.seed).named("unknown words").child(place.step);
-            for (k, id) in ids.iter_mut().enumerate() {
-                let is_rare = self.rare.get(*id as usize).copied().unwrap_or(false);
-                if is_rare && stream.uniform(k as u64) < config.unknown {
-                    *id = unknown;
-                }
-            }
-        }
+        self.rare.hide(ids.iter_mut(), place);
         let targets = ids.split_off(config.batch);
         ids.extend_from_slice(&targets[..targets.len() - config.batch]);
         Ok((ids, targets))

@@ -8,7 +8,7 @@ use lstm_core::tensors::{self, TensorSlice};
 use lstm_core::{Lstm, Mode, SeqOptions};
 
 use crate::data::Batch;
-use crate::dropout::{drop_words, factors};
+use crate::dropout::{EmbeddingDropout, factors};
 use crate::error::{Error, Result};
 use crate::network::check_numbers;
 use crate::read_out::read_out_loss;
@@ -84,7 +84,14 @@ impl<L: Lstm> WindowModel<L> {
         let shape = [self.config.window, batch.targets.len(), self.config.embedding];
         let factors = match mode {
             Mode::Eval => None,
-            Mode::Train { seed, step } => self.factors(&ids, shape, RandomStream::new(seed), step),
+            Mode::Train { seed, step } => {
+                let dropout = EmbeddingDropout {
+                    words: self.config.word_dropout,
+                    features: self.config.input_dropout,
+                    locked: self.config.network.locked,
+                };
+                dropout.factors(&ids, shape, (RandomStream::new(seed), step))
+            }
         };
         let words = Lookup::new(&self.embedding, ids, &shape, factors)?;
         let options = SeqOptions { mode, ..SeqOptions::default() };
@@ -100,24 +107,6 @@ impl<L: Lstm> WindowModel<L> {
             _ => features,
         };
         Ok((features, words))
-    }
-
-    /// The factors of the dropout on the embedded words.
-    fn factors(
-        &self,
-        ids: &[u32],
-        shape: [usize; 3],
-        stream: RandomStream,
-        step: u64,
-    ) -> Option<Vec<f32>> {
-        let WindowConfig { word_dropout, input_dropout, ref network, .. } = self.config;
-        if word_dropout == 0.0 && input_dropout == 0.0 {
-            return None;
-        }
-        let of_input = stream.named("input dropout").child(step);
-        let mut factors = factors(of_input, input_dropout, network.locked, shape);
-        drop_words(&mut factors, ids, word_dropout, stream.named("word dropout").child(step));
-        Some(factors)
     }
 
     /// The scores of every word as the one after each window: `[n, vocabulary]`.

@@ -1,6 +1,5 @@
 //! The batches of windows, and their measures.
 
-use lstm_core::random::RandomStream;
 use lstm_core::{Lstm, Mode};
 
 use crate::data::{Batch, Fingerprint, Order, TextData, UNK, Vocabulary, Windows};
@@ -8,6 +7,7 @@ use crate::error::Result;
 use crate::step_loss::StepLoss;
 use crate::task::{Evaluation, Objective, Part, Place, Scores, TableRows, Task};
 use crate::tasks::check_batch;
+use crate::tasks::rare::RareUnits;
 use crate::tasks::saved::json;
 use crate::tasks::window::{WindowConfig, WindowModel};
 
@@ -52,8 +52,7 @@ pub struct WindowTask<L> {
     model: WindowModel<L>,
     splits: Splits,
     vocabulary: Vocabulary,
-    /// The words that the training text has once.
-    rare: Vec<bool>,
+    rare: RareUnits,
     order: Order,
 }
 
@@ -67,7 +66,7 @@ impl<L: Lstm> WindowTask<L> {
         vocabulary: Vocabulary,
         counts: &[usize],
     ) -> Self {
-        let rare = counts.iter().map(|&count| count == 1).collect();
+        let rare = RareUnits::new(counts, Some(UNK), config.unknown);
         Self { config: config.clone(), model, splits, vocabulary, rare, order: Order::default() }
     }
 
@@ -88,15 +87,7 @@ impl<L: Lstm> WindowTask<L> {
         let input = |&at: &usize| &windows.inputs()[at * width..(at + 1) * width];
         let mut inputs: Vec<u32> = batch.iter().flat_map(input).copied().collect();
         let mut targets: Vec<u32> = batch.iter().map(|&at| windows.targets()[at]).collect();
-        if self.config.unknown > 0.0 {
-            let stream = RandomStream::new(place.seed).named("unknown words").child(place.step);
-            for (k, id) in inputs.iter_mut().chain(&mut targets).enumerate() {
-                let is_rare = self.rare.get(*id as usize).copied().unwrap_or(false);
-                if is_rare && stream.uniform(k as u64) < self.config.unknown {
-                    *id = UNK;
-                }
-            }
-        }
+        self.rare.hide(inputs.iter_mut().chain(&mut targets), place);
         Ok((inputs, targets))
     }
 }
