@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::network::check_size;
 use crate::optimizer::{AverageConfig, OptimizerConfig};
 use crate::schedule::Schedule;
 
@@ -88,7 +89,6 @@ impl TrainConfig {
     /// [`Error::Invalid`], naming the field.
     pub fn check(&self) -> Result<()> {
         let counts = [
-            ("epochs", self.epochs as u64),
             ("accumulate", self.accumulate as u64),
             ("log_every", self.log_every),
             ("checkpoint_every", self.checkpoint_every),
@@ -98,6 +98,7 @@ impl TrainConfig {
         for (name, count) in counts {
             check_count(name, count)?;
         }
+        check_size("epochs", self.epochs)?;
         let limits = [
             ("learning_rate", Some(self.learning_rate)),
             ("clip_norm", self.clip_norm),

@@ -18,7 +18,7 @@ pub(super) use task::prepare;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{check_count, invalid};
+use crate::config::invalid;
 use crate::error::Result;
 use crate::network::{NetworkConfig, check_numbers, check_size};
 
@@ -125,6 +125,9 @@ impl Problem {
     }
 }
 
+/// The samples that evaluation takes together, whatever the batch of training.
+const EVALUATION_BATCH: usize = 100;
+
 /// Far beyond use; they keep a typing error from filling the memory.
 const MAX_STEPS: usize = 1 << 20;
 const MAX_SYMBOLS: usize = 1 << 12;
@@ -152,10 +155,10 @@ impl MemoryConfig {
     ///
     /// [`crate::Error::Invalid`], naming the field.
     pub fn check(&self) -> Result<()> {
-        for (name, count) in
-            [("epoch_steps", self.epoch_steps), ("valid", self.valid), ("test", self.test)]
-        {
-            check_count(name, count as u64)?;
+        let counts =
+            [("epoch_steps", self.epoch_steps), ("valid", self.valid), ("test", self.test)];
+        for (name, count) in counts {
+            check_size(name, count)?;
         }
         if self.chrono.is_some_and(|steps| steps < 2) {
             return Err(invalid("chrono of at least 2", self.chrono.unwrap_or(0)));
@@ -166,8 +169,9 @@ impl MemoryConfig {
         }
         self.problem.check()?;
         check_size("batch", self.batch)?;
-        let batch = [self.batch, self.problem.steps(), self.problem.input_size()];
-        check_numbers("numbers of a batch", &batch)?;
+        let batch = self.batch.max(EVALUATION_BATCH.min(self.valid.max(self.test)));
+        let numbers = [batch, self.problem.steps(), self.problem.input_size()];
+        check_numbers("numbers of a batch", &numbers)?;
         self.network.check()
     }
 }

@@ -8,11 +8,10 @@ use crate::error::Result;
 use crate::step_loss::StepLoss;
 use crate::task::{Evaluation, Objective, Part, Place, Scores, Task};
 use crate::tasks::Prepared;
-use crate::tasks::memory::{Answer, MemoryConfig, MemoryModel, Sample, start_chrono};
+use crate::tasks::memory::{
+    Answer, EVALUATION_BATCH, MemoryConfig, MemoryModel, Sample, start_chrono,
+};
 use crate::tasks::scores::{largest, log_softmax};
-
-/// The samples that evaluation takes together, whatever the batch of training.
-const EVALUATION_BATCH: usize = 100;
 
 /// Builds the model and sets what starts otherwise.
 pub(in crate::tasks) fn prepare<L: LstmLayer + 'static>(
