@@ -14,10 +14,8 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use candle_core::{DType, Device};
 use candle_nn::VarMap;
-use lstm_candle::CandleLstm;
 use lstm_core::variables::seeded;
-use lstm_core::{LstmLayer, write_atomic};
-use lstm_hand::HandLstm;
+use lstm_core::write_atomic;
 use lstm_train::data::{Language, TextData};
 use lstm_train::metrics::{self, Metric};
 use lstm_train::tasks::window::{Splits, WindowModel, WindowTask};
@@ -68,7 +66,10 @@ struct Curve {
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
-    environment::start_again(args.threads, args.models.iter().all(|model| model.is_by_hand()))?;
+    environment::start_again(
+        args.threads,
+        args.models.iter().all(|model| model.layers().is_by_hand()),
+    )?;
     let stop = environment::stop_on_interrupt()?;
     let started = Instant::now();
     let (text, limit_ppl) = load(args)?;
@@ -133,7 +134,7 @@ fn train(args: &Args, recipe: &Recipe, text: &TextData, stop: &AtomicBool) -> Re
     let model = WindowModel::new(window, words, lstm, vb)?;
     let setup = Setup {
         name: serde_json::json!({ "model": name.as_str(), "window": window }),
-        implementation: if name.is_by_hand() { HandLstm::NAME } else { CandleLstm::NAME },
+        implementation: name.layers().name(),
         layers: format!("{:?}", window.network.layers(window.embedding)),
         data: splits.fingerprint(),
         task: WindowTask::new(window, model, splits, text.vocabulary.clone(), &text.counts()),

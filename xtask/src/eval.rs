@@ -59,7 +59,7 @@ impl Chosen {
 
 pub fn run(args: &Args) -> Result<ExitCode> {
     let (folder, identity) = RunFolder::open(&args.run)?;
-    let layers = args.layers.or(Layers::of(&identity)).unwrap_or(Layers::Hand);
+    let layers = Layers::chosen(args.layers, &identity)?;
     environment::start_again(args.threads, layers.is_by_hand())?;
     let config = config(&folder, &identity, args.data.as_deref())?;
     let setup = layers.setup(&config)?;

@@ -1,5 +1,6 @@
 //! Which implementation of the layers a command works with.
 
+use anyhow::{Context, Result};
 use clap::ValueEnum;
 use lstm_core::LstmLayer;
 use lstm_train::{Identity, RunConfig, Setup, Task};
@@ -38,14 +39,25 @@ macro_rules! with_layers {
 pub(crate) use with_layers;
 
 impl Layers {
-    /// Those of a run.
-    pub fn of(identity: &Identity) -> Option<Self> {
-        let all = Self::value_variants().iter().copied();
-        all.into_iter().find(|layers| layers.name() == identity.implementation)
+    /// Those that are given, or else the run's own.
+    ///
+    /// # Errors
+    ///
+    /// None are given, and the run is of layers that are none of these.
+    pub fn chosen(given: Option<Self>, identity: &Identity) -> Result<Self> {
+        let name = &identity.implementation;
+        // The record of older runs does not say; there were no others.
+        let own = || {
+            let all = Self::value_variants().iter().copied();
+            all.into_iter().find(|layers| layers.name() == name || name.is_empty())
+        };
+        given
+            .or_else(own)
+            .with_context(|| format!("--layers: none given, and the run's `{name}` are not known"))
     }
 
     /// The name in a run's record.
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         with_layers!(self, L => L::NAME)
     }
 

@@ -7,11 +7,11 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use lstm_core::write_atomic;
-use lstm_hand::{HandLstm, HandRnn};
 use lstm_train::tasks::memory::Problem;
 use lstm_train::{Outcome, RunConfig, Summary, TaskConfig, Trainer};
 
 use crate::environment::{self, Threads};
+use crate::layers::Layers;
 use crate::output::say;
 use crate::progress::Bar;
 use crate::train;
@@ -57,6 +57,13 @@ impl Cell {
         }
     }
 
+    fn layers(self) -> Layers {
+        match self {
+            Self::Lstm => Layers::Hand,
+            Self::Rnn => Layers::HandRnn,
+        }
+    }
+
     /// The name in a report.
     fn long_name(self) -> &'static str {
         match self {
@@ -75,11 +82,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             let config = configure(&args.config, &args.set, cell, lag)?;
             let name = format!("{}-{lag}", cell.name());
             let folder = args.out.join(&name);
-            let setup = match cell {
-                Cell::Lstm => config.setup::<HandLstm>()?,
-                Cell::Rnn => config.setup::<HandRnn>()?,
-            };
-            let trainer = Trainer::resume_or_start(setup, &folder)?;
+            let trainer = Trainer::resume_or_start(cell.layers().setup(&config)?, &folder)?;
             match trainer.run(&mut Bar::new(name), stop)? {
                 Outcome::Finished(summary) => runs.push((cell, lag, summary)),
                 Outcome::Interrupted { step } => {

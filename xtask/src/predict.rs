@@ -35,7 +35,7 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<ExitCode> {
     let (folder, identity) = RunFolder::open(&args.run)?;
-    let layers = args.layers.or(Layers::of(&identity)).unwrap_or(Layers::Hand);
+    let layers = Layers::chosen(args.layers, &identity)?;
     environment::start_again(args.threads, layers.is_by_hand())?;
     let run = folder.path();
     let task: TaskConfig = serde_json::from_value(identity.task)

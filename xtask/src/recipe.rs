@@ -2,15 +2,14 @@
 
 use std::path::PathBuf;
 
+use candle_nn::VarBuilder;
 use clap::ValueEnum;
-use lstm_candle::CandleLstm;
 use lstm_core::Lstm;
-use lstm_hand::HandLstm;
 use lstm_train::tasks::window::WindowConfig;
 use lstm_train::{AdamWConfig, OptimizerConfig, Tested, TrainConfig};
 use serde::Serialize;
 
-use candle_nn::VarBuilder;
+use crate::layers::{Layers, with_layers};
 
 /// The four models, interchangeable behind one trait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
@@ -40,9 +39,12 @@ impl ModelName {
         }
     }
 
-    /// Whether the LSTM is the hand-written one.
-    pub fn is_by_hand(self) -> bool {
-        matches!(self, Self::HandLstm | Self::HandBilstm)
+    /// The implementation of its LSTM.
+    pub fn layers(self) -> Layers {
+        match self {
+            Self::Lstm | Self::Bilstm => Layers::Candle,
+            Self::HandLstm | Self::HandBilstm => Layers::Hand,
+        }
     }
 
     /// Builds the layers of the model.
@@ -54,12 +56,7 @@ impl ModelName {
         config: &WindowConfig,
         vb: VarBuilder<'_>,
     ) -> lstm_train::Result<Box<dyn Lstm>> {
-        match self {
-            Self::Lstm | Self::Bilstm => config.network.build::<CandleLstm>(config.embedding, vb),
-            Self::HandLstm | Self::HandBilstm => {
-                config.network.build::<HandLstm>(config.embedding, vb)
-            }
-        }
+        with_layers!(self.layers(), L => config.network.build::<L>(config.embedding, vb))
     }
 
     /// Whether its layers read both directions of time.

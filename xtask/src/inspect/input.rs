@@ -46,9 +46,9 @@ pub struct InputArgs {
     /// For a checkpoint of `compare`: the folder with the text that the run has read; the embedded language where absent.
     #[arg(long, requires = "text")]
     data: Option<PathBuf>,
-    /// For a checkpoint of `compare`: training sentences of the embedded language in that run.
-    #[arg(long, default_value_t = 20_000, conflicts_with = "data", requires = "text")]
-    sentences: usize,
+    /// For a checkpoint of `compare`: training sentences of the embedded language in that run; 20,000 where absent.
+    #[arg(long, conflicts_with = "data", requires = "text")]
+    sentences: Option<usize>,
 }
 
 /// How a text is cut.
@@ -132,6 +132,11 @@ impl InputArgs {
         };
         ensure!(!tokens.is_empty(), "--text: expected at least one token, got none");
         let mut facts = vec![("text".to_owned(), text.to_owned())];
+        let is_comparison = source.checkpoint.as_ref().is_some_and(|run| kind(run).is_none());
+        ensure!(
+            is_comparison || (self.data.is_none() && self.sentences.is_none()),
+            "--data, --sentences: expected none but for a run of `compare`"
+        );
         let ids = match (&source.checkpoint, &self.vocab) {
             (Some(_), Some(_)) => bail!("--vocab: a checkpoint has the vocabulary of its run"),
             (Some(checkpoint), None) => {
@@ -175,7 +180,7 @@ impl InputArgs {
 
     /// The ids that words have in the run of `compare` that a checkpoint is of.
     fn words_of_comparison(&self, words: &[String], checkpoint: &Checkpoint) -> Result<Vec<usize>> {
-        let text = text(self.data.as_deref(), self.sentences)?;
+        let text = text(self.data.as_deref(), self.sentences.unwrap_or(20_000))?;
         let window = checkpoint.identity.task["window"]["window"].as_u64();
         let window = window.context("--text: expected a checkpoint of `train` or `compare`")?;
         let got = Splits::new(&text, usize::try_from(window)?)?.fingerprint();

@@ -159,6 +159,11 @@ fn draws_a_text_with_the_vocabulary_of_a_run() {
         let other = if by == "words" { "letters" } else { "words" };
         let errors = String::from_utf8(inspect(&["--by", other]).stderr).unwrap();
         assert!(errors.contains(&format!("expected {by}, which the run reads")), "{errors}");
+        let errors = String::from_utf8(inspect(&["--sentences", "9"]).stderr).unwrap();
+        assert!(
+            errors.contains("--sentences: expected none but for a run of `compare`"),
+            "{errors}"
+        );
     }
     let tiny = Tiny::new("memory");
     tiny.finish(&tiny.path("run"), &["--set", "train.epochs=1"]);
