@@ -205,11 +205,11 @@ impl Checkpoint {
 
     /// Whether the run may have so many epochs.
     fn may_end_after(&self, epochs: &str) -> bool {
-        let begun = self.progress.epoch + usize::from(self.progress.batch > 0);
         let schedule = self.identity.train.get("schedule").cloned().unwrap_or_default();
         let is_free = serde_json::from_value::<Schedule>(schedule)
             .is_ok_and(|schedule| !schedule.depends_on_total());
-        is_free && epochs.parse().is_ok_and(|epochs: usize| epochs >= begun)
+        // One more at least: the weights in the folder may be of an epoch after this checkpoint.
+        is_free && epochs.parse().is_ok_and(|epochs: usize| epochs > self.progress.epoch)
     }
 
     /// Puts the saved numbers into the run, and returns what the task carried.
