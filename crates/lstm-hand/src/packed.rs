@@ -62,8 +62,8 @@ impl<E: Element> PackedWeights<E> {
         check_len(OP, "w_hh", &[4 * hidden, hidden], weights.w_hh)?;
         self.layout = GateLayout::new::<E>(self.set, hidden);
         self.input = input;
-        self.u.pack_gates(weights.w_ih, self.layout, input)?;
-        self.v.pack_gates(weights.w_hh, self.layout, hidden)?;
+        self.u.pack_gates(self.set, weights.w_ih, self.layout, input)?;
+        self.v.pack_gates(self.set, weights.w_hh, self.layout, hidden)?;
         self.bias.resize(self.layout.row());
         for (k, sum) in self.bias.iter_mut().enumerate() {
             let source = self.layout.source(k);

@@ -22,6 +22,12 @@ use crate::{Element, Error, Result, parallel};
 /// Matrices below this many elements are packed on the calling thread.
 const PARALLEL_FROM: usize = 1 << 15;
 
+/// Elements of a row of W that become part of columns at once, in the nearest cache.
+const TURNED_AT_ONCE: usize = 64;
+
+/// The most elements of a vector.
+const MOST_LANES: usize = 16;
+
 /// How the four gates of H units lie in a row: `[panel][gate][lane]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GateLayout {
@@ -104,23 +110,26 @@ impl<E: Element> Panels<E> {
     ///
     /// # Errors
     ///
-    /// [`Error::Mismatch`] where `w` has not 4·H·depth elements.
-    pub fn pack_gates(&mut self, w: &[E], layout: GateLayout, depth: usize) -> Result<()> {
+    /// [`Error::Mismatch`] where `w` has not 4·H·depth elements, or the layout is of another instruction set.
+    pub fn pack_gates(
+        &mut self,
+        set: InstructionSet,
+        w: &[E],
+        layout: GateLayout,
+        depth: usize,
+    ) -> Result<()> {
+        const OP: &str = "Panels::pack_gates";
         let hidden = layout.hidden;
-        check("Panels::pack_gates", w.len(), 4 * hidden, depth)?;
+        check(OP, w.len(), 4 * hidden, depth)?;
+        Error::check(OP, "lanes", set.lanes::<E>(), layout.lanes)?;
         let lanes = layout.lanes;
         self.shape(depth, 4 * layout.panels(), lanes, layout.panels());
         self.fill(|panel, data| {
-            for (gate, column) in (0..4).map(|gate| (gate, gate * lanes..(gate + 1) * lanes)) {
-                let units = layout.units(panel);
-                let source = &w[(gate * hidden + units.start) * depth..][..units.len() * depth];
-                for (k, row) in data.chunks_exact_mut(4 * lanes).enumerate() {
-                    let (filled, rest) = row[column.clone()].split_at_mut(units.len());
-                    // A cache line of each row of W serves as many k as it holds.
-                    let from = source[k..].iter().step_by(depth);
-                    filled.iter_mut().zip(from).for_each(|(to, &value)| *to = value);
-                    rest.fill(E::ZERO);
-                }
+            let units = layout.units(panel);
+            for gate in 0..4 {
+                let first = gate * hidden + units.start;
+                let rows = &w[first * depth..(first + units.len()) * depth];
+                E::run(set, Transpose { rows, depth, to: &mut data[gate * lanes..], lanes });
             }
         });
         Ok(())
@@ -206,6 +215,45 @@ impl<E> Panels<E> {
     pub fn panel(&self, panel: usize) -> &[E] {
         let (span, stride) = (self.span(panel), self.depth * self.lanes);
         &self.data[span.start * stride..span.end * stride]
+    }
+}
+
+/// The columns of `rows`, `[up to lanes, depth]`, one in every row of four vectors, of which `to` starts with
+/// the first; lanes without a row are zero.
+struct Transpose<'a, E> {
+    rows: &'a [E],
+    depth: usize,
+    to: &'a mut [E],
+    lanes: usize,
+}
+
+impl<E: Constants> Kernel<E> for Transpose<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S)
+    where
+        E: Lanes<S>,
+    {
+        let Self { rows, depth, to, lanes } = self;
+        let mut part = [[E::ZERO; TURNED_AT_ONCE]; MOST_LANES];
+        for first in (0..depth).step_by(TURNED_AT_ONCE) {
+            let len = TURNED_AT_ONCE.min(depth - first);
+            for (to, row) in part.iter_mut().zip(rows.chunks_exact(depth)) {
+                match row[first..].first_chunk() {
+                    Some(whole) => *to = *whole,
+                    None => to[..len].copy_from_slice(&row[first..]),
+                }
+            }
+            for (k, to) in to[first * 4 * lanes..].chunks_mut(4 * lanes).take(len).enumerate() {
+                match to.first_chunk_mut::<MOST_LANES>() {
+                    Some(to) if lanes == MOST_LANES => {
+                        to.iter_mut().zip(&part).for_each(|(to, row)| *to = row[k]);
+                    }
+                    _ => to[..lanes].iter_mut().zip(&part).for_each(|(to, row)| *to = row[k]),
+                }
+            }
+        }
     }
 }
 
