@@ -53,7 +53,7 @@ pub(crate) fn products<E: Element>(
     let Some(dx) = dx else { return Ok(()) };
     let w_ih = sequence.weights.w_ih;
     u.pack_columns(set, layout.row(), input, || layout.rows(w_ih, input));
-    parallel::for_each(input_parts(sequence, dx), |(steps, dx)| dz.input(set, u, input, steps, dx))
+    parallel::for_each(input_parts(sequence, dx), |(rows, dx)| dz.input(set, u, input, rows, dx))
 }
 
 /// Cuts the blocks into runs of neighbours of about [`CELLS_AT_ONCE`] cells.
@@ -75,16 +75,15 @@ fn panel_rows<E>(layout: GateLayout, matrix: &mut [E], cols: usize) -> Vec<(usiz
     panels
 }
 
-/// Cuts dx into parts of a few steps.
+/// Cuts dx, `[T·B, I]`, into parts of as many rows.
 fn input_parts<'a, E: Element>(
     sequence: &Sequence<'_, E>,
     dx: &'a mut [E],
 ) -> Vec<(Range<usize>, &'a mut [E])> {
-    let SeqDims { n_steps, batch, input, .. } = sequence.dims;
-    let even = n_steps.div_ceil(4 * parallel::threads());
-    let steps = even.max(FEWEST_CELLS.div_ceil(batch)).min(n_steps);
-    let parts = dx.chunks_mut(steps * batch * input).enumerate();
-    parts.map(|(k, dx)| (k * steps..(k * steps + steps).min(n_steps), dx)).collect()
+    let (n_cells, input) = (sequence.dims.n_cells(), sequence.dims.input);
+    let rows = n_cells.div_ceil(4 * parallel::threads()).max(FEWEST_CELLS);
+    let parts = dx.chunks_mut(rows * input).enumerate();
+    parts.map(|(k, dx)| (k * rows..(k * rows + rows).min(n_cells), dx)).collect()
 }
 
 /// The cells in the order of the tape: blocks, steps, rows.

@@ -39,7 +39,7 @@ impl<E: Element> GateGradients<'_, E> {
         Error::check(op, "length of dz", batch * self.steps * self.layout.row(), self.dz.len())
     }
 
-    /// dx of the steps `steps`, `[steps, B, I]`; `u` is U, packed by columns.
+    /// The rows `rows` of dx, `[T·B, I]`; `u` is U, packed by columns.
     ///
     /// # Errors
     ///
@@ -49,16 +49,16 @@ impl<E: Element> GateGradients<'_, E> {
         set: InstructionSet,
         u: &Panels<E>,
         cols: usize,
-        steps: Range<usize>,
+        rows: Range<usize>,
         dx: &mut [E],
     ) -> Result<()> {
         const OP: &str = "GateGradients::input";
         self.check(OP, set)?;
         let batch: usize = self.blocks.iter().map(|block| block.rows).sum();
         Error::check(OP, "depth of u", self.layout.row(), u.depth())?;
-        Error::check(OP, "last step", steps.end.min(self.steps), steps.end)?;
-        Error::check(OP, "length of dx", steps.len() * batch * cols, dx.len())?;
-        E::run(set, InputGradient { dz: *self, u, cols, steps, batch, dx });
+        Error::check(OP, "last row", rows.end.min(self.steps * batch), rows.end)?;
+        Error::check(OP, "length of dx", rows.len() * cols, dx.len())?;
+        E::run(set, InputGradient { dz: *self, u, cols, rows, dx });
         Ok(())
     }
 
@@ -126,8 +126,7 @@ struct InputGradient<'a, E> {
     dz: GateGradients<'a, E>,
     u: &'a Panels<E>,
     cols: usize,
-    steps: Range<usize>,
-    batch: usize,
+    rows: Range<usize>,
     dx: &'a mut [E],
 }
 
@@ -164,20 +163,18 @@ impl<E: Constants> InputGradient<'_, E> {
         let first_col = self.u.span(panel).start * lanes;
         let n_cols = (W * lanes).min(self.cols - first_col);
         for block in self.dz.blocks {
-            let cells = self.steps.start * block.rows..self.steps.end * block.rows;
+            let cells = block.cells_before(self.rows.start)..block.cells_before(self.rows.end);
             let most = tile_rows::<S>(cells.len());
-            let mut cell = cells.start;
-            while cell < cells.end {
-                let rows = most.min(cells.end - cell);
-                let at = |r: usize| {
-                    let row = block.cell(cell + r) - self.steps.start * self.batch;
-                    row * self.cols + first_col
-                };
-                for_rows!(rows, R => {
+            let mut places = block.places(cells.start);
+            for cell in cells.clone().step_by(most) {
+                for_rows!(most.min(cells.end - cell), R => {
+                    let at: [usize; R] = std::array::from_fn(|_| {
+                        (places.take() - self.rows.start) * self.cols + first_col
+                    });
                     let mut tile: Tile<_, R, W> = [[E::splat(simd, E::ZERO); W]; R];
                     if depth.start > 0 {
                         for r in 0..R {
-                            load_row(simd, &self.dx[at(r)..][..n_cols], lanes, &mut tile[r]);
+                            load_row(simd, &self.dx[at[r]..][..n_cols], lanes, &mut tile[r]);
                         }
                     }
                     let lhs = |p: usize| {
@@ -187,10 +184,9 @@ impl<E: Constants> InputGradient<'_, E> {
                     let u = &u[depth.start * width..];
                     add_pieces::<S, E, R, W>(simd, &mut tile, depth.clone(), width, lhs, u);
                     for r in 0..R {
-                        store_row(simd, &mut self.dx[at(r)..][..n_cols], lanes, &tile[r]);
+                        store_row(simd, &mut self.dx[at[r]..][..n_cols], lanes, &tile[r]);
                     }
                 });
-                cell += rows;
             }
         }
     }

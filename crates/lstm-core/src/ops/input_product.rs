@@ -82,17 +82,18 @@ impl<E: Constants> Kernel<E> for Run<'_, E> {
         let bias = E::vectors(self.bias).as_chunks::<4>().0;
         z.iter_mut().for_each(|z| *z = bias[0]);
         let most = tile_rows::<S>(z.len());
-        let mut first = self.cells.start;
+        let mut places = self.block.places(self.cells.start);
         for z in z.chunks_mut(most) {
             for_rows!(z.len(), R => {
-                let lhs = std::array::from_fn(|r| self.block.row(self.x, self.depth, first + r));
+                let lhs = std::array::from_fn(|_| {
+                    &self.x[places.take() * self.depth..][..self.depth]
+                });
                 let mut tile: Tile<_, R, 4> = [[E::splat(simd, E::ZERO); 4]; R];
                 add_rows::<S, E, R, 4>(simd, &mut tile, lhs, panel);
                 for (z, row) in z.iter_mut().zip(tile) {
                     *z = std::array::from_fn(|gate| E::add(simd, z[gate], row[gate]));
                 }
             });
-            first += z.len();
         }
     }
 }
