@@ -55,6 +55,7 @@ impl Constants for f64 {
 pub trait Element:
     sealed::Sealed
     + Constants
+    + pulp::bytemuck::Pod
     + Lanes<pulp::Scalar, Vector = Self>
     + Copy
     + Default

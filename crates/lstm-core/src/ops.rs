@@ -11,6 +11,7 @@
 //! Around it:
 //!
 //! - [`matmul`]: matrix products over checked views.
+//! - [`compare`]: whether two slices hold the same bits.
 //! - [`activation`]: σ, tanh and e^x with stated error.
 //! - [`cross_entropy`]: softmax cross-entropy and its gradient in one pass over the logits.
 //! - [`crf`]: a linear-chain conditional random field, its gradient and its best paths.
@@ -26,6 +27,7 @@ pub mod activation;
 pub mod adam;
 pub mod aligned;
 pub mod block_rows;
+pub mod compare;
 pub mod crf;
 pub mod cross_entropy;
 pub mod gate_products;
