@@ -30,6 +30,9 @@ mod shared;
 /// Numbers of Z that are computed before the steps that use them: they should stay in the second cache.
 const Z_AT_ONCE: usize = 1 << 16;
 
+/// The fewest terms of an input product that all threads share: some ten microseconds.
+const FEWEST_TERMS: usize = 1 << 19;
+
 /// Where the forward pass writes.
 #[derive(Debug)]
 pub struct Outputs<'a, E> {
@@ -126,7 +129,7 @@ fn run<E: Element>(
     tape.resize(sequence.run(), layout, held, kept);
     let one_block = tape.blocks.len() == 1;
     let shares = if one_block { blocks::shares(batch, layout) } else { 1 };
-    let plan = Plan { sequence, packed, at_once, held, kept, shares };
+    let plan = Plan { sequence, packed, at_once, held, kept, one_block, shares };
     let groups = plan.groups(outputs, tape, threads);
     parallel::for_each(groups, |group| group.run(&plan))
 }
@@ -140,7 +143,9 @@ struct Plan<'a, E> {
     /// The steps whose gates are held.
     held: usize,
     kept: Kept,
-    /// The threads that share each step of the only block.
+    /// Whether there is one block of rows: what it can cut it cuts for all threads.
+    one_block: bool,
+    /// The threads that share each of its steps.
     shares: usize,
 }
 
@@ -303,7 +308,8 @@ impl<E: Element> Group<'_, E> {
             let z = &mut z[first..][..cells.len() * width];
             product.run(*set, panel, cells, z)
         };
-        if plan.shares > 1 {
+        let terms = steps.len() * blocks::rows(self.blocks) * layout.row() * u.depth();
+        if plan.one_block && terms >= FEWEST_TERMS {
             return parallel::for_each(tasks, run);
         }
         tasks.sort_by_key(|&(_, panel, _)| panel);
