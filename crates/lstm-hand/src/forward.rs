@@ -31,7 +31,7 @@ mod shared;
 const Z_AT_ONCE: usize = 1 << 16;
 
 /// The fewest terms of an input product that all threads share: some ten microseconds.
-const FEWEST_TERMS: usize = 1 << 19;
+const FEWEST_PRODUCT_TERMS: usize = 1 << 19;
 
 /// Where the forward pass writes.
 #[derive(Debug)]
@@ -309,7 +309,7 @@ impl<E: Element> Group<'_, E> {
             product.run(*set, panel, cells, z)
         };
         let terms = steps.len() * blocks::rows(self.blocks) * layout.row() * u.depth();
-        if plan.one_block && terms >= FEWEST_TERMS {
+        if plan.one_block && terms >= FEWEST_PRODUCT_TERMS {
             return parallel::for_each(tasks, run);
         }
         tasks.sort_by_key(|&(_, panel, _)| panel);

@@ -35,6 +35,16 @@ pub struct GateGradients<'a, E> {
 impl<E: Element> GateGradients<'_, E> {
     fn check(&self, op: &'static str, set: InstructionSet) -> Result<()> {
         let batch: usize = self.blocks.iter().map(|block| block.rows).sum();
+        let mut first = 0;
+        for block in self.blocks {
+            let covering = (batch, first, block.rows.max(1));
+            let got = (block.batch, block.first, block.rows);
+            if got != covering {
+                let [expected, got] = [covering, got].map(|place| format!("{place:?}"));
+                return Err(Error::mismatch(op, "(batch, first, rows) of a block", expected, got));
+            }
+            first += block.rows;
+        }
         Error::check(op, "lanes", set.lanes::<E>(), self.layout.lanes)?;
         Error::check(op, "length of dz", batch * self.steps * self.layout.row(), self.dz.len())
     }

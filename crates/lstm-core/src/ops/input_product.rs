@@ -44,6 +44,7 @@ impl<E: Element> InputProduct<'_, E> {
         let Self { layout, u, bias, x, block } = *self;
         Error::check(OP, "lanes", set.lanes::<E>(), layout.lanes)?;
         Error::check(OP, "panels of u", layout.panels(), u.len())?;
+        Error::check(OP, "rows of the block", block.rows.max(1), block.rows)?;
         Error::check(OP, "length of bias", layout.row(), bias.len())?;
         Error::check(OP, "length of z", cells.len() * layout.width(), z.len())?;
         let last = cells.end.checked_sub(1).map_or(0, |n| block.cell(n) + 1);

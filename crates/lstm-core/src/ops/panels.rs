@@ -246,6 +246,7 @@ impl<E: Constants> Kernel<E> for Transpose<'_, E> {
                 }
             }
             for (k, to) in to[first * 4 * lanes..].chunks_mut(4 * lanes).take(len).enumerate() {
+                // A length that the compiler knows: it moves a vector at once.
                 match to.first_chunk_mut::<MOST_LANES>() {
                     Some(to) if lanes == MOST_LANES => {
                         to.iter_mut().zip(&part).for_each(|(to, row)| *to = row[k]);
