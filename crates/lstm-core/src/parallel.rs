@@ -7,10 +7,18 @@
 //! No function here may be called from inside another one's closure.
 
 use std::cell::Cell;
+use std::ops::ControlFlow;
+#[cfg(feature = "candle")]
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Mutex, PoisonError};
 
+#[cfg(feature = "candle")]
+use self::barrier::Barrier;
 #[cfg(not(feature = "candle"))]
 use rayon::prelude::*;
+
+#[cfg(feature = "candle")]
+mod barrier;
 
 thread_local! {
     static AT_MOST: Cell<Option<usize>> = const { Cell::new(None) };
@@ -70,34 +78,83 @@ pub fn for_each<T: Send, R: Send>(
     result.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Calls `work` for each item; where there are at most as many as threads, an item is always with the same
-/// thread, so that what it reads stays in that thread's caches from call to call.
+/// Calls `work` for each item and each of `n_phases` phases; a phase begins when every item is done with the one
+/// before it.
+///
+/// An item is with the same thread in every phase, so that what it reads stays in that thread's caches.
+/// Threads wait for each other awake: a phase may be as short as some microseconds.
 ///
 /// # Errors
 ///
-/// One of the errors of `work`, where there are any; the other items are still worked on.
-pub fn each<T: Send, R: Send>(
-    items: &[Mutex<T>],
-    work: impl Fn(&mut T) -> Result<(), R> + Sync,
+/// One of the errors of `work`, where there are any; no phase begins after it.
+pub fn phases<T: Send, R: Send>(
+    items: &mut [T],
+    n_phases: usize,
+    work: impl Fn(&mut T, usize) -> Result<(), R> + Sync,
 ) -> Result<(), R> {
-    let result = Mutex::new(Ok(()));
-    let at_once = if threads() == 1 { 1 } else { pool_threads().max(1) };
-    let run = |k: usize| {
-        for item in items.iter().skip(k).step_by(at_once) {
-            if let Err(error) = work(&mut lock(item)) {
-                *lock(&result) = Err(error);
+    let lanes = if threads() == 1 { 1 } else { pool_threads().clamp(1, items.len().max(1)) };
+    let items: Vec<Mutex<&mut T>> = items.iter_mut().map(Mutex::new).collect();
+    let failure = Mutex::new(None);
+    in_phases(lanes, n_phases, |lane, phase| {
+        for item in items.iter().skip(lane).step_by(lanes) {
+            if let Err(error) = work(&mut lock(item), phase) {
+                *lock(&failure) = Some(error);
+                return ControlFlow::Break(());
             }
         }
-    };
-    if at_once == 1 {
-        run(0);
-    } else {
-        #[cfg(feature = "candle")]
-        candle_core::utils::barrier_pool().execute(run);
-        #[cfg(not(feature = "candle"))]
-        (0..at_once).into_par_iter().for_each(run);
+        ControlFlow::Continue(())
+    });
+    failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+}
+
+/// Calls `run` for each lane in each phase, until one breaks off.
+#[cfg(feature = "candle")]
+fn in_phases(lanes: usize, n_phases: usize, run: impl Fn(usize, usize) -> ControlFlow<()> + Sync) {
+    if lanes == 1 {
+        let _ = (0..n_phases).try_for_each(|phase| run(0, phase));
+        return;
     }
-    result.into_inner().unwrap_or_else(PoisonError::into_inner)
+    let pool = candle_core::utils::barrier_pool();
+    let barrier = Barrier::new(lanes);
+    let panic = Mutex::new(None);
+    let work = |lane: usize| {
+        (0..n_phases).try_for_each(|phase| {
+            if run(lane, phase).is_break() {
+                barrier.give_up();
+            }
+            barrier.wait(phase)
+        })
+    };
+    pool.execute(|thread| {
+        // The calling thread, which is awake, has the last number.
+        let lane = pool.n_workers() - thread;
+        if lane >= lanes {
+            return;
+        }
+        // A panic must not pass candle's pool, which could never be used again.
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| work(lane))) {
+            barrier.give_up();
+            *lock(&panic) = Some(payload);
+        }
+    });
+    if let Some(payload) = panic.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        resume_unwind(payload);
+    }
+}
+
+/// The same on rayon's threads, which may be busy elsewhere: a phase is done by whoever has time.
+#[cfg(not(feature = "candle"))]
+fn in_phases(lanes: usize, n_phases: usize, run: impl Fn(usize, usize) -> ControlFlow<()> + Sync) {
+    for phase in 0..n_phases {
+        let all = if lanes == 1 {
+            run(0, phase)
+        } else {
+            (0..lanes).into_par_iter().try_for_each(|lane| run(lane, phase))
+        };
+        if all.is_break() {
+            return;
+        }
+    }
 }
 
 /// What a mutex holds; a panic elsewhere does not make it unusable.
@@ -108,8 +165,10 @@ pub fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::Ordering::Relaxed;
 
-    use super::{each, for_each, lock};
+    use super::{for_each, lock, phases};
 
     #[test]
     fn every_task_runs_once_and_errors_come_back() {
@@ -124,14 +183,41 @@ mod tests {
         assert_eq!(seen, (0..20).collect::<Vec<_>>());
     }
 
+    /// Every item sees what all items did in the phase before.
     #[test]
-    fn every_item_is_visited() {
-        let items: Vec<Mutex<u32>> = (0..9).map(Mutex::new).collect();
-        each(&items, |item| {
-            *item += 1;
+    fn phases_follow_each_other() {
+        for n_items in [1, 2, 3, 9] {
+            let done: Vec<AtomicUsize> = (0..n_items).map(|_| AtomicUsize::new(0)).collect();
+            let mut items: Vec<usize> = (0..n_items).collect();
+            phases(&mut items, 500, |&mut item, phase| {
+                let all = |least: usize| done.iter().all(|n| n.load(Relaxed) >= least);
+                let others_at_most = done.iter().all(|n| n.load(Relaxed) <= phase + 1);
+                done[item].store(phase + 1, Relaxed);
+                if all(phase) && others_at_most { Ok(()) } else { Err(phase) }
+            })
+            .unwrap();
+            assert!(done.iter().all(|n| n.load(Relaxed) == 500));
+        }
+    }
+
+    #[test]
+    fn no_phase_follows_an_error() {
+        let last = AtomicUsize::new(0);
+        let run = |item: &mut usize, phase: usize| {
+            last.fetch_max(phase, Relaxed);
+            if *item == 1 && phase == 3 { Err("no") } else { Ok(()) }
+        };
+        assert_eq!(phases(&mut [0, 1, 2], 9, run), Err("no"));
+        assert_eq!(last.into_inner(), 3);
+    }
+
+    #[test]
+    fn a_panic_ends_all_threads() {
+        let run = |item: &mut usize, phase: usize| {
+            assert!(*item != 1 || phase != 2, "of item 1");
             Ok::<(), ()>(())
-        })
-        .unwrap();
-        assert!(items.iter().zip(1..).all(|(item, expected)| *lock(item) == expected));
+        };
+        assert!(std::panic::catch_unwind(|| phases(&mut [0, 1, 2], 9, run)).is_err());
+        assert_eq!(phases(&mut [0, 0], 9, run), Ok(()));
     }
 }

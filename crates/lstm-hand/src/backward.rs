@@ -22,9 +22,11 @@ use crate::sequence::check_len;
 use crate::tape::Kept;
 use crate::{Sequence, Tape, blocks, gradients, recompute};
 
+mod flags;
 mod shared;
 mod state;
 
+use self::flags::Flags;
 use self::state::{pack_state, unpack_state};
 
 /// The loss's gradients by what the forward pass returned; absent means zero.
@@ -62,10 +64,10 @@ pub struct Gradients<'a, E> {
 pub struct BackwardScratch<E> {
     /// dz of every step, zero for padding: for each block `[panels, T · rows, 4, lanes]`.
     pub(crate) dz: Aligned<E>,
-    /// dz of the step after and of the current one: `[B]` rows of gates each.
+    /// dz of the step after and of the current one: `[B]` rows of gates each, for every thread that shares a step.
     dz_now: [Aligned<E>; 2],
-    /// dz of one step by panel of V: for each block `[panels of V, rows, vectors, 4, lanes]`.
-    dz_parts: Aligned<E>,
+    /// What those threads exchange.
+    dz_exchange: Aligned<E>,
     /// The gradient of the current h and c: for each block `[panels of V, rows, vectors, lanes]`.
     dh: Aligned<E>,
     dc: Aligned<E>,
@@ -81,7 +83,7 @@ impl<E: Element> BackwardScratch<E> {
         Self {
             dz: Aligned::new(),
             dz_now: [Aligned::new(), Aligned::new()],
-            dz_parts: Aligned::new(),
+            dz_exchange: Aligned::new(),
             dh: Aligned::new(),
             dc: Aligned::new(),
             weights: Panels::new(),
@@ -203,7 +205,7 @@ struct Group<'a, E> {
     dz: &'a mut [E],
     dz_after: &'a mut [E],
     dz_now: &'a mut [E],
-    dz_parts: &'a mut [E],
+    dz_exchange: &'a mut [E],
     dh: &'a mut [E],
     dc: &'a mut [E],
 }
@@ -214,16 +216,16 @@ impl<E: Element> Plan<'_, E> {
         let SeqDims { n_steps, batch, .. } = self.sequence.dims;
         let layout = self.tape.packed.layout;
         let (row, padded) = (layout.row(), layout.panels() * layout.lanes);
-        let BackwardScratch { dz, dz_now: [after, now], dz_parts, dh, dc, weights: v, .. } =
+        let BackwardScratch { dz, dz_now: [after, now], dz_exchange, dh, dc, weights: v, .. } =
             scratch;
         dz.resize(n_steps * batch * row);
-        after.resize(batch * row);
-        now.resize(batch * row);
-        dz_parts.resize(batch * row);
+        after.resize(self.shares * batch * row);
+        now.resize(self.shares * batch * row);
+        dz_exchange.resize(if self.shares > 1 { 2 * batch * row } else { 0 });
         dh.resize(batch * padded);
         dc.resize(batch * padded);
         let (mut dz, mut after, mut now) = (&mut dz[..], &mut after[..], &mut now[..]);
-        let (mut dh, mut dc, mut dz_parts) = (&mut dh[..], &mut dc[..], &mut dz_parts[..]);
+        let (mut dh, mut dc, mut dz_exchange) = (&mut dh[..], &mut dc[..], &mut dz_exchange[..]);
         let mut groups = Vec::new();
         for blocks in blocks::groups(&self.tape.blocks, parallel::threads()) {
             let rows = blocks::rows(blocks);
@@ -231,9 +233,9 @@ impl<E: Element> Plan<'_, E> {
                 blocks,
                 first: blocks[0].first,
                 dz: take(&mut dz, rows * n_steps * row),
-                dz_after: take(&mut after, rows * row),
-                dz_now: take(&mut now, rows * row),
-                dz_parts: take(&mut dz_parts, rows * row),
+                dz_after: take(&mut after, self.shares * rows * row),
+                dz_now: take(&mut now, self.shares * rows * row),
+                dz_exchange: std::mem::take(&mut dz_exchange),
                 dh: take(&mut dh, rows * padded),
                 dc: take(&mut dc, rows * padded),
             });
@@ -249,38 +251,23 @@ impl<E: Element> Group<'_, E> {
         for (to, from) in of_last {
             pack_state(self.blocks, from, v, layout, to);
         }
-        let (mut valid, mut starts) = (Vec::new(), Vec::new());
+        if plan.shares > 1 {
+            return self.shared_steps(plan, v);
+        }
+        let mut flags = Flags::default();
         let rows = self.first..self.first + blocks::rows(self.blocks);
         for nth in (0..sequence.dims.n_steps).rev() {
-            let step_idx = sequence.step(nth);
-            valid.clear();
-            starts.clear();
-            if sequence.lengths.is_some() {
-                valid.extend(rows.clone().map(|row| sequence.is_valid(step_idx, row)));
-            }
-            if nth == 0 || sequence.lengths.is_some() {
-                starts.extend(rows.clone().map(|row| sequence.is_first(step_idx, row)));
-            }
-            self.step(plan, v, nth, &valid, &starts)?;
+            flags.of_step(sequence, nth, rows.clone());
+            self.step(plan, v, nth, &flags)?;
             std::mem::swap(&mut self.dz_after, &mut self.dz_now);
         }
         if plan.to_start { self.past_the_start(plan, v) } else { Ok(()) }
     }
 
     /// The step computed as number `nth`, for all panels and blocks.
-    fn step(
-        &mut self,
-        plan: &Plan<'_, E>,
-        v: &Panels<E>,
-        nth: usize,
-        valid: &[bool],
-        starts: &[bool],
-    ) -> Result<()> {
+    fn step(&mut self, plan: &Plan<'_, E>, v: &Panels<E>, nth: usize, flags: &Flags) -> Result<()> {
         let layout = plan.tape.packed.layout;
         let n_steps = plan.sequence.dims.n_steps;
-        if plan.shares > 1 {
-            return self.shared_step(plan, v, nth, valid, starts);
-        }
         let row = layout.row();
         for panel in back_and_forth(nth, v.len()) {
             let span = v.span(panel);
@@ -289,18 +276,13 @@ impl<E: Element> Group<'_, E> {
                 let rows = local..local + block.rows;
                 let state = self.state(block, span.clone(), layout);
                 let dz = (local * n_steps * layout.panels() + span.start * cells) * layout.width();
-                let of_block = |values: &'_ [bool]| match values.is_empty() {
-                    true => 0..0,
-                    false => rows.clone(),
-                };
-                let flags = [&valid[of_block(valid)], &starts[of_block(starts)]];
                 BackwardStep {
                     layout,
                     v: (nth + 1 < n_steps).then(|| v.panel(panel)),
                     dz_after: &self.dz_after[rows.start * row..rows.end * row],
                     dh: &mut self.dh[state.clone()],
                     dc: &mut self.dc[state],
-                    at: Some(plan.tape_of(block, nth, flags)),
+                    at: Some(plan.tape_of(block, nth, flags, rows.clone())),
                     dz: &mut self.dz[dz..][..span.len() * cells * layout.width()],
                     dz_now: &mut self.dz_now[rows.start * row..rows.end * row],
                     now_stride: row,
@@ -351,12 +333,13 @@ impl<E: Element> Group<'_, E> {
 }
 
 impl<E: Element> Plan<'_, E> {
-    /// What the computation numbered `nth` reads of a block; `flags`: valid and starts of its rows.
+    /// What the computation numbered `nth` reads of a block, which has the rows `rows` of `flags`.
     fn tape_of<'a>(
         &'a self,
         block: &BlockRows,
         nth: usize,
-        [valid, starts]: [&'a [bool]; 2],
+        flags: &'a Flags,
+        rows: Range<usize>,
     ) -> StepTape<'a, E> {
         let SeqDims { n_steps, batch, hidden, .. } = self.sequence.dims;
         let layout = self.tape.packed.layout;
@@ -376,8 +359,8 @@ impl<E: Element> Plan<'_, E> {
             c: &self.tape.cells[first * layout.lanes..][..all * layout.lanes],
             c_initial: self.sequence.initial.as_ref().map(|s| &s.c[state(block.first)]),
             dy: self.of_outputs.output.map(|dy| &dy[state(step_idx * batch + block.first)]),
-            valid,
-            starts,
+            valid: flags.valid(rows.clone()),
+            starts: flags.starts(rows),
         }
     }
 }

@@ -129,6 +129,7 @@ fn run<E: Element>(
     tape.resize(sequence.run(), layout, held, kept);
     let one_block = tape.blocks.len() == 1;
     let shares = if one_block { blocks::shares(batch, layout) } else { 1 };
+    tape.resize_shared(sequence.dims, shares);
     let plan = Plan { sequence, packed, at_once, held, kept, one_block, shares };
     let groups = plan.groups(outputs, tape, threads);
     parallel::for_each(groups, |group| group.run(&plan))
@@ -160,8 +161,9 @@ struct Group<'a, E> {
     h_before: &'a mut [E],
     h: &'a mut [E],
     c: &'a mut [E],
-    /// h of a step by panel, `[panels, rows, lanes]`, where threads share the step.
-    h_parts: &'a mut [E],
+    /// Where threads share a step of the only group: h before and after it for each, and what they exchange.
+    h_copies: &'a mut [E],
+    h_exchange: &'a mut [E],
     /// y by step, `[rows, H]` each.
     y: Vec<&'a mut [E]>,
     last: LstmState<&'a mut [E]>,
@@ -199,8 +201,8 @@ impl<E: Element> Plan<'_, E> {
         let SeqDims { n_steps, batch, hidden, .. } = self.sequence.dims;
         let layout = self.packed.layout;
         let padded = layout.panels() * layout.lanes;
-        let Tape { gates, cells, h: [h_before, h], c, h_parts, blocks, .. } = tape;
-        let mut h_parts = &mut h_parts[..];
+        let Tape { gates, cells, h: [h_before, h], c, h_copies, h_exchange, blocks, .. } = tape;
+        let (mut h_copies, mut h_exchange) = (&mut h_copies[..], &mut h_exchange[..]);
         let (mut gates, mut cells, mut c) = (&mut gates[..], &mut cells[..], &mut c[..]);
         let (mut h_before, mut h) = (&mut h_before[..], &mut h[..]);
         let (mut last_h, mut last_c) = (outputs.last.h, outputs.last.c);
@@ -215,7 +217,8 @@ impl<E: Element> Plan<'_, E> {
                 h_before: take(&mut h_before, rows * hidden),
                 h: take(&mut h, rows * hidden),
                 c: take(&mut c, rows * padded),
-                h_parts: take(&mut h_parts, rows * padded),
+                h_copies: std::mem::take(&mut h_copies),
+                h_exchange: std::mem::take(&mut h_exchange),
                 y: Vec::with_capacity(n_steps),
                 last: LstmState {
                     h: take(&mut last_h, rows * hidden),
@@ -247,6 +250,10 @@ impl<E: Element> Group<'_, E> {
             // The tape's steps are all held; otherwise these are the first that are.
             let held_from = if plan.kept == Kept::Gates { 0 } else { steps.start };
             self.input_product(plan, steps, held_from)?;
+            if plan.shares > 1 {
+                self.shared_steps(plan, done..end, held_from)?;
+                continue;
+            }
             for nth in done..end {
                 let step_idx = plan.sequence.step(nth);
                 if let Some(lengths) = plan.sequence.lengths {
@@ -324,9 +331,6 @@ impl<E: Element> Group<'_, E> {
         held_step: usize,
         valid: &[bool],
     ) -> Result<()> {
-        if plan.shares > 1 {
-            return self.shared_step(plan, nth, held_step, valid);
-        }
         let layout = plan.packed.layout;
         let (hidden, lanes) = (layout.hidden, layout.lanes);
         let step_idx = plan.sequence.step(nth);

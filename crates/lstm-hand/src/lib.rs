@@ -33,6 +33,7 @@ mod blocks;
 mod packed;
 mod tape;
 
+mod exchange;
 mod forward;
 
 mod backward;

@@ -3,7 +3,7 @@
 use lstm_core::ops::aligned::Aligned;
 use lstm_core::ops::block_rows::BlockRows;
 use lstm_core::ops::panels::GateLayout;
-use lstm_core::{Element, Result};
+use lstm_core::{Element, Result, SeqDims};
 
 use crate::blocks::blocks;
 use crate::sequence::Run;
@@ -24,8 +24,9 @@ pub struct Tape<E> {
     /// The current state: h twice, `[B, H]`, and c, for each block `[panels, rows, lanes]`.
     pub(crate) h: [Aligned<E>; 2],
     pub(crate) c: Aligned<E>,
-    /// h of one step by panel: for each block `[panels, rows, lanes]`.
-    pub(crate) h_parts: Aligned<E>,
+    /// Where threads share the units of a step: h before and after it for each thread, and what they exchange.
+    pub(crate) h_copies: Aligned<E>,
+    pub(crate) h_exchange: Aligned<E>,
     pub(crate) blocks: Vec<BlockRows>,
     pub(crate) kept: Kept,
     /// The run that left something here.
@@ -57,7 +58,8 @@ impl<E: Element> Tape<E> {
             packed: PackedWeights::default(),
             h: [Aligned::new(), Aligned::new()],
             c: Aligned::new(),
-            h_parts: Aligned::new(),
+            h_copies: Aligned::new(),
+            h_exchange: Aligned::new(),
             blocks: Vec::new(),
             kept: Kept::Nothing,
             of: None,
@@ -98,6 +100,12 @@ impl<E: Element> Tape<E> {
         self.of = (kept != Kept::Nothing).then_some(run);
         self.h.iter_mut().for_each(|h| h.resize(dims.batch * dims.hidden));
         self.c.resize(dims.batch * padded);
-        self.h_parts.resize(dims.batch * padded);
+    }
+
+    /// Makes room for `shares` threads that share the units of a step; nothing for one.
+    pub(crate) fn resize_shared(&mut self, dims: SeqDims, shares: usize) {
+        let states = |n: usize| if shares > 1 { n * dims.batch * dims.hidden } else { 0 };
+        self.h_copies.resize(states(2 * shares));
+        self.h_exchange.resize(states(2));
     }
 }

@@ -1,96 +1,124 @@
-//! A step of the backward pass whose units several threads share: for batches too small to cut by rows.
+//! Steps whose units several threads share: for batches too small to cut by rows.
+//!
+//! As going forward: each thread keeps its slice of V in its caches, and works on a copy of dz of its own.
 
 use std::ops::Range;
-use std::sync::Mutex;
 
+use lstm_core::ops::block_rows::BlockRows;
 use lstm_core::ops::panels::Panels;
 use lstm_core::ops::step_backward::BackwardStep;
 use lstm_core::{Element, Result, parallel};
 
-use super::{Group, Plan};
+use super::{Flags, Group, Plan};
+use crate::exchange::Exchange;
 use crate::forward::{back_and_forth, take};
 
 /// What one thread computes: the units of some neighbouring panels of V.
 struct Share<'a, E> {
+    number: usize,
     panels: Range<usize>,
-    /// The parts of these units in the group's memory.
+    /// The vectors of its units.
+    vectors: Range<usize>,
+    /// The parts of these in the group's memory.
     dz: &'a mut [E],
-    now: &'a mut [E],
     dh: &'a mut [E],
     dc: &'a mut [E],
+    /// dz of the step after and of the current one: rows of gates.
+    dz_after: &'a mut [E],
+    dz_now: &'a mut [E],
+    flags: Flags,
+}
+
+/// The scan, as all threads see it.
+struct Scan<'a, E> {
+    plan: &'a Plan<'a, E>,
+    v: &'a Panels<E>,
+    block: &'a BlockRows,
+    exchange: Exchange<'a, E>,
 }
 
 impl<E: Element> Group<'_, E> {
-    /// The computation numbered `nth` of the group's only block.
-    pub(super) fn shared_step(
-        &mut self,
-        plan: &Plan<'_, E>,
-        v: &Panels<E>,
-        nth: usize,
-        valid: &[bool],
-        starts: &[bool],
-    ) -> Result<()> {
+    /// All steps of the group's only block, and dh before the first where it is wanted.
+    pub(super) fn shared_steps(self, plan: &Plan<'_, E>, v: &Panels<E>) -> Result<()> {
         let layout = plan.tape.packed.layout;
         let (rows, n_steps) = (self.blocks[0].rows, plan.sequence.dims.n_steps);
-        let (mut dz, mut now) = (&mut self.dz[..], &mut self.dz_parts[..]);
-        let (mut dh, mut dc) = (&mut self.dh[..], &mut self.dc[..]);
-        let share = |k: usize| {
+        let (mut dz, mut dh, mut dc) = (self.dz, self.dh, self.dc);
+        let (mut after, mut now) = (self.dz_after, self.dz_now);
+        let panels = |number: usize| {
             let edge = |k: usize| k * v.len() / plan.shares;
-            let panels = edge(k)..edge(k + 1);
-            let vectors: usize = panels.clone().map(|panel| v.span(panel).len()).sum();
-            Mutex::new(Share {
-                panels,
-                dz: take(&mut dz, vectors * n_steps * rows * layout.width()),
-                now: take(&mut now, vectors * rows * layout.width()),
-                dh: take(&mut dh, vectors * rows * layout.lanes),
-                dc: take(&mut dc, vectors * rows * layout.lanes),
-            })
+            edge(number)..edge(number + 1)
         };
-        let shares: Vec<_> = (0..plan.shares).map(share).collect();
-        let (dz_after, block) = (&*self.dz_after, &self.blocks[0]);
-        parallel::each(&shares, |share| {
-            let first = v.span(share.panels.start).start;
-            for k in back_and_forth(nth, share.panels.len()) {
-                let panel = share.panels.start + k;
-                let span = v.span(panel);
-                let part = |per_vector: usize| {
-                    (span.start - first) * per_vector..(span.end - first) * per_vector
-                };
-                let state = part(rows * layout.lanes);
-                BackwardStep {
-                    layout,
-                    v: (nth + 1 < n_steps).then(|| v.panel(panel)),
-                    dz_after,
-                    dh: &mut share.dh[state.clone()],
-                    dc: &mut share.dc[state],
-                    at: Some(plan.tape_of(block, nth, [valid, starts])),
-                    dz: &mut share.dz[part(n_steps * rows * layout.width())],
-                    dz_now: &mut share.now[part(rows * layout.width())],
-                    now_stride: span.len() * layout.width(),
-                    now_first: 0,
-                    span: span.clone(),
-                }
-                .run(plan.tape.packed.set)?;
+        let vectors = |number: usize| {
+            let panels = panels(number);
+            v.span(panels.start).start..v.span(panels.end - 1).end
+        };
+        let share = |number: usize| {
+            let n = vectors(number).len() * rows;
+            Share {
+                number,
+                panels: panels(number),
+                vectors: vectors(number),
+                dz: take(&mut dz, n_steps * n * layout.width()),
+                dh: take(&mut dh, n * layout.lanes),
+                dc: take(&mut dc, n * layout.lanes),
+                dz_after: take(&mut after, rows * layout.row()),
+                dz_now: take(&mut now, rows * layout.row()),
+                flags: Flags::default(),
             }
-            Result::Ok(())
-        })?;
-        drop(shares);
-        self.gather(plan, v);
-        Ok(())
+        };
+        let mut shares: Vec<_> = (0..plan.shares).map(share).collect();
+        let columns = (0..plan.shares).map(|number| {
+            let vectors = vectors(number);
+            vectors.start * layout.width()..vectors.end * layout.width()
+        });
+        let exchange = Exchange::new(layout.row(), rows, columns, self.dz_exchange);
+        let scan = Scan { plan, v, block: &self.blocks[0], exchange };
+        let n_phases = n_steps + usize::from(plan.to_start);
+        parallel::phases(&mut shares, n_phases, |share, phase| share.run(&scan, phase))
     }
+}
 
-    /// dz of all panels to its rows.
-    fn gather(&mut self, plan: &Plan<'_, E>, v: &Panels<E>) {
-        let layout = plan.tape.packed.layout;
-        let mut parts = &self.dz_parts[..];
-        for panel in 0..v.len() {
-            let span = v.span(panel);
-            let (width, first) = (span.len() * layout.width(), span.start * layout.width());
-            for row in self.dz_now.chunks_mut(layout.row()) {
-                let (part, rest) = parts.split_at(width);
-                row[first..first + width].copy_from_slice(part);
-                parts = rest;
-            }
+impl<E: Element> Share<'_, E> {
+    /// The steps go against time; one more phase adds what goes to the state before the first.
+    fn run(&mut self, scan: &Scan<'_, E>, phase: usize) -> Result<()> {
+        let Scan { plan, v, block, exchange } = scan;
+        let (layout, rows) = (plan.tape.packed.layout, block.rows);
+        let n_steps = plan.sequence.dims.n_steps;
+        let nth = (n_steps - 1).checked_sub(phase);
+        if phase > 0 {
+            std::mem::swap(&mut self.dz_after, &mut self.dz_now);
+            exchange.complete(self.number, phase - 1, self.dz_after);
         }
+        if let Some(nth) = nth {
+            self.flags.of_step(plan.sequence, nth, block.range());
+        }
+        for k in back_and_forth(phase, self.panels.len()) {
+            let panel = self.panels.start + k;
+            let span = v.span(panel);
+            let part = |per_vector: usize| {
+                let first = self.vectors.start;
+                (span.start - first) * per_vector..(span.end - first) * per_vector
+            };
+            let state = part(rows * layout.lanes);
+            BackwardStep {
+                layout,
+                v: (phase > 0).then(|| v.panel(panel)),
+                dz_after: &*self.dz_after,
+                dh: &mut self.dh[state.clone()],
+                dc: &mut self.dc[state],
+                at: nth.map(|nth| plan.tape_of(block, nth, &self.flags, 0..rows)),
+                dz: match nth {
+                    Some(_) => &mut self.dz[part(n_steps * rows * layout.width())],
+                    None => &mut [],
+                },
+                dz_now: &mut *self.dz_now,
+                now_stride: layout.row(),
+                now_first: span.start * layout.width(),
+                span: span.clone(),
+            }
+            .run(plan.tape.packed.set)?;
+        }
+        exchange.show(self.number, phase, self.dz_now);
+        Ok(())
     }
 }

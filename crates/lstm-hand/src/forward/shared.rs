@@ -1,98 +1,118 @@
-//! A step of the forward pass whose units several threads share: for batches too small to cut by rows.
+//! Steps whose units several threads share: for batches too small to cut by rows.
+//!
+//! Each thread keeps its slice of V in its caches, and works on a copy of h of its own.
 
 use std::ops::Range;
-use std::sync::Mutex;
 
 use lstm_core::ops::step_forward::{ForwardStep, UnitsMut};
 use lstm_core::{Element, Result, parallel};
 
 use super::{Group, Plan, back_and_forth, take};
+use crate::exchange::Exchange;
 use crate::tape::Kept;
 
 /// What one thread computes: some neighbouring panels of units.
-struct Share<'a, E> {
+struct Share<'a, 'b, E> {
+    number: usize,
     panels: Range<usize>,
     /// The parts of these panels in the group's memory.
     gates: &'a mut [E],
     cells: &'a mut [E],
     c: &'a mut [E],
+    /// h before and after the step: `[rows, H]`.
+    h_before: &'a mut [E],
     h: &'a mut [E],
+    valid: Vec<bool>,
+    /// y by step, with one of the threads.
+    y: Option<&'a mut [&'b mut [E]]>,
+}
+
+/// Some steps, as all threads see them.
+struct Steps<'a, E> {
+    plan: &'a Plan<'a, E>,
+    /// Their numbers.
+    nths: Range<usize>,
+    /// The first step whose gates are held.
+    held_from: usize,
+    rows: usize,
+    exchange: Exchange<'a, E>,
 }
 
 impl<E: Element> Group<'_, E> {
-    /// The computation numbered `nth` of the group's only block.
-    pub(super) fn shared_step(
+    /// The computations numbered `nths` of the group's only block.
+    pub(super) fn shared_steps(
         &mut self,
         plan: &Plan<'_, E>,
-        nth: usize,
-        held_step: usize,
-        valid: &[bool],
+        nths: Range<usize>,
+        held_from: usize,
     ) -> Result<()> {
         let layout = plan.packed.layout;
         let rows = self.blocks[0].rows;
         let (panel_gates, panel_units) = (plan.held * rows * layout.width(), rows * layout.lanes);
         let (mut gates, mut cells) = (&mut self.gates[..], &mut self.cells[..]);
-        let (mut c, mut h) = (&mut self.c[..], &mut self.h_parts[..]);
-        let share = |k: usize| {
+        let (mut c, mut copies) = (&mut self.c[..], &mut self.h_copies[..]);
+        let panels = |number: usize| {
             let edge = |k: usize| k * layout.panels() / plan.shares;
-            let panels = edge(k)..edge(k + 1);
+            edge(number)..edge(number + 1)
+        };
+        let mut y = Some(&mut self.y[..]);
+        let share = |number: usize| {
+            let panels = panels(number);
             let n = panels.len();
-            Mutex::new(Share {
+            let h_before = take(&mut copies, rows * layout.hidden);
+            h_before.copy_from_slice(self.h_before);
+            Share {
+                number,
                 panels,
                 gates: take(&mut gates, n * panel_gates),
                 cells: take(&mut cells, n * plan.cell_steps() * panel_units),
                 c: take(&mut c, n * panel_units),
-                h: take(&mut h, n * panel_units),
-            })
-        };
-        let shares: Vec<_> = (0..plan.shares).map(share).collect();
-        let h_before = &*self.h_before;
-        parallel::each(&shares, |share| share.run(plan, nth, h_before, [held_step, rows], valid))?;
-        drop(shares);
-        self.gather(plan, nth, valid);
-        Ok(())
-    }
-
-    /// h of all panels to the rows of h and y.
-    fn gather(&mut self, plan: &Plan<'_, E>, nth: usize, valid: &[bool]) {
-        let layout = plan.packed.layout;
-        let y = &mut *self.y[plan.sequence.step(nth)];
-        let rows = self.blocks[0].rows;
-        for (panel, part) in self.h_parts.chunks(rows * layout.lanes).enumerate() {
-            let units = layout.units(panel);
-            for (row, part) in part.chunks(layout.lanes).enumerate() {
-                let at = row * layout.hidden + units.start..row * layout.hidden + units.end;
-                self.h[at.clone()].copy_from_slice(&part[..units.len()]);
-                if valid.get(row) == Some(&false) {
-                    y[at].fill(E::ZERO);
-                } else {
-                    y[at].copy_from_slice(&part[..units.len()]);
-                }
+                h_before,
+                h: take(&mut copies, rows * layout.hidden),
+                valid: Vec::with_capacity(rows),
+                y: y.take(),
             }
+        };
+        let mut shares: Vec<_> = (0..plan.shares).map(share).collect();
+        let columns = (0..plan.shares).map(|number| {
+            let panels = panels(number);
+            layout.units(panels.start).start..layout.units(panels.end - 1).end
+        });
+        let exchange = Exchange::new(layout.hidden, rows, columns, self.h_exchange);
+        let steps = Steps { plan, nths: nths.clone(), held_from, rows, exchange };
+        parallel::phases(&mut shares, nths.len(), |share, phase| share.run(&steps, phase))?;
+        shares.truncate(1);
+        for share in &mut shares {
+            share.complete(&steps, nths.len());
+            self.h_before.copy_from_slice(share.h_before);
         }
+        Ok(())
     }
 }
 
-impl<E: Element> Share<'_, E> {
-    fn run(
-        &mut self,
-        plan: &Plan<'_, E>,
-        nth: usize,
-        h_before: &[E],
-        [held_step, rows]: [usize; 2],
-        valid: &[bool],
-    ) -> Result<()> {
-        let (layout, step_idx) = (plan.packed.layout, plan.sequence.step(nth));
+impl<E: Element> Share<'_, '_, E> {
+    fn run(&mut self, steps: &Steps<'_, E>, phase: usize) -> Result<()> {
+        let Steps { plan, rows, ref exchange, .. } = *steps;
+        let (nth, layout) = (steps.nths.start + phase, plan.packed.layout);
+        if phase > 0 {
+            self.complete(steps, phase);
+        }
+        let step_idx = plan.sequence.step(nth);
+        self.valid.clear();
+        if let Some(lengths) = plan.sequence.lengths {
+            self.valid.extend(lengths.rows().iter().map(|&len| step_idx < len));
+        }
         let (width, units) = (layout.width(), rows * layout.lanes);
         for k in back_and_forth(nth, self.panels.len()) {
             let panel = self.panels.start + k;
-            let at = (k * plan.held + held_step) * rows;
+            let at = (k * plan.held + step_idx - steps.held_from) * rows;
             let kept = (k * plan.cell_steps() + step_idx) * units;
+            let first = layout.units(panel).start;
             ForwardStep {
                 layout,
                 panel,
                 v: plan.v(nth, panel),
-                h_before,
+                h_before: &*self.h_before,
                 z: &mut self.gates[at * width..][..rows * width],
                 keep: plan.kept == Kept::Gates,
                 c: &mut self.c[k * units..][..units],
@@ -100,16 +120,28 @@ impl<E: Element> Share<'_, E> {
                     Kept::Nothing => &mut [],
                     _ => &mut self.cells[kept..][..units],
                 },
-                h: UnitsMut {
-                    data: &mut self.h[k * units..][..units],
-                    stride: layout.lanes,
-                    first: 0,
-                },
+                h: UnitsMut { data: &mut *self.h, stride: layout.hidden, first },
                 y: None,
-                valid,
+                valid: &self.valid,
             }
             .run(plan.packed.set)?;
         }
+        exchange.show(self.number, phase, self.h);
         Ok(())
+    }
+
+    /// The whole of h before the step `phase`; y of the step before it.
+    fn complete(&mut self, steps: &Steps<'_, E>, phase: usize) {
+        std::mem::swap(&mut self.h_before, &mut self.h);
+        steps.exchange.complete(self.number, phase - 1, self.h_before);
+        let Some(y) = &mut self.y else { return };
+        let Plan { sequence, packed, .. } = steps.plan;
+        let step_idx = sequence.step(steps.nths.start + phase - 1);
+        y[step_idx].copy_from_slice(self.h_before);
+        for (row, y) in y[step_idx].chunks_mut(packed.layout.hidden).enumerate() {
+            if !sequence.is_valid(step_idx, row) {
+                y.fill(E::ZERO);
+            }
+        }
     }
 }
