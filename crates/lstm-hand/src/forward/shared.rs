@@ -81,8 +81,7 @@ impl<E: Element> Group<'_, E> {
         let exchange = Exchange::new(layout.hidden, rows, columns, self.h_exchange);
         let steps = Steps { plan, nths: nths.clone(), held_from, rows, exchange };
         parallel::phases(&mut shares, nths.len(), |share, phase| share.run(&steps, phase))?;
-        shares.truncate(1);
-        for share in &mut shares {
+        if let Some(share) = shares.first_mut() {
             share.complete(&steps, nths.len());
             self.h_before.copy_from_slice(share.h_before);
         }
