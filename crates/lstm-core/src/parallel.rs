@@ -81,8 +81,9 @@ pub fn for_each<T: Send, R: Send>(
 /// Calls `work` for each item and each of `n_phases` phases; a phase begins when every item is done with the one
 /// before it.
 ///
-/// An item is with the same thread in every phase, so that what it reads stays in that thread's caches.
-/// Threads wait for each other awake: a phase may be as short as some microseconds.
+/// On candle's pool an item is with the same thread in every phase, so that what it reads stays in that thread's
+/// caches, and threads wait for each other awake: a phase may be as short as some microseconds. On rayon's a phase
+/// is a call of the pool.
 ///
 /// # Errors
 ///
