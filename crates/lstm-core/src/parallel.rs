@@ -20,6 +20,12 @@ use rayon::prelude::*;
 #[cfg(feature = "candle")]
 mod barrier;
 
+/// The multiply-adds of a kernel that take about as long as the threads' meeting between two [`phases`]; less
+/// work a thread is not worth sharing.
+///
+/// A barrier on candle's pool: a seventh of a microsecond; a call on rayon's: some microseconds.
+pub const PHASE_TERMS: usize = if cfg!(feature = "candle") { 1 << 13 } else { 1 << 15 };
+
 thread_local! {
     static AT_MOST: Cell<Option<usize>> = const { Cell::new(None) };
 }
@@ -82,8 +88,8 @@ pub fn for_each<T: Send, R: Send>(
 /// before it.
 ///
 /// On candle's pool an item is with the same thread in every phase, so that what it reads stays in that thread's
-/// caches, and threads wait for each other awake: a phase may be as short as some microseconds. On rayon's a phase
-/// is a call of the pool.
+/// caches, and threads wait for each other awake: a phase may be shorter than a microsecond. On rayon's a phase is a
+/// call of the pool. See [`PHASE_TERMS`].
 ///
 /// # Errors
 ///

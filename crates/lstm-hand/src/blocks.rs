@@ -13,9 +13,6 @@ const FEWEST_ROWS: usize = 8;
 /// The rows of the widest tile of a product.
 const TILE_ROWS: usize = 6;
 
-/// The fewest terms of a share of a step: some microseconds, a multiple of what starting it takes.
-const FEWEST_TERMS: usize = 1 << 15;
-
 /// Cuts a batch into blocks by its size alone, so that results do not depend on the number of threads.
 ///
 /// Of the even numbers of blocks it takes the one whose blocks fill their tiles best.
@@ -38,10 +35,10 @@ pub(crate) fn rows(group: &[BlockRows]) -> usize {
     group.iter().map(|block| block.rows).sum()
 }
 
-/// Into how many shares the units of a step are cut: one where a share would not be worth its start.
+/// Into how many shares the units of a step are cut: one where a share would not be worth the wait.
 pub(crate) fn shares(rows: usize, layout: GateLayout) -> usize {
     let work = rows * layout.row() * layout.hidden;
-    parallel::threads().min(work / FEWEST_TERMS).clamp(1, layout.panels())
+    parallel::threads().min(work / parallel::PHASE_TERMS).clamp(1, layout.panels())
 }
 
 #[cfg(test)]
