@@ -24,7 +24,7 @@ mod barrier;
 /// work a thread is not worth sharing.
 ///
 /// A barrier on candle's pool: a seventh of a microsecond; a call on rayon's: some microseconds.
-pub const PHASE_TERMS: usize = if cfg!(feature = "candle") { 1 << 13 } else { 1 << 15 };
+pub const PHASE_TERMS: usize = if cfg!(feature = "candle") { 1 << 12 } else { 1 << 15 };
 
 thread_local! {
     static AT_MOST: Cell<Option<usize>> = const { Cell::new(None) };
