@@ -13,11 +13,7 @@
 //! Rows do not depend on each other, so groups never wait. A batch too small to cut is one group, whose
 //! threads share the units of each step instead (`forward/shared.rs`).
 
-use std::ops::Range;
-
 use lstm_core::ops::block_rows::BlockRows;
-use lstm_core::ops::input_product::InputProduct;
-use lstm_core::ops::step_forward::{ForwardStep, UnitsMut};
 use lstm_core::{Direction, Element, Error, LstmState, Result, SeqDims, parallel};
 
 use crate::blocks;
@@ -26,12 +22,10 @@ use crate::tape::Kept;
 use crate::{PackedWeights, Sequence, Tape};
 
 mod shared;
+mod steps;
 
 /// Numbers of Z that are computed before the steps that use them: they should stay in the second cache.
 const Z_AT_ONCE: usize = 1 << 16;
-
-/// The fewest terms of an input product that all threads share: some ten microseconds.
-const FEWEST_PRODUCT_TERMS: usize = 1 << 19;
 
 /// Where the forward pass writes.
 #[derive(Debug)]
@@ -289,84 +283,6 @@ impl<E: Element> Group<'_, E> {
                 }
             }
         }
-    }
-
-    /// Z of some steps.
-    fn input_product(
-        &mut self,
-        plan: &Plan<'_, E>,
-        steps: Range<usize>,
-        held_from: usize,
-    ) -> Result<()> {
-        let PackedWeights { set, layout, u, bias, .. } = plan.packed;
-        let width = layout.width();
-        let mut tasks = Vec::new();
-        let mut gates = &mut self.gates[..];
-        for block in self.blocks {
-            for panel in 0..layout.panels() {
-                tasks.push((block, panel, take(&mut gates, plan.held * block.rows * width)));
-            }
-        }
-        let run = |(block, panel, z): (&BlockRows, usize, &mut [E])| {
-            let product =
-                InputProduct { layout: *layout, u, bias, x: plan.sequence.x, block: *block };
-            let cells = steps.start * block.rows..steps.end * block.rows;
-            let first = (steps.start - held_from) * block.rows * width;
-            let z = &mut z[first..][..cells.len() * width];
-            product.run(*set, panel, cells, z)
-        };
-        let terms = steps.len() * blocks::rows(self.blocks) * layout.row() * u.depth();
-        if plan.one_block && terms >= FEWEST_PRODUCT_TERMS {
-            return parallel::for_each(tasks, run);
-        }
-        tasks.sort_by_key(|&(_, panel, _)| panel);
-        tasks.into_iter().try_for_each(run)
-    }
-
-    /// The computation numbered `nth`, for all panels and blocks.
-    fn step(
-        &mut self,
-        plan: &Plan<'_, E>,
-        nth: usize,
-        held_step: usize,
-        valid: &[bool],
-    ) -> Result<()> {
-        let layout = plan.packed.layout;
-        let (hidden, lanes) = (layout.hidden, layout.lanes);
-        let step_idx = plan.sequence.step(nth);
-        let y = &mut *self.y[step_idx];
-        for panel in back_and_forth(nth, layout.panels()) {
-            let first = layout.units(panel).start;
-            for block in self.blocks {
-                let local = block.first - self.first;
-                let rows = local..local + block.rows;
-                let at = |steps: usize, step: usize| {
-                    local * steps * layout.panels() + (panel * steps + step) * block.rows
-                };
-                let kept = at(plan.cell_steps(), step_idx) * lanes;
-                let at = at(plan.held, held_step);
-                let cell = (local * layout.panels() + panel * block.rows) * lanes;
-                let state = rows.start * hidden..rows.end * hidden;
-                ForwardStep {
-                    layout,
-                    panel,
-                    v: plan.v(nth, panel),
-                    h_before: &self.h_before[state.clone()],
-                    z: &mut self.gates[at * layout.width()..][..block.rows * layout.width()],
-                    keep: plan.kept == Kept::Gates,
-                    c: &mut self.c[cell..][..block.rows * lanes],
-                    cells: match plan.kept {
-                        Kept::Nothing => &mut [],
-                        _ => &mut self.cells[kept..][..block.rows * lanes],
-                    },
-                    h: UnitsMut { data: &mut self.h[state.clone()], stride: hidden, first },
-                    y: Some(UnitsMut { data: &mut y[state], stride: hidden, first }),
-                    valid: if valid.is_empty() { valid } else { &valid[rows] },
-                }
-                .run(plan.packed.set)?;
-            }
-        }
-        Ok(())
     }
 
     /// Hands out the state after the last step.

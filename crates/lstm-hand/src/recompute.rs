@@ -70,8 +70,8 @@ impl<E: Element> Part<'_, E> {
         let PackedWeights { set, layout, u, v, bias, .. } = self.packed;
         let n_steps = self.sequence.dims.n_steps;
         let rows = self.block.rows;
-        let product =
-            InputProduct { layout: *layout, u, bias, x: self.sequence.x, block: *self.block };
+        let (x, block) = (self.sequence.x, *self.block);
+        let product = InputProduct { layout: *layout, u, bias, x, block, ahead: &[] };
         product.run(*set, self.panel, 0..n_steps * rows, self.gates)?;
         // What the step computes beside the gates is known already.
         let mut h = vec![E::ZERO; rows * layout.lanes];
@@ -91,6 +91,7 @@ impl<E: Element> Part<'_, E> {
                 layout: *layout,
                 panel: self.panel,
                 v: (!from_zero).then(|| v.panel(self.panel)),
+                ahead: &[],
                 h_before,
                 z: &mut self.gates[z],
                 keep: true,

@@ -17,6 +17,9 @@ use crate::{Element, Error, Result};
 /// Rows of a panel that a pass over many tiles keeps in the second cache.
 const DEPTH_BLOCK: usize = 512;
 
+/// Rows of a panel of U that a pass over all of dz keeps there: fewer passes read and write dx less often.
+const U_ROWS: usize = 2048;
+
 /// dz of every step of a batch.
 #[derive(Debug, Clone, Copy)]
 pub struct GateGradients<'a, E> {
@@ -149,7 +152,7 @@ impl<E: Constants> Kernel<E> for InputGradient<'_, E> {
         E: Lanes<S>,
     {
         let layout = self.dz.layout;
-        let at_once = (DEPTH_BLOCK / layout.width()).max(1);
+        let at_once = (U_ROWS / layout.width()).max(1);
         for panel in 0..self.u.len() {
             for first in (0..layout.panels()).step_by(at_once) {
                 let depth = first..(first + at_once).min(layout.panels());

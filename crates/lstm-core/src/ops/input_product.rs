@@ -8,7 +8,8 @@ use super::block_rows::BlockRows;
 use super::panels::{GateLayout, Panels};
 use super::simd::instruction_set::{InstructionSet, Kernel};
 use super::simd::lanes::Lanes;
-use super::tile::{Tile, add_rows, for_rows, tile_rows};
+use super::simd::prefetch::asked_for;
+use super::tile::{Tile, add_rows_ahead, for_rows, tile_rows};
 use crate::element::Constants;
 use crate::{Element, Error, Result};
 
@@ -25,6 +26,8 @@ pub struct InputProduct<'a, E> {
     pub x: &'a [E],
     /// The rows of the batch.
     pub block: BlockRows,
+    /// Memory that will be read soon, to be asked for while the product is computed; empty where none is.
+    pub ahead: &'a [E],
 }
 
 impl<E: Element> InputProduct<'_, E> {
@@ -41,7 +44,7 @@ impl<E: Element> InputProduct<'_, E> {
         z: &mut [E],
     ) -> Result<()> {
         const OP: &str = "InputProduct::run";
-        let Self { layout, u, bias, x, block } = *self;
+        let Self { layout, u, bias, x, block, ahead } = *self;
         Error::check(OP, "lanes", set.lanes::<E>(), layout.lanes)?;
         Error::check(OP, "panels of u", layout.panels(), u.len())?;
         Error::check(OP, "rows of the block", block.rows.max(1), block.rows)?;
@@ -54,7 +57,7 @@ impl<E: Element> InputProduct<'_, E> {
         }
         let bias = &bias[panel * layout.width()..][..layout.width()];
         let (panel, depth) = (u.panel(panel), u.depth());
-        E::run(set, Run { panel, bias, x, depth, block, cells, z });
+        E::run(set, Run { panel, bias, x, depth, block, cells, ahead, z });
         Ok(())
     }
 }
@@ -66,6 +69,7 @@ struct Run<'a, E> {
     depth: usize,
     block: BlockRows,
     cells: Range<usize>,
+    ahead: &'a [E],
     z: &'a mut [E],
 }
 
@@ -79,20 +83,20 @@ impl<E: Constants> Kernel<E> for Run<'_, E> {
     {
         let panel = E::vectors(self.panel).as_chunks::<4>().0;
         let z = E::vectors_mut(self.z).as_chunks_mut::<4>().0;
-        // Before the products, whose accumulators need all registers.
         let bias = E::vectors(self.bias).as_chunks::<4>().0;
-        z.iter_mut().for_each(|z| *z = bias[0]);
         let most = tile_rows::<S>(z.len());
         let mut places = self.block.places(self.cells.start);
+        let (mut ahead, part) = (self.ahead, asked_for::<E>(self.depth));
         for z in z.chunks_mut(most) {
+            let ahead = ahead.split_off(..part.min(ahead.len())).unwrap_or_default();
             for_rows!(z.len(), R => {
                 let lhs = std::array::from_fn(|_| {
                     &self.x[places.take() * self.depth..][..self.depth]
                 });
                 let mut tile: Tile<_, R, 4> = [[E::splat(simd, E::ZERO); 4]; R];
-                add_rows::<S, E, R, 4>(simd, &mut tile, lhs, panel);
+                add_rows_ahead::<S, E, R, 4>(simd, &mut tile, lhs, panel, ahead);
                 for (z, row) in z.iter_mut().zip(tile) {
-                    *z = std::array::from_fn(|gate| E::add(simd, z[gate], row[gate]));
+                    *z = std::array::from_fn(|gate| E::add(simd, bias[0][gate], row[gate]));
                 }
             });
         }

@@ -216,6 +216,20 @@ impl<E> Panels<E> {
         let (span, stride) = (self.span(panel), self.depth * self.lanes);
         &self.data[span.start * stride..span.end * stride]
     }
+
+    /// Part `part` of `parts` of a panel's data; nothing where there is no such panel.
+    pub fn part(&self, panel: usize, part: usize, parts: usize) -> &[E] {
+        if panel >= self.panels {
+            return &[];
+        }
+        let data = self.panel(panel);
+        &data[part * data.len() / parts..(part + 1) * data.len() / parts]
+    }
+
+    /// The bytes of all panels.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&self.data[..])
+    }
 }
 
 /// The columns of `rows`, `[up to lanes, depth]`, one in every row of four vectors, of which `to` starts with

@@ -9,3 +9,4 @@ pub(super) mod dispatch;
 pub(super) mod gemm;
 pub(crate) mod instruction_set;
 pub(crate) mod lanes;
+pub(super) mod prefetch;

@@ -7,7 +7,8 @@ use super::gates;
 use super::panels::GateLayout;
 use super::simd::instruction_set::{InstructionSet, Kernel};
 use super::simd::lanes::Lanes;
-use super::tile::{Tile, add_rows, for_rows, tile_rows};
+use super::simd::prefetch::asked_for;
+use super::tile::{Tile, add_rows_ahead, for_rows, tile_rows};
 use crate::element::Constants;
 use crate::{Element, Error, Result};
 
@@ -20,6 +21,8 @@ pub struct ForwardStep<'a, E> {
     pub panel: usize,
     /// V of the panel, packed by gates; `None` where h_{t-1} is zero in every row.
     pub v: Option<&'a [E]>,
+    /// Memory that will be read soon, to be asked for while this step is computed; empty where none is.
+    pub ahead: &'a [E],
     /// h_{t-1}: `[rows, H]`.
     pub h_before: &'a [E],
     /// z without the recurrent product, then, where `keep`, the activated gates: `[rows, 4, lanes]`.
@@ -90,7 +93,7 @@ impl<E: Element> ForwardStep<'_, E> {
         self.y.as_ref().map_or(Ok(()), |y| y.check(OP, "length of y", rows, units))?;
         let (v, h_before) = (self.v, self.h_before);
         if let Some(v) = v {
-            E::run(set, Recurrence { v, h_before, hidden, z: self.z });
+            E::run(set, Recurrence { v, h_before, ahead: self.ahead, hidden, z: self.z });
         }
         E::run(set, Pointwise(self));
         Ok(())
@@ -102,6 +105,7 @@ impl<E: Element> ForwardStep<'_, E> {
 struct Recurrence<'a, E> {
     v: &'a [E],
     h_before: &'a [E],
+    ahead: &'a [E],
     hidden: usize,
     z: &'a mut [E],
 }
@@ -118,12 +122,14 @@ impl<E: Constants> Kernel<E> for Recurrence<'_, E> {
         let z = E::vectors_mut(self.z).as_chunks_mut::<4>().0;
         let most = tile_rows::<S>(z.len());
         let rows = self.h_before.chunks(most * self.hidden);
+        let (mut ahead, part) = (self.ahead, asked_for::<E>(self.hidden));
         for (z, h) in z.chunks_mut(most).zip(rows) {
+            let ahead = ahead.split_off(..part.min(ahead.len())).unwrap_or_default();
             for_rows!(z.len(), R => {
                 let lhs = std::array::from_fn(|r| &h[r * self.hidden..][..self.hidden]);
                 // From zero, and then added: two short sums round less than a long one.
                 let mut tile: Tile<_, R, 4> = [[E::splat(simd, E::ZERO); 4]; R];
-                add_rows::<S, E, R, 4>(simd, &mut tile, lhs, v);
+                add_rows_ahead::<S, E, R, 4>(simd, &mut tile, lhs, v, ahead);
                 for (z, row) in z.iter_mut().zip(tile) {
                     *z = std::array::from_fn(|gate| E::add(simd, z[gate], row[gate]));
                 }

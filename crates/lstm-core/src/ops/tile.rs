@@ -11,6 +11,7 @@
 use pulp::Simd;
 
 use super::simd::lanes::Lanes;
+use super::simd::prefetch::ask;
 
 /// The most rows of a tile: with 4 vectors of columns, 24 accumulators of 32 registers.
 pub(super) const MOST_ROWS: usize = 6;
@@ -97,12 +98,44 @@ pub(super) fn add_rows<S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
     lhs: [&[E]; R],
     panel: &[[E::Vector; W]],
 ) {
+    rows_and_ahead::<S, E, R, W, false>(simd, tile, lhs, panel, &[]);
+}
+
+/// [`add_rows`], and for each row of the panel asks for a line of `ahead`, which later calls will read.
+///
+/// Where many rows share a panel, only the first tile waits for memory; this spreads the waiting over all.
+#[inline(always)]
+pub(super) fn add_rows_ahead<S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
+    simd: S,
+    tile: &mut Tile<E::Vector, R, W>,
+    lhs: [&[E]; R],
+    panel: &[[E::Vector; W]],
+    ahead: &[E],
+) {
+    if ahead.is_empty() {
+        add_rows::<S, E, R, W>(simd, tile, lhs, panel);
+    } else {
+        rows_and_ahead::<S, E, R, W, true>(simd, tile, lhs, panel, ahead);
+    }
+}
+
+#[inline(always)]
+fn rows_and_ahead<S: Simd, E: Lanes<S>, const R: usize, const W: usize, const AHEAD: bool>(
+    simd: S,
+    tile: &mut Tile<E::Vector, R, W>,
+    lhs: [&[E]; R],
+    panel: &[[E::Vector; W]],
+    ahead: &[E],
+) {
     // The compiler drops the checks of the loop once it knows these lengths.
     if lhs.iter().any(|row| row.len() != panel.len()) {
         return;
     }
     let mut acc = *tile;
     for (k, b) in panel.iter().enumerate() {
+        if AHEAD {
+            ask(ahead, k);
+        }
         for r in 0..R {
             let a = E::splat(simd, lhs[r][k]);
             for j in 0..W {

@@ -111,6 +111,7 @@ impl<E: Element> Share<'_, '_, E> {
                 layout,
                 panel,
                 v: plan.v(nth, panel),
+                ahead: &[],
                 h_before: &*self.h_before,
                 z: &mut self.gates[at * width..][..rows * width],
                 keep: plan.kept == Kept::Gates,

@@ -1,0 +1,25 @@
+//! Asking for memory before it is needed.
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// The numbers whose lines [`ask`] asks for in `times` calls.
+#[inline(always)]
+pub(in crate::ops) const fn asked_for<E>(times: usize) -> usize {
+    times * (LINE / size_of::<E>())
+}
+
+/// Asks for line number `n` of `memory` to be brought into the second cache: past the end, and on processors
+/// without such an instruction, nothing.
+#[inline(always)]
+pub(in crate::ops) fn ask<E>(memory: &[E], n: usize) {
+    let Some(place) = memory.get(asked_for::<E>(n)) else { return };
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 processor has the instruction, and it changes nothing that a program can see.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T1>(std::ptr::from_ref(place).cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
+}
