@@ -196,3 +196,68 @@ pub(super) fn add_columns<S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
     }
     *tile = acc;
 }
+
+#[cfg(test)]
+mod tests {
+    use pulp::Simd;
+
+    use super::{Tile, add_rows_ahead};
+    use crate::element::Constants;
+    use crate::ops::simd::instruction_set::{InstructionSet, Kernel};
+    use crate::ops::simd::lanes::Lanes;
+    use crate::random::RandomStream;
+
+    /// The elements of a tile of 3 rows and 2 vectors; `ahead` is asked for.
+    struct Product<'a> {
+        lhs: &'a [f32],
+        panel: &'a [f32],
+        ahead: &'a [f32],
+    }
+
+    impl Kernel<f32> for Product<'_> {
+        type Output = Vec<f32>;
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> Vec<f32>
+        where
+            f32: Lanes<S>,
+        {
+            let lanes = <f32 as Lanes<S>>::COUNT;
+            let panel = f32::vectors(self.panel).as_chunks::<2>().0;
+            let lhs = std::array::from_fn(|r| &self.lhs[r * panel.len()..][..panel.len()]);
+            let mut tile: Tile<_, 3, 2> = [[f32::splat(simd, f32::ZERO); 2]; 3];
+            add_rows_ahead::<S, f32, 3, 2>(simd, &mut tile, lhs, panel, self.ahead);
+            let mut numbers = vec![0.0; 6 * lanes];
+            for (to, from) in numbers.chunks_mut(lanes).zip(tile.as_flattened()) {
+                f32::store(simd, to, *from);
+            }
+            numbers
+        }
+    }
+
+    /// Memory that is asked for changes nothing, however much of it there is.
+    #[test]
+    fn asking_ahead_leaves_the_product_as_it_is() {
+        let random = RandomStream::new(3);
+        let numbers: Vec<f32> = (0..4000).map(|k| random.uniform(k) as f32 - 0.5).collect();
+        for set in InstructionSet::available() {
+            let lanes = set.lanes::<f32>();
+            for depth in [1, 7, 100] {
+                let (lhs, panel) = (&numbers[..3 * depth], &numbers[500..][..2 * lanes * depth]);
+                let product = |ahead| set.run_f32(Product { lhs, panel, ahead });
+                let expected = product(&[]);
+                let sum = |n: usize| -> f32 {
+                    (0..depth)
+                        .map(|k| lhs[n / 2 * depth + k] * panel[(2 * k + n % 2) * lanes])
+                        .sum()
+                };
+                for (n, row) in expected.chunks(lanes).enumerate() {
+                    assert!((row[0] - sum(n)).abs() < 1e-4, "{set:?}, depth {depth}");
+                }
+                for len in [1, 16, 17, 100, 4000] {
+                    assert_eq!(product(&numbers[..len]), expected, "{set:?}, {depth}, {len}");
+                }
+            }
+        }
+    }
+}
