@@ -30,6 +30,7 @@ pub mod block_rows;
 pub mod compare;
 pub mod crf;
 pub mod cross_entropy;
+pub mod gate_layout;
 pub mod gate_products;
 mod gates;
 pub mod input_product;

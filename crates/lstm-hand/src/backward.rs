@@ -13,7 +13,8 @@ use std::ops::Range;
 
 use lstm_core::ops::aligned::Aligned;
 use lstm_core::ops::block_rows::BlockRows;
-use lstm_core::ops::panels::{GateLayout, Panels};
+use lstm_core::ops::gate_layout::GateLayout;
+use lstm_core::ops::panels::Panels;
 use lstm_core::ops::step_backward::{BackwardStep, StepTape};
 use lstm_core::{Element, Result, SeqDims, parallel};
 
@@ -62,7 +63,7 @@ pub struct Gradients<'a, E> {
 /// It holds 4·T·B·H numbers for dz, up to T·B·max(I, H) (2048 rows or a block of the batch at a time) where weight gradients are wanted, and 4·H·max(I, H).
 #[derive(Debug, Clone, Default)]
 pub struct BackwardScratch<E> {
-    /// dz of every step, zero for padding: for each block `[panels, T · rows, 4, lanes]`.
+    /// dz of every step, zero for padding: for each block `[panels, T · rows, width of the panel]`.
     pub(crate) dz: Aligned<E>,
     /// dz of the step after and of the current one: `[B]` rows of gates each, for every thread that shares a step.
     dz_now: [Aligned<E>; 2],
@@ -275,7 +276,8 @@ impl<E: Element> Group<'_, E> {
                 let (local, cells) = (block.first - self.first, n_steps * block.rows);
                 let rows = local..local + block.rows;
                 let state = self.state(block, span.clone(), layout);
-                let dz = (local * n_steps * layout.panels() + span.start * cells) * layout.width();
+                let columns = layout.columns(span.clone());
+                let dz = local * n_steps * row + columns.start * cells;
                 BackwardStep {
                     layout,
                     v: (nth + 1 < n_steps).then(|| v.panel(panel)),
@@ -283,10 +285,10 @@ impl<E: Element> Group<'_, E> {
                     dh: &mut self.dh[state.clone()],
                     dc: &mut self.dc[state],
                     at: Some(plan.tape_of(block, nth, flags, rows.clone())),
-                    dz: &mut self.dz[dz..][..span.len() * cells * layout.width()],
+                    dz: &mut self.dz[dz..][..columns.len() * cells],
                     dz_now: &mut self.dz_now[rows.start * row..rows.end * row],
                     now_stride: row,
-                    now_first: span.start * layout.width(),
+                    now_first: layout.start(span.start),
                     span: span.clone(),
                 }
                 .run(plan.tape.packed.set)?;
@@ -322,7 +324,7 @@ impl<E: Element> Group<'_, E> {
                     dz: &mut [],
                     dz_now: &mut self.dz_now[rows.start * row..rows.end * row],
                     now_stride: row,
-                    now_first: span.start * layout.width(),
+                    now_first: layout.start(span.start),
                     span: span.clone(),
                 }
                 .run(plan.tape.packed.set)?;
@@ -346,17 +348,17 @@ impl<E: Element> Plan<'_, E> {
         let step_idx = self.sequence.step(nth);
         let before = if nth > 0 { self.sequence.step_before(step_idx) } else { step_idx };
         let cells = n_steps * block.rows;
-        let (first, all) = (block.first * n_steps * layout.panels(), layout.panels() * cells);
+        let (first, panels) = (block.first * n_steps, layout.panels());
         let state = |first: usize| first * hidden..(first + block.rows) * hidden;
         StepTape {
             cells,
             first: step_idx * block.rows,
             first_before: before * block.rows,
             gates: match self.tape.kept {
-                Kept::Gates => &self.tape.gates[first * layout.width()..][..all * layout.width()],
+                Kept::Gates => &self.tape.gates[first * layout.row()..][..cells * layout.row()],
                 _ => &[],
             },
-            c: &self.tape.cells[first * layout.lanes..][..all * layout.lanes],
+            c: &self.tape.cells[first * panels * layout.lanes..][..cells * panels * layout.lanes],
             c_initial: self.sequence.initial.as_ref().map(|s| &s.c[state(block.first)]),
             dy: self.of_outputs.output.map(|dy| &dy[state(step_idx * batch + block.first)]),
             valid: flags.valid(rows.clone()),

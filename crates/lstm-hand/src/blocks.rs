@@ -1,7 +1,7 @@
 //! How a batch is cut into blocks of rows, and blocks into one group a thread.
 
 use lstm_core::ops::block_rows::BlockRows;
-use lstm_core::ops::panels::GateLayout;
+use lstm_core::ops::gate_layout::GateLayout;
 use lstm_core::parallel;
 
 /// Batches below this many rows are one block.

@@ -297,7 +297,7 @@ impl<E: Element> Group<'_, E> {
 fn unpack_units<E: Element>(
     blocks: &[BlockRows],
     packed: &[E],
-    layout: lstm_core::ops::panels::GateLayout,
+    layout: lstm_core::ops::gate_layout::GateLayout,
     hidden: usize,
     to: &mut [E],
 ) {

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use lstm_core::ops::block_rows::BlockRows;
+use lstm_core::ops::gate_layout::GateLayout;
 use lstm_core::ops::gate_products::GateGradients;
-use lstm_core::ops::panels::GateLayout;
 use lstm_core::{Element, Result, SeqDims, parallel};
 
 use crate::{BackwardScratch, Gradients, Sequence, Tape, blocks};

@@ -2,13 +2,14 @@
 
 use lstm_core::ops::InstructionSet;
 use lstm_core::ops::aligned::Aligned;
-use lstm_core::ops::panels::{GateLayout, Panels};
+use lstm_core::ops::gate_layout::GateLayout;
+use lstm_core::ops::panels::Panels;
 use lstm_core::{Element, LstmWeights, Result};
 
 use crate::WeightSlices;
 use crate::sequence::check_len;
 
-/// The weights of a layer, packed for the forward pass: 4·H·(I + H + 1) numbers, H rounded up to a vector.
+/// The weights of a layer, packed for the forward pass: 4·H·(I + H + 1) numbers, 4·H rounded up to a vector.
 ///
 /// Pack once where the weights stay, and run [`crate::infer`] as often as needed.
 #[derive(Debug, Clone)]

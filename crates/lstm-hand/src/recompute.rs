@@ -20,7 +20,7 @@ use lstm_core::{Element, Result, SeqDims, parallel};
 use crate::forward::take;
 use crate::{PackedWeights, Sequence, Tape};
 
-/// Writes the activated gates of every step to `gates`: for each block `[panels, T · rows, 4, lanes]`.
+/// Writes the activated gates of every step to `gates`: for each block `[panels, T · rows, width of the panel]`.
 ///
 /// `output`: y of the forward pass, `[T, B, H]`; `tape`: its tape, with the cells.
 pub(crate) fn gates<E: Element>(
@@ -35,7 +35,7 @@ pub(crate) fn gates<E: Element>(
     for block in &tape.blocks {
         for panel in 0..layout.panels() {
             let n_cells = n_steps * block.rows;
-            let gates = take(&mut gates, n_cells * layout.width());
+            let gates = take(&mut gates, n_cells * layout.width(panel));
             let part;
             (part, cells) = cells.split_at(n_cells * layout.lanes);
             parts.push(Part {
@@ -61,7 +61,7 @@ struct Part<'a, E> {
     panel: usize,
     /// c: `[T · rows, lanes]`.
     cells: &'a [E],
-    /// z, then the gates: `[T · rows, 4, lanes]`.
+    /// z, then the gates: `[T · rows, width of the panel]`.
     gates: &'a mut [E],
 }
 
@@ -69,7 +69,7 @@ impl<E: Element> Part<'_, E> {
     fn run(mut self) -> Result<()> {
         let PackedWeights { set, layout, u, v, bias, .. } = self.packed;
         let n_steps = self.sequence.dims.n_steps;
-        let rows = self.block.rows;
+        let (rows, width) = (self.block.rows, layout.width(self.panel));
         let (x, block) = (self.sequence.x, *self.block);
         let product = InputProduct { layout: *layout, u, bias, x, block, ahead: &[] };
         product.run(*set, self.panel, 0..n_steps * rows, self.gates)?;
@@ -86,7 +86,7 @@ impl<E: Element> Part<'_, E> {
             self.cells_before(nth, &mut c);
             let from_zero = nth == 0 && self.sequence.initial.is_none();
             let h_before = h_before(self.sequence, self.output, self.block, nth, &mut joined);
-            let z = step_idx * rows * layout.width()..(step_idx + 1) * rows * layout.width();
+            let z = step_idx * rows * width..(step_idx + 1) * rows * width;
             ForwardStep {
                 layout: *layout,
                 panel: self.panel,

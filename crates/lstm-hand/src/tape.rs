@@ -2,7 +2,7 @@
 
 use lstm_core::ops::aligned::Aligned;
 use lstm_core::ops::block_rows::BlockRows;
-use lstm_core::ops::panels::GateLayout;
+use lstm_core::ops::gate_layout::GateLayout;
 use lstm_core::{Element, Result, SeqDims};
 
 use crate::blocks::blocks;
@@ -15,7 +15,7 @@ use crate::{PackedWeights, Sequence};
 #[derive(Debug, Clone)]
 pub struct Tape<E> {
     /// The activated gates i, f, g, o of every step, eq. (1) to (4); eq. (8) to (11) read them. For each
-    /// block `[panels, T · rows, 4, lanes]`; those of some steps at a time where they are not kept.
+    /// block `[panels, T · rows, width of the panel]`; those of some steps at a time where they are not kept.
     pub(crate) gates: Aligned<E>,
     /// c of every step, eq. (5); eq. (7) to (9) read it. For each block `[panels, T · rows, lanes]`.
     pub(crate) cells: Aligned<E>,

@@ -1,13 +1,15 @@
 //! The products with dz of all steps: dX = dZ U, eq. (12), and dU = dZᵀ X, dV = dZᵀ H, db = Σ dZ, eq. (13).
 //!
-//! dz lies as the backward scan left it: for each block of rows `[panels, cells, 4, lanes]`.
+//! dz lies as the backward scan left it: for each block of rows `[panels, cells, width of the panel]`.
 
 use std::ops::Range;
 
 use pulp::Simd;
 
 use super::block_rows::BlockRows;
-use super::panels::{GateLayout, Panels};
+use super::gate_layout::GateLayout;
+use super::gates;
+use super::panels::Panels;
 use super::simd::instruction_set::{InstructionSet, Kernel};
 use super::simd::lanes::Lanes;
 use super::tile::{Tile, add_columns, add_pieces, for_rows, for_vectors, tile_rows};
@@ -126,12 +128,12 @@ impl<E: Element> GateGradients<'_, E> {
 }
 
 impl<'a, E> GateGradients<'a, E> {
-    /// The part of one block and panel: `[cells, 4, lanes]`.
+    /// The part of one block and panel: `[cells, width of the panel]`.
     #[inline(always)]
     fn part(&self, block: &BlockRows, panel: usize) -> &'a [E] {
-        let (cells, width) = (self.steps * block.rows, self.layout.width());
-        let first = block.first * self.steps * self.layout.row() + panel * cells * width;
-        &self.dz[first..first + cells * width]
+        let (cells, layout) = (self.steps * block.rows, self.layout);
+        let first = block.first * self.steps * layout.row() + cells * layout.start(panel);
+        &self.dz[first..first + cells * layout.width(panel)]
     }
 }
 
@@ -152,7 +154,7 @@ impl<E: Constants> Kernel<E> for InputGradient<'_, E> {
         E: Lanes<S>,
     {
         let layout = self.dz.layout;
-        let at_once = (U_ROWS / layout.width()).max(1);
+        let at_once = (U_ROWS / layout.widest()).max(1);
         for panel in 0..self.u.len() {
             for first in (0..layout.panels()).step_by(at_once) {
                 let depth = first..(first + at_once).min(layout.panels());
@@ -171,8 +173,9 @@ impl<E: Constants> InputGradient<'_, E> {
     where
         E: Lanes<S>,
     {
-        let (width, lanes) = (self.dz.layout.width(), self.dz.layout.lanes);
+        let (layout, lanes) = (self.dz.layout, self.dz.layout.lanes);
         let u = E::vectors(self.u.panel(panel)).as_chunks::<W>().0;
+        let u = &u[layout.columns(depth.clone())];
         let first_col = self.u.span(panel).start * lanes;
         let n_cols = (W * lanes).min(self.cols - first_col);
         for block in self.dz.blocks {
@@ -191,11 +194,12 @@ impl<E: Constants> InputGradient<'_, E> {
                         }
                     }
                     let lhs = |p: usize| {
+                        let width = layout.width(p);
                         let dz = &self.dz.part(block, p)[cell * width..];
                         std::array::from_fn(|r| &dz[r * width..][..width])
                     };
-                    let u = &u[depth.start * width..];
-                    add_pieces::<S, E, R, W>(simd, &mut tile, depth.clone(), width, lhs, u);
+                    let (pieces, most) = (depth.clone(), layout.widest());
+                    add_pieces::<S, E, R, W>(simd, &mut tile, pieces, most, lhs, u);
                     for r in 0..R {
                         store_row(simd, &mut self.dx[at[r]..][..n_cols], lanes, &tile[r]);
                     }
@@ -248,7 +252,8 @@ impl<E: Constants> WeightGradient<'_, E> {
     ) where
         E: Lanes<S>,
     {
-        let (width, lanes) = (self.dz.layout.width(), self.dz.layout.lanes);
+        let (layout, lanes) = (self.dz.layout, self.dz.layout.lanes);
+        let (width, units) = (layout.width(self.panel), layout.units(self.panel).len());
         let dz = &self.dz.part(block, self.panel)[depth.start * width..depth.end * width];
         let first_cell = block.first * self.dz.steps + depth.start;
         let w = E::vectors(self.w.panel(panel)).as_chunks::<W>().0;
@@ -267,7 +272,7 @@ impl<E: Constants> WeightGradient<'_, E> {
                             load_row(simd, &dw[at(r)..][..n_cols], lanes, &mut tile[r]);
                         }
                     }
-                    add_columns::<S, E, R, W>(simd, &mut tile, dz, width, gate * lanes + first, w);
+                    add_columns::<S, E, R, W>(simd, &mut tile, dz, width, gate * units + first, w);
                     for r in 0..R {
                         store_row(simd, &mut dw[at(r)..][..n_cols], lanes, &tile[r]);
                     }
@@ -291,16 +296,17 @@ impl<E: Constants> Kernel<E> for BiasGradient<'_, E> {
     where
         E: Lanes<S>,
     {
+        let (width, units) =
+            (self.dz.layout.width(self.panel), self.dz.layout.units(self.panel).len());
         let mut sums = [E::splat(simd, E::ZERO); 4];
         if self.dz.add {
             sums.iter_mut().zip(&self.db).for_each(|(sum, db)| *sum = E::load(simd, db));
         }
         for block in self.dz.blocks {
             let dz = self.dz.part(block, self.panel);
-            for row in E::vectors(dz).as_chunks::<4>().0 {
-                for gate in 0..4 {
-                    sums[gate] = E::add(simd, sums[gate], row[gate]);
-                }
+            for row in dz.chunks_exact(width) {
+                let row = gates::load::<S, E>(simd, row, units);
+                sums = std::array::from_fn(|gate| E::add(simd, sums[gate], row[gate]));
             }
         }
         for (db, sum) in self.db.into_iter().zip(sums) {

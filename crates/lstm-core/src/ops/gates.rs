@@ -19,6 +19,32 @@ const _: () = {
     assert!(matches!(order[G], Gate::Candidate) && matches!(order[O], Gate::Output));
 };
 
+/// The gates of the units of a panel, `[gate][unit]`, a vector each.
+#[inline(always)]
+pub(super) fn load<S: Simd, E: Lanes<S>>(simd: S, from: &[E], units: usize) -> [E::Vector; 4] {
+    match E::vectors(from).as_chunks().0 {
+        [gates, ..] if units == E::COUNT => *gates,
+        _ => std::array::from_fn(|gate| E::load(simd, &from[gate * units..][..units])),
+    }
+}
+
+/// Writes the gates of the units of a panel to `[gate][unit]`, and zeros past them.
+#[inline(always)]
+pub(super) fn store<S: Simd, E: Lanes<S>>(
+    simd: S,
+    to: &mut [E],
+    units: usize,
+    gates: [E::Vector; 4],
+) {
+    if units == E::COUNT {
+        E::vectors_mut(to).iter_mut().zip(gates).for_each(|(to, gate)| *to = gate);
+        return;
+    }
+    let (to, padding) = to.split_at_mut(4 * units);
+    to.chunks_exact_mut(units).zip(gates).for_each(|(to, gate)| E::store(simd, to, gate));
+    padding.fill(E::ZERO);
+}
+
 /// Eq. (1) to (6) after the products: z and c_{t-1} become the activated gates, c_t and h_t.
 #[inline(always)]
 pub(super) fn forward<S: Simd, E: Lanes<S>>(

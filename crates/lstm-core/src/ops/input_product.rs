@@ -5,11 +5,12 @@ use std::ops::Range;
 use pulp::Simd;
 
 use super::block_rows::BlockRows;
-use super::panels::{GateLayout, Panels};
+use super::gate_layout::GateLayout;
+use super::panels::Panels;
 use super::simd::instruction_set::{InstructionSet, Kernel};
 use super::simd::lanes::Lanes;
 use super::simd::prefetch::asked_for;
-use super::tile::{Tile, add_rows_ahead, for_rows, tile_rows};
+use super::tile::{Tile, add_rows_ahead, for_rows, for_vectors, tile_rows};
 use crate::element::Constants;
 use crate::{Element, Error, Result};
 
@@ -31,7 +32,7 @@ pub struct InputProduct<'a, E> {
 }
 
 impl<E: Element> InputProduct<'_, E> {
-    /// Writes the part of `panel` of z for the cells `cells` of the block: `[cells, 4, lanes]`.
+    /// Writes the part of `panel` of z for the cells `cells` of the block: `[cells, width of the panel]`.
     ///
     /// # Errors
     ///
@@ -49,13 +50,13 @@ impl<E: Element> InputProduct<'_, E> {
         Error::check(OP, "panels of u", layout.panels(), u.len())?;
         Error::check(OP, "rows of the block", block.rows.max(1), block.rows)?;
         Error::check(OP, "length of bias", layout.row(), bias.len())?;
-        Error::check(OP, "length of z", cells.len() * layout.width(), z.len())?;
         let last = cells.end.checked_sub(1).map_or(0, |n| block.cell(n) + 1);
         if panel >= u.len() || x.len() < last * u.depth() {
             let expected = format!("a panel of {} and {last} rows of x", u.len());
             return Err(Error::mismatch(OP, "panel and length of x", expected, x.len()));
         }
-        let bias = &bias[panel * layout.width()..][..layout.width()];
+        Error::check(OP, "length of z", cells.len() * layout.width(panel), z.len())?;
+        let bias = &bias[layout.columns(panel..panel + 1)];
         let (panel, depth) = (u.panel(panel), u.depth());
         E::run(set, Run { panel, bias, x, depth, block, cells, ahead, z });
         Ok(())
@@ -81,9 +82,19 @@ impl<E: Constants> Kernel<E> for Run<'_, E> {
     where
         E: Lanes<S>,
     {
-        let panel = E::vectors(self.panel).as_chunks::<4>().0;
-        let z = E::vectors_mut(self.z).as_chunks_mut::<4>().0;
-        let bias = E::vectors(self.bias).as_chunks::<4>().0;
+        for_vectors!(self.bias.len() / E::COUNT, W => self.product::<S, W>(simd));
+    }
+}
+
+impl<E: Constants> Run<'_, E> {
+    #[inline(always)]
+    fn product<S: Simd, const W: usize>(self, simd: S)
+    where
+        E: Lanes<S>,
+    {
+        let panel = E::vectors(self.panel).as_chunks::<W>().0;
+        let z = E::vectors_mut(self.z).as_chunks_mut::<W>().0;
+        let bias = E::vectors(self.bias);
         let most = tile_rows::<S>(z.len());
         let mut places = self.block.places(self.cells.start);
         let (mut ahead, part) = (self.ahead, asked_for::<E>(self.depth));
@@ -93,10 +104,10 @@ impl<E: Constants> Kernel<E> for Run<'_, E> {
                 let lhs = std::array::from_fn(|_| {
                     &self.x[places.take() * self.depth..][..self.depth]
                 });
-                let mut tile: Tile<_, R, 4> = [[E::splat(simd, E::ZERO); 4]; R];
-                add_rows_ahead::<S, E, R, 4>(simd, &mut tile, lhs, panel, ahead);
+                let mut tile: Tile<_, R, W> = [[E::splat(simd, E::ZERO); W]; R];
+                add_rows_ahead::<S, E, R, W>(simd, &mut tile, lhs, panel, ahead);
                 for (z, row) in z.iter_mut().zip(tile) {
-                    *z = std::array::from_fn(|gate| E::add(simd, bias[0][gate], row[gate]));
+                    *z = std::array::from_fn(|j| E::add(simd, bias[j], row[j]));
                 }
             });
         }

@@ -7,12 +7,14 @@
 //!   that a tile of the product is all that a step of these units needs;
 //! - [`Panels::pack_columns`] for products whose columns are plain: a panel holds neighbouring columns.
 //!
-//! A row of gates is laid out by panels everywhere inside, `[panel][gate][lane]` with zeros past the last
-//! unit; [`GateLayout`] translates.
+//! A row of gates is laid out by panels everywhere inside; [`GateLayout`] translates.
+
+use std::ops::Range;
 
 use pulp::Simd;
 
 use super::aligned::Aligned;
+use super::gate_layout::GateLayout;
 use super::simd::instruction_set::{InstructionSet, Kernel};
 use super::simd::lanes::Lanes;
 use super::tile::MOST_VECTORS;
@@ -28,82 +30,41 @@ const TURNED_AT_ONCE: usize = 64;
 /// The most elements of a vector.
 const MOST_LANES: usize = 16;
 
-/// How the four gates of H units lie in a row: `[panel][gate][lane]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct GateLayout {
-    /// H.
-    pub hidden: usize,
-    /// Units in a panel: the elements of a vector.
-    pub lanes: usize,
-}
-
-impl GateLayout {
-    /// The layout for an element type and an instruction set.
-    pub fn new<E>(set: InstructionSet, hidden: usize) -> Self {
-        Self { hidden, lanes: set.lanes::<E>() }
-    }
-
-    /// The number of panels.
-    #[inline(always)]
-    pub fn panels(&self) -> usize {
-        self.hidden.div_ceil(self.lanes)
-    }
-
-    /// Elements of a row in one panel: four vectors.
-    #[inline(always)]
-    pub fn width(&self) -> usize {
-        4 * self.lanes
-    }
-
-    /// Elements of a row of gates, padding included.
-    #[inline(always)]
-    pub fn row(&self) -> usize {
-        self.panels() * self.width()
-    }
-
-    /// The units of a panel.
-    #[inline(always)]
-    pub fn units(&self, panel: usize) -> std::ops::Range<usize> {
-        let first = panel * self.lanes;
-        first..(first + self.lanes).min(self.hidden)
-    }
-
-    /// The rows of W, `[4H, cols]`, in the order of a row of gates; nothing for padding.
-    pub fn rows<'a, E>(
-        self,
-        w: &'a [E],
-        cols: usize,
-    ) -> impl Iterator<Item = Option<&'a [E]>> + use<'a, E> {
-        (0..self.row()).map(move |k| {
-            let row = self.source(k)?;
-            w.get(row * cols..(row + 1) * cols)
-        })
-    }
-
-    /// The row of W, `[4H, ..]`, that position `k` of a row of gates stands for; `None` for padding.
-    #[inline(always)]
-    pub fn source(&self, k: usize) -> Option<usize> {
-        let (panel, gate, lane) = (k / self.width(), k / self.lanes % 4, k % self.lanes);
-        let unit = panel * self.lanes + lane;
-        (unit < self.hidden).then_some(gate * self.hidden + unit)
-    }
-}
-
 /// A packed matrix; pack it again for new numbers to reuse its memory.
 #[derive(Debug, Clone, Default)]
 pub struct Panels<E> {
     /// `[panel][depth][vectors of the panel][lanes]`.
     data: Aligned<E>,
     depth: usize,
-    vectors: usize,
+    cut: Cut,
     lanes: usize,
+}
+
+/// How vectors of columns are cut into panels.
+#[derive(Debug, Clone, Copy, Default)]
+struct Cut {
+    vectors: usize,
     panels: usize,
+    /// Whether panels are as even as possible; otherwise all but the last are of four vectors.
+    even: bool,
+}
+
+impl Cut {
+    /// The vectors of a panel.
+    #[inline(always)]
+    fn span(&self, panel: usize) -> Range<usize> {
+        let Self { vectors, panels, even } = *self;
+        let edge =
+            |k: usize| if even { k * vectors / panels } else { vectors.min(k * MOST_VECTORS) };
+        edge(panel)..edge(panel + 1)
+    }
 }
 
 impl<E: Element> Panels<E> {
     /// Nothing packed yet.
     pub const fn new() -> Self {
-        Self { data: Aligned::new(), depth: 0, vectors: 0, lanes: 0, panels: 0 }
+        let cut = Cut { vectors: 0, panels: 0, even: false };
+        Self { data: Aligned::new(), depth: 0, cut, lanes: 0 }
     }
 
     /// Packs W, `[4H, depth]`, for products x Wᵀ into rows of `layout`.
@@ -122,14 +83,18 @@ impl<E: Element> Panels<E> {
         let hidden = layout.hidden;
         check(OP, w.len(), 4 * hidden, depth)?;
         Error::check(OP, "lanes", set.lanes::<E>(), layout.lanes)?;
-        let lanes = layout.lanes;
-        self.shape(depth, 4 * layout.panels(), lanes, layout.panels());
+        let (lanes, panels) = (layout.lanes, layout.panels());
+        self.shape(depth, Cut { vectors: layout.row() / lanes, panels, even: false }, lanes);
         self.fill(|panel, data| {
-            let units = layout.units(panel);
+            let (units, width) = (layout.units(panel), layout.width(panel));
+            if units.len() < lanes {
+                data.fill(E::ZERO);
+            }
             for gate in 0..4 {
                 let first = gate * hidden + units.start;
                 let rows = &w[first * depth..(first + units.len()) * depth];
-                E::run(set, Transpose { rows, depth, to: &mut data[gate * lanes..], lanes });
+                let to = &mut data[gate * units.len()..];
+                E::run(set, Transpose { rows, depth, to, width });
             }
         });
         Ok(())
@@ -149,28 +114,28 @@ impl<E: Element> Panels<E> {
     {
         let lanes = set.lanes::<E>();
         let vectors = cols.div_ceil(lanes);
-        self.shape(depth, vectors, lanes, vectors.div_ceil(MOST_VECTORS));
-        let (panels, vectors) = (self.panels, self.vectors);
+        let cut = Cut { vectors, panels: vectors.div_ceil(MOST_VECTORS), even: true };
+        self.shape(depth, cut, lanes);
         self.fill(|panel, data| {
-            let span = span(panel, panels, vectors);
+            let span = cut.span(panel);
             let (first, width) = (span.start * lanes, span.len() * lanes);
             E::run(set, PackColumns { data, rows: rows(), first, cols, width });
         });
     }
 
-    fn shape(&mut self, depth: usize, vectors: usize, lanes: usize, panels: usize) {
-        (self.depth, self.vectors, self.lanes, self.panels) = (depth, vectors, lanes, panels);
-        self.data.resize(depth * vectors * lanes);
+    fn shape(&mut self, depth: usize, cut: Cut, lanes: usize) {
+        (self.depth, self.cut, self.lanes) = (depth, cut, lanes);
+        self.data.resize(depth * cut.vectors * lanes);
     }
 
     /// Calls `pack` for each panel's data, on all threads where the matrix is large.
     fn fill(&mut self, pack: impl Fn(usize, &mut [E]) + Sync) {
-        let (panels, vectors, stride) = (self.panels, self.vectors, self.depth * self.lanes);
+        let (cut, stride) = (self.cut, self.depth * self.lanes);
         let mut rest = &mut self.data[..];
         let on_all = rest.len() >= PARALLEL_FROM && parallel::threads() > 1;
         let mut parts = Vec::new();
-        for panel in 0..panels {
-            let (part, tail) = rest.split_at_mut(span(panel, panels, vectors).len() * stride);
+        for panel in 0..cut.panels {
+            let (part, tail) = rest.split_at_mut(cut.span(panel).len() * stride);
             rest = tail;
             match on_all {
                 true => parts.push((panel, part)),
@@ -190,12 +155,12 @@ impl<E> Panels<E> {
     /// The number of panels.
     #[inline(always)]
     pub fn len(&self) -> usize {
-        self.panels
+        self.cut.panels
     }
 
     /// Whether nothing is packed.
     pub fn is_empty(&self) -> bool {
-        self.panels == 0
+        self.cut.panels == 0
     }
 
     /// The packed rows.
@@ -206,8 +171,8 @@ impl<E> Panels<E> {
 
     /// The vectors of columns in a panel, by their numbers.
     #[inline(always)]
-    pub fn span(&self, panel: usize) -> std::ops::Range<usize> {
-        span(panel, self.panels, self.vectors)
+    pub fn span(&self, panel: usize) -> Range<usize> {
+        self.cut.span(panel)
     }
 
     /// The data of a panel: `[depth][vectors of the panel][lanes]`.
@@ -219,7 +184,7 @@ impl<E> Panels<E> {
 
     /// Part `part` of `parts` of a panel's data; nothing where there is no such panel.
     pub fn part(&self, panel: usize, part: usize, parts: usize) -> &[E] {
-        if panel >= self.panels {
+        if panel >= self.cut.panels {
             return &[];
         }
         let data = self.panel(panel);
@@ -232,13 +197,12 @@ impl<E> Panels<E> {
     }
 }
 
-/// The columns of `rows`, `[up to lanes, depth]`, one in every row of four vectors, of which `to` starts with
-/// the first; lanes without a row are zero.
+/// The columns of `rows`, `[units, depth]`, one in every `width` elements of `to`.
 struct Transpose<'a, E> {
     rows: &'a [E],
     depth: usize,
     to: &'a mut [E],
-    lanes: usize,
+    width: usize,
 }
 
 impl<E: Constants> Kernel<E> for Transpose<'_, E> {
@@ -249,7 +213,8 @@ impl<E: Constants> Kernel<E> for Transpose<'_, E> {
     where
         E: Lanes<S>,
     {
-        let Self { rows, depth, to, lanes } = self;
+        let Self { rows, depth, to, width } = self;
+        let units = rows.len() / depth;
         let mut part = [[E::ZERO; TURNED_AT_ONCE]; MOST_LANES];
         for first in (0..depth).step_by(TURNED_AT_ONCE) {
             let len = TURNED_AT_ONCE.min(depth - first);
@@ -259,13 +224,13 @@ impl<E: Constants> Kernel<E> for Transpose<'_, E> {
                     None => to[..len].copy_from_slice(&row[first..]),
                 }
             }
-            for (k, to) in to[first * 4 * lanes..].chunks_mut(4 * lanes).take(len).enumerate() {
+            for (k, to) in to[first * width..].chunks_mut(width).take(len).enumerate() {
                 // A length that the compiler knows: it moves a vector at once.
                 match to.first_chunk_mut::<MOST_LANES>() {
-                    Some(to) if lanes == MOST_LANES => {
+                    Some(to) if units == MOST_LANES => {
                         to.iter_mut().zip(&part).for_each(|(to, row)| *to = row[k]);
                     }
-                    _ => to[..lanes].iter_mut().zip(&part).for_each(|(to, row)| *to = row[k]),
+                    _ => to[..units].iter_mut().zip(&part).for_each(|(to, row)| *to = row[k]),
                 }
             }
         }
@@ -302,12 +267,6 @@ impl<'r, E: Constants, I: Iterator<Item = Option<&'r [E]>>> Kernel<E> for PackCo
             }
         }
     }
-}
-
-/// The vectors of a panel when `vectors` are cut into `panels` as evenly as possible.
-#[inline(always)]
-fn span(panel: usize, panels: usize, vectors: usize) -> std::ops::Range<usize> {
-    panel * vectors / panels..(panel + 1) * vectors / panels
 }
 
 fn check(op: &'static str, len: usize, rows: usize, cols: usize) -> Result<()> {

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use pulp::Simd;
 
+use super::gate_layout::GateLayout;
 use super::gates;
-use super::panels::GateLayout;
 use super::simd::instruction_set::{InstructionSet, Kernel};
 use super::simd::lanes::Lanes;
 use super::tile::{Tile, add_rows, for_rows, for_vectors, tile_rows};
@@ -32,7 +32,7 @@ pub struct BackwardStep<'a, E> {
     pub dc: &'a mut [E],
     /// What the step itself is; `None` only adds the product to dh.
     pub at: Option<StepTape<'a, E>>,
-    /// dz: `[span, cells, 4, lanes]`, of which this step's cells are written.
+    /// dz: `[span, cells, width of the panel]`, of which this step's cells are written.
     pub dz: &'a mut [E],
     /// dz again: `[rows]` rows of `now_stride` elements, written from `now_first` on.
     pub dz_now: &'a mut [E],
@@ -51,7 +51,7 @@ pub struct StepTape<'a, E> {
     pub first: usize,
     /// The cell of the first row at the step before; read where a row does not start here.
     pub first_before: usize,
-    /// The activated gates: `[panels, cells, 4, lanes]`; empty where they lie in `dz`, which takes their place.
+    /// The activated gates: `[panels, cells, width of the panel]`; empty where they lie in `dz`, which takes their place.
     pub gates: &'a [E],
     /// c: `[panels, cells, lanes]`.
     pub c: &'a [E],
@@ -77,12 +77,12 @@ impl<E: Element> BackwardStep<'_, E> {
         let GateLayout { hidden, lanes } = layout;
         Error::check(OP, "lanes", set.lanes::<E>(), lanes)?;
         let rows = self.dz_now.len().checked_div(self.now_stride).unwrap_or(0);
-        let room = self.now_first + span * layout.width();
+        let columns = layout.columns(self.span.clone()).len();
         let after = if self.v.is_some() { layout.row() } else { 0 };
         for (what, expected, got) in [
             ("span", self.span.end.min(layout.panels()), self.span.end),
             ("vectors of span", span.clamp(1, 4), span),
-            ("row of dz_now", self.now_stride.max(room), self.now_stride),
+            ("row of dz_now", self.now_stride.max(self.now_first + columns), self.now_stride),
             ("length of v", after * span * lanes, self.v.map_or(0, <[E]>::len)),
             ("length of dz_after", rows * after, self.dz_after.len().min(rows * after)),
             ("length of dh", rows * span * lanes, self.dh.len()),
@@ -91,13 +91,12 @@ impl<E: Element> BackwardStep<'_, E> {
             Error::check(OP, what, expected, got)?;
         }
         if let Some(at) = &self.at {
-            let tape = layout.panels() * at.cells;
-            let gates = if at.gates.is_empty() { 0 } else { tape };
+            let gates = if at.gates.is_empty() { 0 } else { layout.row() };
             for (what, expected, got) in [
                 ("step", at.cells, at.cells.max(at.first.max(at.first_before) + rows)),
-                ("length of gates", gates * layout.width(), at.gates.len()),
-                ("length of c", tape * lanes, at.c.len()),
-                ("length of dz", span * at.cells * layout.width(), self.dz.len()),
+                ("length of gates", gates * at.cells, at.gates.len()),
+                ("length of c", layout.panels() * at.cells * lanes, at.c.len()),
+                ("length of dz", columns * at.cells, self.dz.len()),
                 ("length of c0", rows * hidden, at.c_initial.map_or(rows * hidden, <[E]>::len)),
                 ("length of dy", rows * hidden, at.dy.map_or(rows * hidden, <[E]>::len)),
                 ("length of valid", rows, at.valid.len().max(rows)),
@@ -176,33 +175,36 @@ impl<E: Constants> Kernel<E> for Pointwise<'_, E> {
         E: Lanes<S>,
     {
         let Self { step, at } = self;
-        let (vectors, width) = (step.span.len(), step.layout.width());
+        let (layout, vectors) = (step.layout, step.span.len());
+        let start = layout.start(step.span.start);
         let dh = E::vectors_mut(step.dh).chunks_exact_mut(vectors);
         let rows = dh.zip(E::vectors_mut(step.dc).chunks_exact_mut(vectors));
         let now_rows = step.dz_now.chunks_exact_mut(step.now_stride);
         for (row, ((dh, dc), now)) in rows.zip(now_rows).enumerate() {
-            let now = &mut now[step.now_first..][..vectors * width];
-            let dz = step.dz.chunks_exact_mut(at.cells * width);
-            for (j, (now, dz)) in now.chunks_exact_mut(width).zip(dz).enumerate() {
-                let dz = &mut dz[(at.first + row) * width..][..width];
+            for (j, panel) in step.span.clone().enumerate() {
+                let (first, width) = (layout.start(panel) - start, layout.width(panel));
+                let now = &mut now[step.now_first + first..][..width];
+                let dz = &mut step.dz[first * at.cells + (at.first + row) * width..][..width];
                 if at.valid.get(row) == Some(&false) {
                     now.fill(E::ZERO);
                     dz.fill(E::ZERO);
                     continue;
                 }
-                let panel = step.span.start + j;
                 let gates = match at.gates {
                     [] => &dz[..],
-                    gates => &gates[(panel * at.cells + at.first + row) * width..][..width],
+                    gates => {
+                        let of_panel = layout.start(panel) * at.cells;
+                        &gates[of_panel + (at.first + row) * width..][..width]
+                    }
                 };
-                let read = at.read::<S>(simd, step.layout, panel, row, gates);
+                let read = at.read::<S>(simd, layout, panel, row, gates);
                 let dh_now = E::add(simd, dh[j], read.dy);
                 dh[j] = E::splat(simd, E::ZERO);
                 let (grads, before) =
                     gates::backward::<S, E>(simd, read.gates, read.c_before, read.c, dh_now, dc[j]);
                 dc[j] = before;
                 for to in [now, dz] {
-                    E::vectors_mut(to).iter_mut().zip(grads).for_each(|(to, grad)| *to = grad);
+                    gates::store::<S, E>(simd, to, layout.units(panel).len(), grads);
                 }
             }
         }
@@ -234,18 +236,17 @@ impl<E: Constants> StepTape<'_, E> {
         let units = layout.units(panel);
         let state = row * hidden + units.start..row * hidden + units.end;
         let zero = E::splat(simd, E::ZERO);
-        let tape = |values: &[E], first: usize, width: usize| {
-            E::vectors(&values[(panel * self.cells + first + row) * width..][..width])[0]
+        let tape = |first: usize| {
+            E::vectors(&self.c[(panel * self.cells + first + row) * lanes..][..lanes])[0]
         };
-        let gates = E::vectors(gates);
         Read {
-            gates: [gates[0], gates[1], gates[2], gates[3]],
+            gates: gates::load::<S, E>(simd, gates, units.len()),
             c_before: match (self.starts.get(row), self.c_initial) {
                 (Some(true), Some(c)) => E::load(simd, &c[state.clone()]),
                 (Some(true), None) => zero,
-                _ => tape(self.c, self.first_before, lanes),
+                _ => tape(self.first_before),
             },
-            c: tape(self.c, self.first, lanes),
+            c: tape(self.first),
             dy: self.dy.map_or(zero, |dy| load::<S, E>(simd, &dy[state], lanes)),
         }
     }

@@ -3,12 +3,12 @@
 
 use pulp::Simd;
 
+use super::gate_layout::GateLayout;
 use super::gates;
-use super::panels::GateLayout;
 use super::simd::instruction_set::{InstructionSet, Kernel};
 use super::simd::lanes::Lanes;
 use super::simd::prefetch::asked_for;
-use super::tile::{Tile, add_rows_ahead, for_rows, tile_rows};
+use super::tile::{Tile, add_rows_ahead, for_rows, for_vectors, tile_rows};
 use crate::element::Constants;
 use crate::{Element, Error, Result};
 
@@ -25,7 +25,7 @@ pub struct ForwardStep<'a, E> {
     pub ahead: &'a [E],
     /// h_{t-1}: `[rows, H]`.
     pub h_before: &'a [E],
-    /// z without the recurrent product, then, where `keep`, the activated gates: `[rows, 4, lanes]`.
+    /// z without the recurrent product, then, where `keep`, the activated gates: `[rows, width of the panel]`.
     pub z: &'a mut [E],
     /// Whether the gates are wanted.
     pub keep: bool,
@@ -75,13 +75,13 @@ impl<E: Element> ForwardStep<'_, E> {
         const OP: &str = "ForwardStep::run";
         let GateLayout { hidden, lanes } = self.layout;
         Error::check(OP, "lanes", set.lanes::<E>(), lanes)?;
-        let rows = self.c.len() / lanes;
+        let (rows, width) = (self.c.len() / lanes, self.layout.width(self.panel));
         let depth = if self.v.is_some() { hidden } else { 0 };
         for (what, expected, got) in [
             ("panel", self.panel.min(self.layout.panels() - 1), self.panel),
-            ("length of v", depth * 4 * lanes, self.v.map_or(0, <[E]>::len)),
+            ("length of v", depth * width, self.v.map_or(0, <[E]>::len)),
             ("length of c", rows * lanes, self.c.len()),
-            ("length of z", rows * 4 * lanes, self.z.len()),
+            ("length of z", rows * width, self.z.len()),
             ("length of h_before", rows * hidden, self.h_before.len()),
             ("length of cells", rows * lanes, self.cells.len().max(rows * lanes)),
             ("length of valid", rows, self.valid.len().max(rows)),
@@ -93,7 +93,8 @@ impl<E: Element> ForwardStep<'_, E> {
         self.y.as_ref().map_or(Ok(()), |y| y.check(OP, "length of y", rows, units))?;
         let (v, h_before) = (self.v, self.h_before);
         if let Some(v) = v {
-            E::run(set, Recurrence { v, h_before, ahead: self.ahead, hidden, z: self.z });
+            let (ahead, vectors) = (self.ahead, width / lanes);
+            E::run(set, Recurrence { v, h_before, ahead, hidden, vectors, z: self.z });
         }
         E::run(set, Pointwise(self));
         Ok(())
@@ -107,6 +108,8 @@ struct Recurrence<'a, E> {
     h_before: &'a [E],
     ahead: &'a [E],
     hidden: usize,
+    /// Vectors of a row of `z`.
+    vectors: usize,
     z: &'a mut [E],
 }
 
@@ -118,8 +121,18 @@ impl<E: Constants> Kernel<E> for Recurrence<'_, E> {
     where
         E: Lanes<S>,
     {
-        let v = E::vectors(self.v).as_chunks::<4>().0;
-        let z = E::vectors_mut(self.z).as_chunks_mut::<4>().0;
+        for_vectors!(self.vectors, W => self.product::<S, W>(simd));
+    }
+}
+
+impl<E: Constants> Recurrence<'_, E> {
+    #[inline(always)]
+    fn product<S: Simd, const W: usize>(self, simd: S)
+    where
+        E: Lanes<S>,
+    {
+        let v = E::vectors(self.v).as_chunks::<W>().0;
+        let z = E::vectors_mut(self.z).as_chunks_mut::<W>().0;
         let most = tile_rows::<S>(z.len());
         let rows = self.h_before.chunks(most * self.hidden);
         let (mut ahead, part) = (self.ahead, asked_for::<E>(self.hidden));
@@ -128,10 +141,10 @@ impl<E: Constants> Kernel<E> for Recurrence<'_, E> {
             for_rows!(z.len(), R => {
                 let lhs = std::array::from_fn(|r| &h[r * self.hidden..][..self.hidden]);
                 // From zero, and then added: two short sums round less than a long one.
-                let mut tile: Tile<_, R, 4> = [[E::splat(simd, E::ZERO); 4]; R];
-                add_rows_ahead::<S, E, R, 4>(simd, &mut tile, lhs, v, ahead);
+                let mut tile: Tile<_, R, W> = [[E::splat(simd, E::ZERO); W]; R];
+                add_rows_ahead::<S, E, R, W>(simd, &mut tile, lhs, v, ahead);
                 for (z, row) in z.iter_mut().zip(tile) {
-                    *z = std::array::from_fn(|gate| E::add(simd, z[gate], row[gate]));
+                    *z = std::array::from_fn(|j| E::add(simd, z[j], row[j]));
                 }
             });
         }
@@ -152,9 +165,9 @@ impl<E: Constants> Kernel<E> for Pointwise<'_, E> {
         let mut step = self.0;
         let GateLayout { hidden, lanes } = step.layout;
         let units = step.layout.units(step.panel);
-        let z = E::vectors_mut(step.z).as_chunks_mut::<4>().0;
+        let z = step.z.chunks_exact_mut(step.layout.width(step.panel));
         let mut cells = E::vectors_mut(step.cells).iter_mut();
-        for (row, (z, c)) in z.iter_mut().zip(E::vectors_mut(step.c)).enumerate() {
+        for (row, (z, c)) in z.zip(E::vectors_mut(step.c)).enumerate() {
             let cell = cells.next();
             let h = step.h.row(row, units.len());
             let y = step.y.as_mut().map(|y| y.row(row, units.len()));
@@ -163,9 +176,10 @@ impl<E: Constants> Kernel<E> for Pointwise<'_, E> {
                 h.copy_from_slice(&step.h_before[row * hidden..][units.clone()]);
                 continue;
             }
-            let (gates, c_now, h_now) = gates::forward::<S, E>(simd, *z, *c);
+            let before = gates::load::<S, E>(simd, z, units.len());
+            let (gates, c_now, h_now) = gates::forward::<S, E>(simd, before, *c);
             if step.keep {
-                *z = gates;
+                gates::store::<S, E>(simd, z, units.len(), gates);
             }
             *c = c_now;
             if let Some(cell) = cell {

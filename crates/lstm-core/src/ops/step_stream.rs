@@ -18,6 +18,7 @@
 mod bf16;
 mod int8;
 mod kernels;
+mod layout;
 mod plain;
 
 pub use bf16::Bf16;
@@ -29,7 +30,6 @@ use std::marker::PhantomData;
 use pulp::Simd;
 
 use super::aligned::Aligned;
-use super::panels::GateLayout;
 use super::simd::instruction_set::InstructionSet;
 use super::simd::lanes::Lanes;
 use super::tile::Tile;
@@ -37,6 +37,7 @@ use crate::element::Constants;
 use crate::{Element, Error, LstmWeights, Parameter, Result};
 
 use kernels::{OneRow, OneRowTurning, Rows};
+use layout::StepLayout;
 
 /// Bytes of weights up to which a step reads them from the first cache, or nearly.
 const IN_FIRST_CACHE: usize = 40 << 10;
@@ -75,7 +76,7 @@ pub trait Format<E: Constants>: Send + Sync + 'static {
 #[derive(Debug, Clone)]
 pub struct StepWeights<E, F = Plain> {
     set: InstructionSet,
-    layout: GateLayout,
+    layout: StepLayout,
     input: usize,
     /// U and V: `[panel][columns of U, then of V][gate][lane]`, in the format's numbers.
     data: Aligned<E>,
@@ -146,7 +147,7 @@ impl<E: Element, F: Format<E>> StepWeights<E, F> {
     pub fn new(weights: &LstmWeights<E>) -> Self {
         let (input, hidden) = (weights.config().input_size, weights.config().hidden_size);
         let set = InstructionSet::current();
-        let layout = GateLayout::new::<E>(set, hidden);
+        let layout = StepLayout { hidden, lanes: set.lanes::<E>() };
         let mut data = Aligned::new();
         let rows = Self::rows(input) + Self::rows(hidden);
         data.resize(layout.panels() * rows * layout.width());
@@ -210,7 +211,7 @@ impl<E: Element, F: Format<E>> StepWeights<E, F> {
 }
 
 /// b as a row of `layout`.
-fn bias<E: Element>(weights: &LstmWeights<E>, layout: GateLayout) -> Aligned<E> {
+fn bias<E: Element>(weights: &LstmWeights<E>, layout: StepLayout) -> Aligned<E> {
     let mut bias = Aligned::new();
     bias.resize(layout.row());
     for (k, sum) in bias.iter_mut().enumerate() {

@@ -146,7 +146,7 @@ fn rows_and_ahead<S: Simd, E: Lanes<S>, const R: usize, const W: usize, const AH
     *tile = acc;
 }
 
-/// The same with lhs in pieces: piece `n` holds `width` of the depth, as `lhs(n)`.
+/// The same with lhs in pieces: piece `n` holds `width` of the depth, the last what is left, as `lhs(n)`.
 #[inline(always)]
 pub(super) fn add_pieces<'a, S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
     simd: S,
@@ -157,7 +157,7 @@ pub(super) fn add_pieces<'a, S: Simd, E: Lanes<S>, const R: usize, const W: usiz
     panel: &[[E::Vector; W]],
 ) {
     let mut acc = *tile;
-    for (n, panel) in pieces.zip(panel.chunks_exact(width)) {
+    for (n, panel) in pieces.zip(panel.chunks(width)) {
         let lhs = lhs(n);
         if lhs.iter().any(|row| row.len() != panel.len()) {
             return;

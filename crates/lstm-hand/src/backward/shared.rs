@@ -53,12 +53,12 @@ impl<E: Element> Group<'_, E> {
             v.span(panels.start).start..v.span(panels.end - 1).end
         };
         let share = |number: usize| {
-            let n = vectors(number).len() * rows;
+            let (n, columns) = (vectors(number).len() * rows, layout.columns(vectors(number)));
             Share {
                 number,
                 panels: panels(number),
                 vectors: vectors(number),
-                dz: take(&mut dz, n_steps * n * layout.width()),
+                dz: take(&mut dz, n_steps * rows * columns.len()),
                 dh: take(&mut dh, n * layout.lanes),
                 dc: take(&mut dc, n * layout.lanes),
                 dz_after: take(&mut after, rows * layout.row()),
@@ -67,10 +67,7 @@ impl<E: Element> Group<'_, E> {
             }
         };
         let mut shares: Vec<_> = (0..plan.shares).map(share).collect();
-        let columns = (0..plan.shares).map(|number| {
-            let vectors = vectors(number);
-            vectors.start * layout.width()..vectors.end * layout.width()
-        });
+        let columns = (0..plan.shares).map(|number| layout.columns(vectors(number)));
         let exchange = Exchange::new(layout.row(), rows, columns, self.dz_exchange);
         let scan = Scan { plan, v, block: &self.blocks[0], exchange };
         let n_phases = n_steps + usize::from(plan.to_start);
@@ -95,25 +92,24 @@ impl<E: Element> Share<'_, E> {
         for k in back_and_forth(phase, self.panels.len()) {
             let panel = self.panels.start + k;
             let span = v.span(panel);
-            let part = |per_vector: usize| {
-                let first = self.vectors.start;
-                (span.start - first) * per_vector..(span.end - first) * per_vector
-            };
-            let state = part(rows * layout.lanes);
+            let first = self.vectors.start;
+            let state = rows * layout.lanes * (span.start - first)..;
+            let dz = n_steps * rows * layout.columns(first..span.start).len()..;
+            let columns = layout.columns(span.clone());
             BackwardStep {
                 layout,
                 v: (phase > 0).then(|| v.panel(panel)),
                 dz_after: &*self.dz_after,
-                dh: &mut self.dh[state.clone()],
-                dc: &mut self.dc[state],
+                dh: &mut self.dh[state.clone()][..span.len() * rows * layout.lanes],
+                dc: &mut self.dc[state][..span.len() * rows * layout.lanes],
                 at: nth.map(|nth| plan.tape_of(block, nth, &self.flags, 0..rows)),
                 dz: match nth {
-                    Some(_) => &mut self.dz[part(n_steps * rows * layout.width())],
+                    Some(_) => &mut self.dz[dz][..n_steps * rows * columns.len()],
                     None => &mut [],
                 },
                 dz_now: &mut *self.dz_now,
                 now_stride: layout.row(),
-                now_first: span.start * layout.width(),
+                now_first: columns.start,
                 span: span.clone(),
             }
             .run(plan.tape.packed.set)?;

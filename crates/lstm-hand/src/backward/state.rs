@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use lstm_core::Element;
 use lstm_core::ops::block_rows::BlockRows;
-use lstm_core::ops::panels::{GateLayout, Panels};
+use lstm_core::ops::gate_layout::GateLayout;
+use lstm_core::ops::panels::Panels;
 
 /// The units of each vector of a packed state, in the order of `[blocks, panels of V, rows, vectors]`, as
 /// rows and units of `[B, H]`.

@@ -48,7 +48,7 @@ impl<E: Element> Group<'_, E> {
     ) -> Result<()> {
         let layout = plan.packed.layout;
         let rows = self.blocks[0].rows;
-        let (panel_gates, panel_units) = (plan.held * rows * layout.width(), rows * layout.lanes);
+        let panel_units = rows * layout.lanes;
         let (mut gates, mut cells) = (&mut self.gates[..], &mut self.cells[..]);
         let (mut c, mut copies) = (&mut self.c[..], &mut self.h_copies[..]);
         let panels = |number: usize| {
@@ -63,8 +63,8 @@ impl<E: Element> Group<'_, E> {
             h_before.copy_from_slice(self.h_before);
             Share {
                 number,
-                panels,
-                gates: take(&mut gates, n * panel_gates),
+                panels: panels.clone(),
+                gates: take(&mut gates, plan.held * rows * layout.columns(panels.clone()).len()),
                 cells: take(&mut cells, n * plan.cell_steps() * panel_units),
                 c: take(&mut c, n * panel_units),
                 h_before,
@@ -101,10 +101,12 @@ impl<E: Element> Share<'_, '_, E> {
         if let Some(lengths) = plan.sequence.lengths {
             self.valid.extend(lengths.rows().iter().map(|&len| step_idx < len));
         }
-        let (width, units) = (layout.width(), rows * layout.lanes);
+        let units = rows * layout.lanes;
         for k in back_and_forth(nth, self.panels.len()) {
             let panel = self.panels.start + k;
-            let at = (k * plan.held + step_idx - steps.held_from) * rows;
+            let (before, width) = (self.panels.start..panel, layout.width(panel));
+            let z = plan.held * rows * layout.columns(before).len();
+            let z = z + (step_idx - steps.held_from) * rows * width;
             let kept = (k * plan.cell_steps() + step_idx) * units;
             let first = layout.units(panel).start;
             ForwardStep {
@@ -113,7 +115,7 @@ impl<E: Element> Share<'_, '_, E> {
                 v: plan.v(nth, panel),
                 ahead: &[],
                 h_before: &*self.h_before,
-                z: &mut self.gates[at * width..][..rows * width],
+                z: &mut self.gates[z..][..rows * width],
                 keep: plan.kept == Kept::Gates,
                 c: &mut self.c[k * units..][..units],
                 cells: match plan.kept {

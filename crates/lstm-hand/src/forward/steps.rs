@@ -32,18 +32,18 @@ impl<E: Element> Group<'_, E> {
         held_from: usize,
     ) -> Result<()> {
         let PackedWeights { set, layout, u, bias, .. } = plan.packed;
-        let width = layout.width();
         let mut tasks = Vec::new();
         let mut gates = &mut self.gates[..];
         let blocks = self.blocks;
         for (nth_block, block) in blocks.iter().enumerate() {
             for panel in 0..layout.panels() {
                 let ahead = plan.ahead(u, panel + 1, (nth_block, blocks));
-                tasks.push((block, panel, ahead, take(&mut gates, plan.held * block.rows * width)));
+                let z = take(&mut gates, plan.held * block.rows * layout.width(panel));
+                tasks.push((block, panel, ahead, z));
             }
         }
         let run = |(block, panel, ahead, z): (&BlockRows, usize, &[E], &mut [E])| {
-            let (block, x) = (*block, plan.sequence.x);
+            let (block, x, width) = (*block, plan.sequence.x, layout.width(panel));
             let product = InputProduct { layout: *layout, u, bias, x, block, ahead };
             let cells = steps.start * block.rows..steps.end * block.rows;
             let first = (steps.start - held_from) * block.rows * width;
@@ -67,21 +67,20 @@ impl<E: Element> Group<'_, E> {
         valid: &[bool],
     ) -> Result<()> {
         let layout = plan.packed.layout;
-        let (hidden, lanes) = (layout.hidden, layout.lanes);
+        let (hidden, lanes, row) = (layout.hidden, layout.lanes, layout.row());
+        let (held, cell_steps) = (plan.held, plan.cell_steps());
         let step_idx = plan.sequence.step(nth);
         let (y, blocks) = (&mut *self.y[step_idx], self.blocks);
         for panel in back_and_forth(nth, layout.panels()) {
-            let first = layout.units(panel).start;
+            let (first, width) = (layout.units(panel).start, layout.width(panel));
             let next = if nth.is_multiple_of(2) { panel + 1 } else { panel.wrapping_sub(1) };
             for (nth_block, block) in blocks.iter().enumerate() {
                 let local = block.first - self.first;
                 let of_block = local..local + block.rows;
-                let at = |steps: usize, step: usize| {
-                    local * steps * layout.panels() + (panel * steps + step) * block.rows
-                };
-                let kept = at(plan.cell_steps(), step_idx) * lanes;
-                let at = at(plan.held, held_step);
+                let z = held * (local * row + layout.start(panel) * block.rows);
+                let z = z + held_step * block.rows * width;
                 let cell = (local * layout.panels() + panel * block.rows) * lanes;
+                let kept = cell_steps * cell + step_idx * block.rows * lanes;
                 let state = of_block.start * hidden..of_block.end * hidden;
                 ForwardStep {
                     layout,
@@ -89,7 +88,7 @@ impl<E: Element> Group<'_, E> {
                     v: plan.v(nth, panel),
                     ahead: plan.ahead(&plan.packed.v, next, (nth_block, blocks)),
                     h_before: &self.h_before[state.clone()],
-                    z: &mut self.gates[at * layout.width()..][..block.rows * layout.width()],
+                    z: &mut self.gates[z..][..block.rows * width],
                     keep: plan.kept == Kept::Gates,
                     c: &mut self.c[cell..][..block.rows * lanes],
                     cells: match plan.kept {

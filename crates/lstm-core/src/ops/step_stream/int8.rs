@@ -16,9 +16,9 @@
 //! off again.
 
 use super::kernels::Pointwise;
+use super::layout::StepLayout;
 use super::{Sizes, StepState, bias};
 use crate::ops::aligned::Aligned;
-use crate::ops::panels::GateLayout;
 use crate::ops::simd::bytes::{BytesKernel, Columns, Dot, Sums, UNITS, WIDTH};
 use crate::ops::simd::instruction_set::InstructionSet;
 use crate::{Element, Error, LstmWeights, Parameter, Result};
@@ -96,14 +96,14 @@ impl Int8Weights {
             }
         }
         let set = InstructionSet::current();
-        let panels = GateLayout { hidden, lanes: UNITS };
+        let panels = StepLayout { hidden, lanes: UNITS };
         let (mut columns, mut rows) = (Vec::new(), Vec::new());
         for panel in 0..panels.panels() {
             let u = pack(weights.get(Parameter::WeightIh), input, panels, panel, &mut columns);
             let v = pack(weights.get(Parameter::WeightHh), hidden, panels, panel, &mut columns);
             rows.push([u, v]);
         }
-        let layout = GateLayout::new::<f32>(set, hidden);
+        let layout = StepLayout { hidden, lanes: set.lanes::<f32>() };
         let (lanes, sizes) = (layout.lanes, Sizes { input, hidden, row: layout.row() });
         Ok(Self { set, lanes, sizes, columns, rows, bias: bias(weights, panels) })
     }
@@ -148,7 +148,7 @@ impl Int8Weights {
 }
 
 /// Quantises W, `[4H, cols]`, for the units of a panel, and appends the bytes.
-fn pack(w: &[f32], cols: usize, layout: GateLayout, panel: usize, to: &mut Vec<Columns>) -> Scales {
+fn pack(w: &[f32], cols: usize, layout: StepLayout, panel: usize, to: &mut Vec<Columns>) -> Scales {
     let mut rows = Scales { scale: [0.0; WIDTH], offset: [0; WIDTH] };
     let first = to.len();
     to.resize(first + cols.div_ceil(4), Columns([[[0; 4]; UNITS]; 4]));
