@@ -141,7 +141,7 @@ pub(crate) fn run<E: Element>(
     let w_hh = sequence.weights.w_hh;
     scratch
         .weights
-        .pack_columns(tape.packed.set, layout.row(), hidden, || layout.rows(w_hh, hidden));
+        .pack_columns(tape.packed.set, layout.row(), hidden, || layout.runs(w_hh, hidden));
     let one_block = tape.blocks.len() == 1;
     let shares = if one_block { blocks::shares(sequence.dims.batch, layout) } else { 1 };
     let shares = shares.min(scratch.weights.len());

@@ -32,16 +32,14 @@ pub(crate) fn products<E: Element>(
     let order = Order { sequence, tape };
     for part in parts(&tape.blocks, n_steps) {
         let cells = n_steps * blocks::rows(&tape.blocks[part.clone()]);
-        let cell = |at| order.h_before(at, output);
         if let Some(w_hh) = w_hh.as_deref_mut() {
-            factor.pack_columns(set, cells, hidden, || order.cells(part.clone()).map(cell));
+            factor.pack_columns(set, cells, hidden, || order.h_before(part.clone(), output));
             parallel::for_each(panel_rows(layout, w_hh, hidden), |(panel, dw)| {
                 dz.weights(set, factor, hidden, panel, part.clone(), dw)
             })?;
         }
         if let Some(w_ih) = w_ih.as_deref_mut() {
-            let x = |at| order.x(at);
-            factor.pack_columns(set, cells, input, || order.cells(part.clone()).map(x));
+            factor.pack_columns(set, cells, input, || order.x(part.clone()));
             parallel::for_each(panel_rows(layout, w_ih, input), |(panel, dw)| {
                 dz.weights(set, factor, input, panel, part.clone(), dw)
             })?;
@@ -52,7 +50,7 @@ pub(crate) fn products<E: Element>(
     }
     let Some(dx) = dx else { return Ok(()) };
     let w_ih = sequence.weights.w_ih;
-    u.pack_columns(set, layout.row(), input, || layout.rows(w_ih, input));
+    u.pack_columns(set, layout.row(), input, || layout.runs(w_ih, input));
     parallel::for_each(input_parts(sequence, dx), |(rows, dx)| dz.input(set, u, input, rows, dx))
 }
 
@@ -93,33 +91,49 @@ struct Order<'a, E> {
 }
 
 impl<'a, E: Element> Order<'a, E> {
-    /// Step and row of every cell of some blocks.
-    fn cells(&self, part: Range<usize>) -> impl Iterator<Item = (usize, usize)> {
-        let n_steps = self.sequence.dims.n_steps;
-        let of_block = move |block: &BlockRows| {
-            let rows = block.range();
-            (0..n_steps).flat_map(move |step_idx| rows.clone().map(move |row| (step_idx, row)))
+    /// Steps and rows of all cells of some blocks: all rows of a block together where they are alike.
+    fn cells(&self, part: Range<usize>) -> impl Iterator<Item = (usize, Range<usize>)> {
+        let sequence = self.sequence;
+        let steps = 0..sequence.dims.n_steps;
+        let of_block = move |block: &'a BlockRows| {
+            steps.clone().flat_map(move |step_idx| {
+                let alike = sequence.lengths.is_none() && !sequence.is_first(step_idx, block.first);
+                let n = if alike { block.rows } else { 1 };
+                block.range().step_by(n).map(move |row| (step_idx, row..row + n))
+            })
         };
         self.tape.blocks[part].iter().flat_map(of_block)
     }
 
-    /// x of a cell; nothing for padding, which may hold anything.
-    fn x(&self, (step_idx, row): (usize, usize)) -> Option<&'a [E]> {
-        let SeqDims { batch, input, .. } = self.sequence.dims;
-        let valid = self.sequence.is_valid(step_idx, row);
-        valid.then(|| &self.sequence.x[(step_idx * batch + row) * input..][..input])
+    /// x of the cells of some blocks; nothing for padding, which may hold anything.
+    fn x(&self, part: Range<usize>) -> impl Iterator<Item = Option<&'a [E]>> {
+        let sequence = self.sequence;
+        let SeqDims { batch, input, .. } = sequence.dims;
+        self.cells(part).map(move |(step_idx, rows)| {
+            let first = step_idx * batch + rows.start;
+            let valid = sequence.is_valid(step_idx, rows.start);
+            valid.then(|| &sequence.x[first * input..(first + rows.len()) * input])
+        })
     }
 
-    /// h of the step before a cell.
-    fn h_before(&self, (step_idx, row): (usize, usize), output: &'a [E]) -> Option<&'a [E]> {
-        let SeqDims { batch, hidden, .. } = self.sequence.dims;
-        if !self.sequence.is_valid(step_idx, row) {
-            return None;
-        }
-        if self.sequence.is_first(step_idx, row) {
-            return self.sequence.initial.as_ref().map(|state| &state.h[row * hidden..][..hidden]);
-        }
-        let before = self.sequence.step_before(step_idx);
-        Some(&output[(before * batch + row) * hidden..][..hidden])
+    /// h of the steps before the cells of some blocks.
+    fn h_before(
+        &self,
+        part: Range<usize>,
+        output: &'a [E],
+    ) -> impl Iterator<Item = Option<&'a [E]>> {
+        let sequence = self.sequence;
+        let SeqDims { batch, hidden, .. } = sequence.dims;
+        self.cells(part).map(move |(step_idx, rows)| {
+            if !sequence.is_valid(step_idx, rows.start) {
+                return None;
+            }
+            if sequence.is_first(step_idx, rows.start) {
+                let initial = sequence.initial.as_ref()?;
+                return Some(&initial.h[rows.start * hidden..rows.end * hidden]);
+            }
+            let first = sequence.step_before(step_idx) * batch + rows.start;
+            Some(&output[first * hidden..(first + rows.len()) * hidden])
+        })
     }
 }

@@ -66,10 +66,12 @@ impl<E: Element> PackedWeights<E> {
         self.u.pack_gates(self.set, weights.w_ih, self.layout, input)?;
         self.v.pack_gates(self.set, weights.w_hh, self.layout, hidden)?;
         self.bias.resize(self.layout.row());
-        for (k, sum) in self.bias.iter_mut().enumerate() {
-            let source = self.layout.source(k);
-            let part = |bias: &[E]| source.and_then(|s| bias.get(s)).copied().unwrap_or(E::ZERO);
-            *sum = part(weights.b_ih) + part(weights.b_hh);
+        self.bias.fill(E::ZERO);
+        for (rows, first) in self.layout.rows() {
+            for (row, sum) in rows.zip(&mut self.bias[first..]) {
+                let part = |bias: &[E]| bias.get(row).copied().unwrap_or(E::ZERO);
+                *sum = part(weights.b_ih) + part(weights.b_hh);
+            }
         }
         Ok(())
     }

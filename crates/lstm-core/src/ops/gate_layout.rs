@@ -7,7 +7,8 @@ use super::simd::instruction_set::InstructionSet;
 /// The gates of a row: `[panel][gate][unit]`.
 ///
 /// A panel holds as many units as a vector has elements, so that each gate is a vector. The last panel holds
-/// the rest: its gates lie without gaps, and zeros fill its last vector.
+/// the rest. Where that saves vectors its gates lie without gaps, otherwise each starts a vector; everything
+/// else in it is zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GateLayout {
     /// H.
@@ -65,24 +66,38 @@ impl GateLayout {
         first..(first + self.lanes).min(self.hidden)
     }
 
-    /// The row of W, `[4H, ..]`, that position `k` of a row of gates stands for; `None` for padding.
-    pub fn source(&self, k: usize) -> Option<usize> {
-        let panel = k / self.widest();
-        let (units, at) = (self.units(panel), k % self.widest());
-        let gate = at / units.len().max(1);
-        (gate < 4 && k < self.row()).then(|| gate * self.hidden + units.start + at % units.len())
+    /// Elements from one gate of a panel to the next.
+    #[inline(always)]
+    pub fn stride(&self, panel: usize) -> usize {
+        if self.width(panel) == self.widest() { self.lanes } else { self.units(panel).len() }
     }
 
-    /// The rows of W, `[4H, cols]`, in the order of a row of gates; nothing for padding.
-    pub fn rows<'a, E>(
+    /// Where the rows of W, `[4H, ..]`, have their places in a row of gates, in the order of these places.
+    pub fn rows(self) -> impl Iterator<Item = (Range<usize>, usize)> {
+        (0..self.panels()).flat_map(move |panel| {
+            let units = self.units(panel);
+            (0..4).map(move |gate| {
+                let [first, end] = [units.start, units.end].map(|unit| gate * self.hidden + unit);
+                (first..end, self.start(panel) + gate * self.stride(panel))
+            })
+        })
+    }
+
+    /// The rows of W, `[4H, cols]`, in the order of a row of gates, neighbours together; `None` for the place
+    /// of a zero.
+    pub fn runs<'a, E>(
         self,
         w: &'a [E],
         cols: usize,
     ) -> impl Iterator<Item = Option<&'a [E]>> + use<'a, E> {
-        (0..self.row()).map(move |k| {
-            let row = self.source(k)?;
-            w.get(row * cols..(row + 1) * cols)
-        })
+        let mut place = 0;
+        let zeros = |n: usize| std::iter::repeat_n(None, n);
+        let runs = self.rows().flat_map(move |(rows, first)| {
+            let gap = first - place;
+            place = first + rows.len();
+            zeros(gap).chain([w.get(rows.start * cols..rows.end * cols)])
+        });
+        runs.chain(zeros(self.row()))
     }
 }
 
@@ -95,22 +110,29 @@ mod tests {
         for lanes in [1, 2, 4, 8, 16] {
             for hidden in 1..70 {
                 let layout = GateLayout { hidden, lanes };
-                let mut rows: Vec<usize> =
-                    (0..layout.row()).filter_map(|k| layout.source(k)).collect();
+                let mut rows: Vec<usize> = layout.rows().flat_map(|(rows, _)| rows).collect();
                 rows.sort_unstable();
                 assert!(rows.into_iter().eq(0..4 * hidden));
                 assert!(layout.row() < 4 * hidden + lanes);
+                let places: Vec<usize> =
+                    layout.rows().flat_map(|(rows, first)| first..first + rows.len()).collect();
+                assert!(places.is_sorted_by(|a, b| a < b) && places[4 * hidden - 1] < layout.row());
                 assert_eq!(layout.columns(0..layout.panels()), 0..layout.row());
                 for panel in 0..layout.panels() {
                     let (units, width) = (layout.units(panel), layout.width(panel));
                     assert!(width.is_multiple_of(lanes) && 4 * units.len() <= width);
-                    for gate in 0..4 {
-                        for (k, unit) in units.clone().enumerate() {
-                            let at = layout.start(panel) + gate * units.len() + k;
-                            assert_eq!(layout.source(at), Some(gate * hidden + unit));
-                        }
-                    }
+                    assert!(3 * layout.stride(panel) + units.len() <= width);
                 }
+                let w: Vec<usize> = (1..=4 * hidden).collect();
+                let runs: Vec<usize> = layout
+                    .runs(&w, 1)
+                    .flat_map(|run| run.map_or(vec![0], <[usize]>::to_vec))
+                    .take(layout.row())
+                    .collect();
+                for (rows, first) in layout.rows() {
+                    assert_eq!(runs[first..first + rows.len()], w[rows]);
+                }
+                assert_eq!(runs.iter().filter(|&&row| row > 0).count(), 4 * hidden);
             }
         }
     }

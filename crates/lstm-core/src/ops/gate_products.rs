@@ -253,7 +253,7 @@ impl<E: Constants> WeightGradient<'_, E> {
         E: Lanes<S>,
     {
         let (layout, lanes) = (self.dz.layout, self.dz.layout.lanes);
-        let (width, units) = (layout.width(self.panel), layout.units(self.panel).len());
+        let (width, stride) = (layout.width(self.panel), layout.stride(self.panel));
         let dz = &self.dz.part(block, self.panel)[depth.start * width..depth.end * width];
         let first_cell = block.first * self.dz.steps + depth.start;
         let w = E::vectors(self.w.panel(panel)).as_chunks::<W>().0;
@@ -272,7 +272,7 @@ impl<E: Constants> WeightGradient<'_, E> {
                             load_row(simd, &dw[at(r)..][..n_cols], lanes, &mut tile[r]);
                         }
                     }
-                    add_columns::<S, E, R, W>(simd, &mut tile, dz, width, gate * units + first, w);
+                    add_columns::<S, E, R, W>(simd, &mut tile, dz, width, gate * stride + first, w);
                     for r in 0..R {
                         store_row(simd, &mut dw[at(r)..][..n_cols], lanes, &tile[r]);
                     }
@@ -296,8 +296,8 @@ impl<E: Constants> Kernel<E> for BiasGradient<'_, E> {
     where
         E: Lanes<S>,
     {
-        let (width, units) =
-            (self.dz.layout.width(self.panel), self.dz.layout.units(self.panel).len());
+        let (layout, panel) = (self.dz.layout, self.panel);
+        let (width, stride) = (layout.width(panel), layout.stride(panel));
         let mut sums = [E::splat(simd, E::ZERO); 4];
         if self.dz.add {
             sums.iter_mut().zip(&self.db).for_each(|(sum, db)| *sum = E::load(simd, db));
@@ -305,7 +305,7 @@ impl<E: Constants> Kernel<E> for BiasGradient<'_, E> {
         for block in self.dz.blocks {
             let dz = self.dz.part(block, self.panel);
             for row in dz.chunks_exact(width) {
-                let row = gates::load::<S, E>(simd, row, units);
+                let row = gates::load::<S, E>(simd, row, stride);
                 sums = std::array::from_fn(|gate| E::add(simd, sums[gate], row[gate]));
             }
         }

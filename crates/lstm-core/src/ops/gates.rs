@@ -19,30 +19,38 @@ const _: () = {
     assert!(matches!(order[G], Gate::Candidate) && matches!(order[O], Gate::Output));
 };
 
-/// The gates of the units of a panel, `[gate][unit]`, a vector each.
+/// The gates of a cell in a panel, a vector each; they lie `stride` elements apart.
 #[inline(always)]
-pub(super) fn load<S: Simd, E: Lanes<S>>(simd: S, from: &[E], units: usize) -> [E::Vector; 4] {
-    match E::vectors(from).as_chunks().0 {
-        [gates, ..] if units == E::COUNT => *gates,
-        _ => std::array::from_fn(|gate| E::load(simd, &from[gate * units..][..units])),
+pub(super) fn load<S: Simd, E: Lanes<S>>(simd: S, from: &[E], stride: usize) -> [E::Vector; 4] {
+    match E::vectors(from).first_chunk() {
+        Some(gates) => *gates,
+        None => std::array::from_fn(|gate| E::load(simd, &from[gate * stride..][..stride])),
     }
 }
 
-/// Writes the gates of the units of a panel to `[gate][unit]`, and zeros past them.
+/// Writes the gates of a cell in a panel; lanes past the last unit may fall anywhere after the gates.
 #[inline(always)]
 pub(super) fn store<S: Simd, E: Lanes<S>>(
     simd: S,
     to: &mut [E],
-    units: usize,
+    stride: usize,
     gates: [E::Vector; 4],
 ) {
-    if units == E::COUNT {
-        E::vectors_mut(to).iter_mut().zip(gates).for_each(|(to, gate)| *to = gate);
+    if let Some(to) = E::vectors_mut(to).first_chunk_mut() {
+        *to = gates;
         return;
     }
-    let (to, padding) = to.split_at_mut(4 * units);
-    to.chunks_exact_mut(units).zip(gates).for_each(|(to, gate)| E::store(simd, to, gate));
-    padding.fill(E::ZERO);
+    if let Some(last) = E::vectors_mut(to).last_mut() {
+        *last = E::splat(simd, E::ZERO);
+    }
+    for (gate, value) in gates.into_iter().enumerate() {
+        let to = &mut to[gate * stride..];
+        // A whole vector is stored faster than a part; the next gate covers what is too much.
+        match E::vectors_mut(to).first_mut() {
+            Some(whole) => *whole = value,
+            None => E::store(simd, &mut to[..stride], value),
+        }
+    }
 }
 
 /// Eq. (1) to (6) after the products: z and c_{t-1} become the activated gates, c_t and h_t.

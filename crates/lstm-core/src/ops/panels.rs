@@ -17,7 +17,7 @@ use super::aligned::Aligned;
 use super::gate_layout::GateLayout;
 use super::simd::instruction_set::{InstructionSet, Kernel};
 use super::simd::lanes::Lanes;
-use super::tile::MOST_VECTORS;
+use super::tile::{MOST_VECTORS, for_vectors};
 use crate::element::Constants;
 use crate::{Element, Error, Result, parallel};
 
@@ -87,20 +87,22 @@ impl<E: Element> Panels<E> {
         self.shape(depth, Cut { vectors: layout.row() / lanes, panels, even: false }, lanes);
         self.fill(|panel, data| {
             let (units, width) = (layout.units(panel), layout.width(panel));
+            let stride = layout.stride(panel);
             if units.len() < lanes {
                 data.fill(E::ZERO);
             }
             for gate in 0..4 {
                 let first = gate * hidden + units.start;
                 let rows = &w[first * depth..(first + units.len()) * depth];
-                let to = &mut data[gate * units.len()..];
+                let to = &mut data[gate * stride..];
                 E::run(set, Transpose { rows, depth, to, width });
             }
         });
         Ok(())
     }
 
-    /// Packs a matrix `[depth, cols]` given by its rows, in order; `None` stands for a row of zeros.
+    /// Packs a matrix `[depth, cols]` given by its rows, in order: one or more at a time, `None` for a row of
+    /// zeros.
     ///
     /// Rows that are missing or short count as zeros, what is too much is left out.
     pub fn pack_columns<'a, I>(
@@ -254,17 +256,35 @@ impl<'r, E: Constants, I: Iterator<Item = Option<&'r [E]>>> Kernel<E> for PackCo
     where
         E: Lanes<S>,
     {
-        let Self { data, mut rows, first, cols, width } = self;
+        let Self { data, rows, first, cols, width } = self;
         let end = (first + width).min(cols);
-        for to in data.chunks_exact_mut(width) {
-            let from =
-                rows.next().flatten().and_then(|row| row.get(first..end)).unwrap_or_default();
-            let to = E::vectors_mut(to);
-            let whole = E::vectors(from);
-            to.iter_mut().zip(whole).for_each(|(to, &from)| *to = from);
-            for (k, to) in to.iter_mut().enumerate().skip(whole.len()) {
-                *to = E::load(simd, from.get(k * E::COUNT..).unwrap_or_default());
+        let mut to = data.chunks_exact_mut(width);
+        for run in rows {
+            let Some(run) = run else {
+                to.next().into_iter().for_each(|to| to.fill(E::ZERO));
+                continue;
+            };
+            // In this order: the other takes a row more before it finds that the run is over.
+            for (row, to) in run.chunks(cols).zip(to.by_ref()) {
+                let from = row.get(first..end).unwrap_or_default();
+                for_vectors!(width / E::COUNT, W => copy::<S, E, W>(simd, from, to));
             }
+        }
+        to.for_each(|to| to.fill(E::ZERO));
+    }
+}
+
+/// Writes W vectors from up to as many elements, and zeros after them.
+#[inline(always)]
+fn copy<S: Simd, E: Lanes<S>, const W: usize>(simd: S, from: &[E], to: &mut [E]) {
+    let Some(to) = E::vectors_mut(to).first_chunk_mut::<W>() else { return };
+    match E::vectors(from).first_chunk() {
+        Some(from) => *to = *from,
+        None => {
+            *to = std::array::from_fn(|j| {
+                let from = from.get(j * E::COUNT..).unwrap_or_default();
+                E::load(simd, &from[..from.len().min(E::COUNT)])
+            });
         }
     }
 }

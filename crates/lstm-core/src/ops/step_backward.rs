@@ -204,7 +204,7 @@ impl<E: Constants> Kernel<E> for Pointwise<'_, E> {
                     gates::backward::<S, E>(simd, read.gates, read.c_before, read.c, dh_now, dc[j]);
                 dc[j] = before;
                 for to in [now, dz] {
-                    gates::store::<S, E>(simd, to, layout.units(panel).len(), grads);
+                    gates::store::<S, E>(simd, to, layout.stride(panel), grads);
                 }
             }
         }
@@ -240,7 +240,7 @@ impl<E: Constants> StepTape<'_, E> {
             E::vectors(&self.c[(panel * self.cells + first + row) * lanes..][..lanes])[0]
         };
         Read {
-            gates: gates::load::<S, E>(simd, gates, units.len()),
+            gates: gates::load::<S, E>(simd, gates, layout.stride(panel)),
             c_before: match (self.starts.get(row), self.c_initial) {
                 (Some(true), Some(c)) => E::load(simd, &c[state.clone()]),
                 (Some(true), None) => zero,

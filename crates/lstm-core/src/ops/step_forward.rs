@@ -164,7 +164,7 @@ impl<E: Constants> Kernel<E> for Pointwise<'_, E> {
     {
         let mut step = self.0;
         let GateLayout { hidden, lanes } = step.layout;
-        let units = step.layout.units(step.panel);
+        let (units, stride) = (step.layout.units(step.panel), step.layout.stride(step.panel));
         let z = step.z.chunks_exact_mut(step.layout.width(step.panel));
         let mut cells = E::vectors_mut(step.cells).iter_mut();
         for (row, (z, c)) in z.zip(E::vectors_mut(step.c)).enumerate() {
@@ -176,10 +176,10 @@ impl<E: Constants> Kernel<E> for Pointwise<'_, E> {
                 h.copy_from_slice(&step.h_before[row * hidden..][units.clone()]);
                 continue;
             }
-            let before = gates::load::<S, E>(simd, z, units.len());
+            let before = gates::load::<S, E>(simd, z, stride);
             let (gates, c_now, h_now) = gates::forward::<S, E>(simd, before, *c);
             if step.keep {
-                gates::store::<S, E>(simd, z, units.len(), gates);
+                gates::store::<S, E>(simd, z, stride, gates);
             }
             *c = c_now;
             if let Some(cell) = cell {
