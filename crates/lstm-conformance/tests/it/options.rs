@@ -72,7 +72,7 @@ fn gradients_are_slopes_under_any_options() {
     run.unwrap();
     let (compared, skipped) = (compared.get(), skipped.get());
     let share = f64::from(compared) / f64::from(compared + skipped);
-    // Measured: 0.999.
+    // Measured: 0.995 to 0.999 in six runs.
     assert!(share > 0.97, "{compared} tensors compared, {skipped} skipped at kinks");
 }
 
@@ -139,17 +139,19 @@ fn moved(case: &Case, name: &str, shift: f64) -> (Case, Tensor) {
 
 /// Compares the derivative by every tensor, along a random direction, with the loss's slope.
 ///
-/// Where the slopes of two steps differ, the loss has a kink (of a clip or activation) between them. Returns
-/// the numbers of tensors compared and skipped.
+/// Where the slopes of two steps differ, the loss has a kink (of a clip or activation) between them; and where
+/// affine gates let it grow large, its rounding is all that a slope shows. Returns the numbers of tensors
+/// compared and skipped.
 fn slopes(case: &Case, subject: &dyn Subject) -> [u32; 2] {
     let [mut compared, mut skipped] = [0, 0];
     let answer = subject.solve(case).unwrap();
+    let rounding = f64::EPSILON * loss(case, subject).abs() / 1e-6;
     for name in answer.keys().filter_map(|name| name.strip_prefix("grad.")) {
         let at = |shift| loss(&moved(case, name, shift).0, subject);
         let slope = |eps: f64| (at(eps) - at(-eps)) / (2.0 * eps);
         let (near, far) = (slope(1e-6), slope(3e-6));
         let scale = near.abs().max(1.0);
-        if (near - far).abs() > 1e-7 * scale {
+        if (near - far).abs().max(rounding) > 1e-7 * scale {
             skipped += 1;
             continue;
         }
