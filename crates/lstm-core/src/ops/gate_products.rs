@@ -180,7 +180,7 @@ impl<E: Constants> InputGradient<'_, E> {
         let n_cols = (W * lanes).min(self.cols - first_col);
         for block in self.dz.blocks {
             let cells = block.cells_before(self.rows.start)..block.cells_before(self.rows.end);
-            let most = tile_rows::<S>(cells.len());
+            let most = tile_rows::<S>(cells.len(), W);
             let mut places = block.places(cells.start);
             for cell in cells.clone().step_by(most) {
                 for_rows!(most.min(cells.end - cell), R => {
@@ -262,7 +262,7 @@ impl<E: Constants> WeightGradient<'_, E> {
         let n_cols = (W * lanes).min(self.cols - first_col);
         for (gate, dw) in self.dw.iter_mut().enumerate() {
             let rows = dw.len() / self.cols;
-            let most = tile_rows::<S>(rows);
+            let most = tile_rows::<S>(rows, W);
             for first in (0..rows).step_by(most) {
                 let at = |r: usize| (first + r) * self.cols + first_col;
                 for_rows!(most.min(rows - first), R => {

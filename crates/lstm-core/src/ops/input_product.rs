@@ -95,7 +95,7 @@ impl<E: Constants> Run<'_, E> {
         let panel = E::vectors(self.panel).as_chunks::<W>().0;
         let z = E::vectors_mut(self.z).as_chunks_mut::<W>().0;
         let bias = E::vectors(self.bias);
-        let most = tile_rows::<S>(z.len());
+        let most = tile_rows::<S>(z.len(), W);
         let mut places = self.block.places(self.cells.start);
         let (mut ahead, part) = (self.ahead, asked_for::<E>(self.depth));
         for z in z.chunks_mut(most) {

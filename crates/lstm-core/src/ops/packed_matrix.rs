@@ -147,7 +147,7 @@ impl<E: Constants> Product<'_, E> {
         let first = self.panels.span(panel).start * E::COUNT;
         let (depth, n) = (self.panels.depth(), self.dst.len() / self.cols);
         let panel = E::vectors(self.panels.panel(panel)).as_chunks::<W>().0;
-        let most = tile_rows::<S>(n);
+        let most = tile_rows::<S>(n, W);
         for row in (0..n).step_by(most) {
             for_rows!(most.min(n - row), R => {
                 let lhs = std::array::from_fn(|r| &self.x[(row + r) * depth..][..depth]);

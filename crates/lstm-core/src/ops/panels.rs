@@ -281,9 +281,10 @@ fn copy<S: Simd, E: Lanes<S>, const W: usize>(simd: S, from: &[E], to: &mut [E])
     match E::vectors(from).first_chunk() {
         Some(from) => *to = *from,
         None => {
+            let whole = E::vectors(from);
             *to = std::array::from_fn(|j| {
-                let from = from.get(j * E::COUNT..).unwrap_or_default();
-                E::load(simd, &from[..from.len().min(E::COUNT)])
+                let part = || E::load(simd, from.get(j * E::COUNT..).unwrap_or_default());
+                whole.get(j).copied().unwrap_or_else(part)
             });
         }
     }

@@ -147,7 +147,7 @@ impl<E: Constants> Recurrence<'_, E> {
     {
         let v = E::vectors(self.v).as_chunks::<W>().0;
         let dh = E::vectors_mut(self.dh).as_chunks_mut::<W>().0;
-        let most = tile_rows::<S>(dh.len());
+        let most = tile_rows::<S>(dh.len(), W);
         let rows = self.dz_after.chunks(most * self.depth);
         for (dh, dz) in dh.chunks_mut(most).zip(rows) {
             for_rows!(dh.len(), R => {

@@ -133,7 +133,7 @@ impl<E: Constants> Recurrence<'_, E> {
     {
         let v = E::vectors(self.v).as_chunks::<W>().0;
         let z = E::vectors_mut(self.z).as_chunks_mut::<W>().0;
-        let most = tile_rows::<S>(z.len());
+        let most = tile_rows::<S>(z.len(), W);
         let rows = self.h_before.chunks(most * self.hidden);
         let (mut ahead, part) = (self.ahead, asked_for::<E>(self.hidden));
         for (z, h) in z.chunks_mut(most).zip(rows) {

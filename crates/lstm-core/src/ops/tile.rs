@@ -13,8 +13,8 @@ use pulp::Simd;
 use super::simd::lanes::Lanes;
 use super::simd::prefetch::ask;
 
-/// The most rows of a tile: with 4 vectors of columns, 24 accumulators of 32 registers.
-pub(super) const MOST_ROWS: usize = 6;
+/// The most rows of a tile.
+const MOST_ROWS: usize = 8;
 
 /// The most vectors of columns of a tile.
 pub(super) const MOST_VECTORS: usize = 4;
@@ -23,6 +23,14 @@ pub(super) const MOST_VECTORS: usize = 4;
 macro_rules! for_rows {
     ($rows:expr, $R:ident => $body:expr) => {
         match $rows {
+            8 => {
+                const $R: usize = 8;
+                $body
+            }
+            7 => {
+                const $R: usize = 7;
+                $body
+            }
             6 => {
                 const $R: usize = 6;
                 $body
@@ -80,11 +88,13 @@ pub(super) use {for_rows, for_vectors};
 /// The accumulators of a tile.
 pub(super) type Tile<V, const R: usize, const W: usize> = [[V; W]; R];
 
-/// The rows of the tiles that `rows` rows are cut into: as even as possible.
+/// The rows of the tiles of so many vectors of columns that `rows` rows are cut into: as even as possible.
 #[inline(always)]
-pub(super) fn tile_rows<S: Simd>(rows: usize) -> usize {
-    // Of 16 registers, 2 rows of 4 vectors take 8, the panel 4, the broadcasts 2; 3 rows were slower.
-    let most = if S::REGISTER_COUNT >= 32 { MOST_ROWS } else { 2 };
+pub(super) fn tile_rows<S: Simd>(rows: usize, vectors: usize) -> usize {
+    // At most 24 accumulators of 32 registers. Of 16, 2 rows of 4 vectors take 8, the panel 4, the broadcasts
+    // 2; 3 rows were slower.
+    let accumulators = if S::REGISTER_COUNT >= 32 { 24 } else { 8 };
+    let most = (accumulators / vectors).min(MOST_ROWS);
     rows.div_ceil(rows.div_ceil(most).max(1)).max(1)
 }
 

@@ -89,7 +89,7 @@ impl<E: Constants, F: Format<E>> Kernel<E> for Rows<'_, E, F> {
         let product = Product::<E, S>::new(weights, state.x, state.h_before);
         let z = E::vectors_mut(state.z).as_chunks_mut::<4>().0;
         let panels = product.bias.len();
-        let most = tile_rows::<S>(rows);
+        let most = tile_rows::<S>(rows, 4);
         for k in 0..panels {
             let panel = if state.backwards { panels - 1 - k } else { k };
             let mut first = 0;
