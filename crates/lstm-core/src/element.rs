@@ -16,17 +16,17 @@ mod sealed {
 }
 
 /// The constants that kernels are written with.
-pub trait Constants: Copy + Sized + Send + Sync + 'static {
+pub trait Constants: pulp::bytemuck::Pod + Send + Sync {
     /// 0.
     const ZERO: Self;
     /// 1.
     const ONE: Self;
     /// Below this e^x rounds to 0.
     const EXP_UNDERFLOW: Self;
-    /// e^x for x below the first number is computed as e^x · 2^k, k the second, to stay normal.
-    const EXP_RESCALE: (Self, Self);
+    /// a · 2^n is computed as (a · 2^(n + k)) · 2^-k for n below the first number, k the second: 2^n need not be normal.
+    const SCALE_IN_TWO: (Self, Self);
     /// 2^-k.
-    const EXP_RESCALE_FACTOR: Self;
+    const SCALE_REST: Self;
     /// A value of -2|x| from which on tanh x rounds to 1.
     const TANH_SATURATED: Self;
 }
@@ -35,8 +35,8 @@ impl Constants for f32 {
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
     const EXP_UNDERFLOW: Self = -104.0;
-    const EXP_RESCALE: (Self, Self) = (-64.0, 64.0);
-    const EXP_RESCALE_FACTOR: Self = 1.0 / 18_446_744_073_709_551_616.0;
+    const SCALE_IN_TWO: (Self, Self) = (-92.0, 64.0);
+    const SCALE_REST: Self = 1.0 / 18_446_744_073_709_551_616.0;
     const TANH_SATURATED: Self = -40.0;
 }
 
@@ -44,8 +44,8 @@ impl Constants for f64 {
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
     const EXP_UNDERFLOW: Self = -746.0;
-    const EXP_RESCALE: (Self, Self) = (-350.0, 512.0);
-    const EXP_RESCALE_FACTOR: Self = 7.458_340_731_200_207e-155; // 2^-512
+    const SCALE_IN_TWO: (Self, Self) = (-505.0, 512.0);
+    const SCALE_REST: Self = 7.458_340_731_200_207e-155; // 2^-512
     const TANH_SATURATED: Self = -40.0;
 }
 
@@ -55,7 +55,6 @@ impl Constants for f64 {
 pub trait Element:
     sealed::Sealed
     + Constants
-    + pulp::bytemuck::Pod
     + Lanes<pulp::Scalar, Vector = Self>
     + Copy
     + Default

@@ -30,20 +30,10 @@ pub fn tanh<E: Element>(x: E) -> E {
 /// e^x for a vector: x = n·ln 2 + r, e^x = 2^n (1 + (e^r - 1)).
 #[inline(always)]
 pub(in crate::ops) fn exp_nonpositive_of<S: Simd, E: Lanes<S>>(simd: S, x: E::Vector) -> E::Vector {
-    // Comparisons are false for NaN, which therefore stays.
-    let least = E::splat(simd, E::EXP_UNDERFLOW);
-    let x = E::if_less(simd, x, least, least, x);
+    let x = E::at_least(simd, E::EXP_UNDERFLOW, x);
     let n = E::exp_power(simd, x);
     let p = E::exp_minus_one(simd, E::exp_remainder(simd, x, n));
-    // A subnormal result is computed at another scale, so that it rounds once, at the end.
-    let (threshold, power) = E::EXP_RESCALE;
-    let threshold = E::splat(simd, threshold);
-    let raised = E::add(simd, n, E::splat(simd, power));
-    let n = E::if_less(simd, x, threshold, raised, n);
-    let (one, factor) = (E::splat(simd, E::ONE), E::splat(simd, E::EXP_RESCALE_FACTOR));
-    let factor = E::if_less(simd, x, threshold, factor, one);
-    let scale = E::power_of_two(simd, n);
-    E::mul(simd, E::multiply_add(simd, scale, p, scale), factor)
+    E::scale(simd, E::add(simd, E::splat(simd, E::ONE), p), n)
 }
 
 /// σ of a vector.
@@ -53,7 +43,7 @@ pub(in crate::ops) fn exp_nonpositive_of<S: Simd, E: Lanes<S>>(simd: S, x: E::Ve
 #[inline(always)]
 pub(in crate::ops) fn sigmoid_of<S: Simd, E: Lanes<S>>(simd: S, x: E::Vector) -> E::Vector {
     let (zero, one) = (E::splat(simd, E::ZERO), E::splat(simd, E::ONE));
-    let e = exp_nonpositive_of::<S, E>(simd, E::sub(simd, zero, E::abs(simd, x)));
+    let e = exp_nonpositive_of::<S, E>(simd, E::minus_abs(simd, x));
     let numerator = E::if_less(simd, x, zero, e, one);
     E::div(simd, numerator, E::add(simd, one, e))
 }
@@ -63,18 +53,15 @@ pub(in crate::ops) fn sigmoid_of<S: Simd, E: Lanes<S>>(simd: S, x: E::Vector) ->
 /// With m = e^-2|x| - 1, computed without cancellation, this is -m / (2 + m) with the sign of x.
 #[inline(always)]
 pub(in crate::ops) fn tanh_of<S: Simd, E: Lanes<S>>(simd: S, x: E::Vector) -> E::Vector {
-    let (zero, one) = (E::splat(simd, E::ZERO), E::splat(simd, E::ONE));
-    let magnitude = E::abs(simd, x);
-    let y = E::sub(simd, zero, E::add(simd, magnitude, magnitude));
-    // Beyond it the result is 1 in both types; the power stays normal.
-    let least = E::splat(simd, E::TANH_SATURATED);
-    let y = E::if_less(simd, y, least, least, y);
+    let one = E::splat(simd, E::ONE);
+    // Beyond the bound the result is 1 in both types; the power stays normal.
+    let y = E::at_least(simd, E::TANH_SATURATED, E::minus_abs(simd, E::add(simd, x, x)));
     let n = E::exp_power(simd, y);
     let p = E::exp_minus_one(simd, E::exp_remainder(simd, y, n));
     let scale = E::power_of_two(simd, n);
     let m = E::multiply_add(simd, scale, p, E::sub(simd, scale, one));
-    let two = E::add(simd, one, one);
-    let result = E::div(simd, E::abs(simd, m), E::add(simd, two, m));
+    let two_and_m = E::multiply_add(simd, scale, p, E::add(simd, scale, one));
+    let result = E::div(simd, E::abs(simd, m), two_and_m);
     E::with_sign(simd, result, x)
 }
 

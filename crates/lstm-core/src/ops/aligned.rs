@@ -1,53 +1,51 @@
 //! A growing buffer that starts on a cache line.
 
+use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
+use pulp::bytemuck::{Pod, Zeroable, cast_slice, cast_slice_mut};
+
+use super::simd::line::Line;
 use crate::Element;
 
-/// Bytes of a cache line, and of the widest vector.
-const LINE: usize = 64;
-
 /// Numbers from a cache line on, so that no vector crosses one; memory is kept when it shrinks.
-///
-/// A clone holds the same content, but may start elsewhere, which costs only speed.
 #[derive(Debug, Clone, Default)]
 pub struct Aligned<E> {
-    /// `start` unused elements, then the content.
-    data: Vec<E>,
-    start: usize,
+    /// The content, and what is left of a longer one.
+    lines: Vec<Line>,
     len: usize,
+    numbers: PhantomData<E>,
 }
 
 impl<E: Element> Aligned<E> {
     /// Empty.
     pub const fn new() -> Self {
-        Self { data: Vec::new(), start: 0, len: 0 }
+        Self { lines: Vec::new(), len: 0, numbers: PhantomData }
     }
 
     /// Gives the content `len` elements; what they hold is unspecified.
     pub fn resize(&mut self, len: usize) {
-        let room = LINE / size_of::<E>();
-        if self.data.len() < len + room {
+        let lines = len.div_ceil(size_of::<Line>() / size_of::<E>());
+        if self.lines.len() < lines {
             // Not `resize`, which would copy the old content.
-            self.data = vec![E::ZERO; len + room];
-            self.start = self.data.as_ptr().align_offset(LINE).min(room);
+            self.lines = vec![Line::zeroed(); lines];
         }
         self.len = len;
     }
 }
 
-impl<E> Deref for Aligned<E> {
+impl<E: Pod> Deref for Aligned<E> {
     type Target = [E];
     #[inline(always)]
     fn deref(&self) -> &[E] {
         // `resize` made room for it; spelt so that no panic is compiled into a step.
-        self.data.get(self.start..self.start + self.len).unwrap_or_default()
+        cast_slice(&self.lines).get(..self.len).unwrap_or_default()
     }
 }
 
-impl<E> DerefMut for Aligned<E> {
+impl<E: Pod> DerefMut for Aligned<E> {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut [E] {
-        self.data.get_mut(self.start..self.start + self.len).unwrap_or_default()
+        cast_slice_mut(&mut self.lines).get_mut(..self.len).unwrap_or_default()
     }
 }

@@ -153,7 +153,7 @@ impl<E: Element> Panels<E> {
     }
 }
 
-impl<E> Panels<E> {
+impl<E: Constants> Panels<E> {
     /// The number of panels.
     #[inline(always)]
     pub fn len(&self) -> usize {

@@ -9,4 +9,6 @@ pub(super) mod dispatch;
 pub(super) mod gemm;
 pub(crate) mod instruction_set;
 pub(crate) mod lanes;
+pub(super) mod line;
 pub(super) mod prefetch;
+mod scale_at_once;

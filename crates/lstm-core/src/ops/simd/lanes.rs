@@ -2,6 +2,7 @@
 
 use pulp::Simd;
 
+use super::scale_at_once;
 use crate::element::Constants;
 
 /// A number type as vectors of the instruction set `S`.
@@ -27,6 +28,10 @@ pub trait Lanes<S: Simd>: Constants {
     fn multiply_add(simd: S, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     /// |a|.
     fn abs(simd: S, a: Self::Vector) -> Self::Vector;
+    /// -|a|.
+    fn minus_abs(simd: S, a: Self::Vector) -> Self::Vector;
+    /// The larger one of a and the number `bound`; NaN where a is.
+    fn at_least(simd: S, bound: Self, a: Self::Vector) -> Self::Vector;
     /// |magnitude| with the sign of `sign`, for magnitude ≥ 0.
     fn with_sign(simd: S, magnitude: Self::Vector, sign: Self::Vector) -> Self::Vector;
     /// `then` where a < b, `otherwise` elsewhere and where a or b is NaN.
@@ -46,6 +51,8 @@ pub trait Lanes<S: Simd>: Constants {
     fn exp_minus_one(simd: S, r: Self::Vector) -> Self::Vector;
     /// 2^n for an integer n whose power is a normal number.
     fn power_of_two(simd: S, n: Self::Vector) -> Self::Vector;
+    /// a · 2^n for an integer n ≤ 0 from [`Constants::EXP_UNDERFLOW`] / ln 2 on; subnormal results round once.
+    fn scale(simd: S, a: Self::Vector, n: Self::Vector) -> Self::Vector;
 
     /// Up to one vector; lanes without an element are zero.
     fn load(simd: S, from: &[Self]) -> Self::Vector;
@@ -61,7 +68,7 @@ pub trait Lanes<S: Simd>: Constants {
 macro_rules! arithmetic {
     (
         $vector:ident, $count:ident, $splat:ident, $add:ident, $sub:ident, $mul:ident, $div:ident,
-        $multiply_add:ident, $abs:ident, $and:ident, $or:ident, $less:ident, $select:ident,
+        $multiply_add:ident, $abs:ident, $max:ident, $scale:ident, $and:ident, $or:ident, $less:ident, $select:ident,
         $load:ident, $store:ident, $vectors:ident, $vectors_mut:ident
     ) => {
         type Vector = S::$vector;
@@ -99,6 +106,32 @@ macro_rules! arithmetic {
         #[inline(always)]
         fn abs(simd: S, a: Self::Vector) -> Self::Vector {
             simd.$abs(a)
+        }
+        #[inline(always)]
+        fn minus_abs(simd: S, a: Self::Vector) -> Self::Vector {
+            simd.$or(a, simd.$splat(-0.0))
+        }
+        #[inline(always)]
+        fn at_least(simd: S, bound: Self, a: Self::Vector) -> Self::Vector {
+            let bound = simd.$splat(bound);
+            if S::$count == 1 {
+                // The largest of two single numbers would be the one that is not NaN.
+                return <Self as Lanes<S>>::if_less(simd, a, bound, bound, a);
+            }
+            simd.$max(bound, a)
+        }
+        #[inline(always)]
+        fn scale(simd: S, a: Self::Vector, n: Self::Vector) -> Self::Vector {
+            if let Some(scaled) = scale_at_once::$scale(simd, a, n) {
+                return scaled;
+            }
+            // Where the power is not normal, a is multiplied by a larger one, which is exact, and then by the rest.
+            let (least, more) = Self::SCALE_IN_TWO;
+            let (least, more) = (simd.$splat(least), simd.$splat(more));
+            let is_small = |then, otherwise| Self::if_less(simd, n, least, then, otherwise);
+            let power = Self::power_of_two(simd, is_small(simd.$add(n, more), n));
+            let rest = is_small(simd.$splat(Self::SCALE_REST), simd.$splat(Self::ONE));
+            simd.$mul(simd.$mul(a, power), rest)
         }
         #[inline(always)]
         fn with_sign(simd: S, magnitude: Self::Vector, sign: Self::Vector) -> Self::Vector {
@@ -150,6 +183,8 @@ impl<S: Simd> Lanes<S> for f32 {
         div_f32s,
         mul_add_e_f32s,
         abs_f32s,
+        max_f32s,
+        f32s,
         and_f32s,
         or_f32s,
         less_than_f32s,
@@ -173,14 +208,19 @@ impl<S: Simd> Lanes<S> for f32 {
     }
     #[inline(always)]
     fn exp_minus_one(simd: S, r: Self::Vector) -> Self::Vector {
-        let mut p = simd.splat_f32s(1.987_569_1e-4);
-        for c in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_6e-1, 0.5] {
-            p = simd.mul_add_e_f32s(p, r, simd.splat_f32s(c));
-        }
-        simd.mul_add_e_f32s(p, simd.mul_f32s(r, r), r)
+        // In pairs (Estrin 1960), whose chain is four operations where Horner's is seven.
+        let pair = |c0, c1| simd.mul_add_e_f32s(simd.splat_f32s(c1), r, simd.splat_f32s(c0));
+        let z = simd.mul_f32s(r, r);
+        let low = simd.mul_add_e_f32s(pair(0.5, 1.666_666_6e-1), z, r);
+        let middle = pair(4.166_579_6e-2, 8.333_452e-3);
+        let high = simd.mul_add_e_f32s(pair(1.398_199_9e-3, 1.987_569_1e-4), z, middle);
+        simd.mul_add_e_f32s(high, simd.mul_f32s(z, z), low)
     }
     #[inline(always)]
     fn power_of_two(simd: S, n: Self::Vector) -> Self::Vector {
+        if let Some(power) = scale_at_once::f32s(simd, simd.splat_f32s(1.0), n) {
+            return power;
+        }
         let shifted = simd.transmute_u32s_f32s(simd.add_f32s(n, simd.splat_f32s(ROUND_F32)));
         let biased = simd.add_u32s(shifted, simd.splat_u32s(127));
         simd.transmute_f32s_u32s(simd.wrapping_dyn_shl_u32s(biased, simd.splat_u32s(23)))
@@ -198,6 +238,8 @@ impl<S: Simd> Lanes<S> for f64 {
         div_f64s,
         mul_add_e_f64s,
         abs_f64s,
+        max_f64s,
+        f64s,
         and_f64s,
         or_f64s,
         less_than_f64s,
@@ -235,6 +277,9 @@ impl<S: Simd> Lanes<S> for f64 {
     }
     #[inline(always)]
     fn power_of_two(simd: S, n: Self::Vector) -> Self::Vector {
+        if let Some(power) = scale_at_once::f64s(simd, simd.splat_f64s(1.0), n) {
+            return power;
+        }
         let shifted = simd.transmute_u64s_f64s(simd.add_f64s(n, simd.splat_f64s(ROUND_F64)));
         let biased = simd.add_u64s(shifted, simd.splat_u64s(1023));
         // A product by 2^52 shifts into the exponent's place.
