@@ -3,17 +3,19 @@
 //! ```text
 //! for each panel of units:                       U and V of the panel, read once from front to end
 //!     z[panel] = (b + x Uᵀ) + h_{t-1} Vᵀ         in registers
-//! for each panel of units:
-//!     gates, c_t, h_t                            eq. (1) to (6)
+//!     gates, c_t, h_t                            eq. (1) to (6), in registers
 //! ```
 //!
 //! How the loops differ from that:
 //!
-//! 1. One row leaves too few independent sums to keep the multipliers busy, so two panels go side by side.
-//! 2. Successive steps may visit the panels in opposite orders ([`StepState::backwards`]): what the last
-//!    step read last is still in a cache and is read first, the halves of a panel too where that pays. The sum of an element stays the same chain of
-//!    multiply-adds in the same order, so that neither changes a bit.
-//! 3. The gates have a loop of their own: their constants would push the sums out of their registers.
+//! 1. The products of x and of h are sums of their own, so that the one does not wait for the other; nor do those of a
+//!    panel for the gates of the panel before it.
+//! 2. Successive steps may visit the panels in opposite orders ([`StepState::backwards`]): what the last step read last
+//!    is still in a cache and is read first. The sum of an element stays the same chain of multiply-adds in the same
+//!    order, so that this changes no bit.
+//! 3. Small layers take as long as the instructions around the loops: a step of one row is a kernel of its own, and
+//!    all on the way to it is inlined.
+//! 4. Of several rows, and without vectors, the gates have a loop of their own.
 
 mod bf16;
 mod int8;
@@ -36,14 +38,8 @@ use super::tile::Tile;
 use crate::element::Constants;
 use crate::{Element, Error, LstmWeights, Parameter, Result};
 
-use kernels::{OneRow, OneRowTurning, Rows};
+use kernels::{OneRow, Rows};
 use layout::StepLayout;
-
-/// Bytes of weights up to which a step reads them from the first cache, or nearly.
-const IN_FIRST_CACHE: usize = 40 << 10;
-
-/// Bytes of weights from which on what the first cache holds of them does not matter.
-const BEYOND_FIRST_CACHE: usize = 384 << 10;
 
 /// How the weights of a step are written; only the formats of this module are.
 ///
@@ -53,21 +49,17 @@ pub trait Format<E: Constants>: Send + Sync + 'static {
     #[doc(hidden)]
     const COLUMNS: usize;
 
-    /// Whether reading weights from the second cache takes longer than using them.
-    #[doc(hidden)]
-    const READS_SLOWLY: bool;
-
     /// Up to `COLUMNS` weights as one number; missing ones are zero.
     #[doc(hidden)]
     fn pack(weights: &[E]) -> E;
 
-    /// tile += lhs · panels, where `lhs[r]` has as many elements as the panels have columns.
+    /// tile += lhs · panel, where `lhs[r]` has as many elements as the panel has columns.
     #[doc(hidden)]
-    fn add<S: Simd, const R: usize, const P: usize>(
+    fn add<S: Simd, const R: usize>(
         simd: S,
-        tile: &mut [Tile<E::Vector, R, 4>; P],
+        tile: &mut Tile<E::Vector, R, 4>,
         lhs: [&[E]; R],
-        panels: [&[[E::Vector; 4]]; P],
+        panel: &[[E::Vector; 4]],
     ) where
         E: Lanes<S>;
 }
@@ -82,8 +74,6 @@ pub struct StepWeights<E, F = Plain> {
     data: Aligned<E>,
     /// b, the sum of both biases, as a row of `layout`.
     bias: Aligned<E>,
-    /// Whether the size of `data` asks for `OneRowTurning`.
-    turning: bool,
     format: PhantomData<F>,
 }
 
@@ -167,9 +157,7 @@ impl<E: Element, F: Format<E>> StepWeights<E, F> {
             to.zip(both).for_each(|(to, value)| *to = value);
         }
         let bias = bias(weights, layout);
-        let bytes = size_of_val(&data[..]);
-        let turning = F::READS_SLOWLY && (IN_FIRST_CACHE..BEYOND_FIRST_CACHE).contains(&bytes);
-        Self { set, layout, input, data, bias, turning, format: PhantomData }
+        Self { set, layout, input, data, bias, format: PhantomData }
     }
 
     /// The rows of vectors that `depth` columns take.
@@ -179,6 +167,7 @@ impl<E: Element, F: Format<E>> StepWeights<E, F> {
     }
 
     /// Numbers of z in a row: 4·H, H rounded up to a vector.
+    #[inline(always)]
     pub fn row(&self) -> usize {
         self.bias.len()
     }
@@ -193,20 +182,30 @@ impl<E: Element, F: Format<E>> StepWeights<E, F> {
     /// # Errors
     ///
     /// [`Error::Mismatch`] where slices have other lengths than stated; nothing is written then.
-    #[inline]
+    #[inline(always)]
     pub fn step(&self, state: StepState<'_, E>) -> Result<()> {
-        let rows = match state.h.len() == self.layout.hidden {
-            true => 1,
-            false => state.h.len() / self.layout.hidden.max(1),
-        };
-        let (input, hidden, row) = (self.input, self.layout.hidden, self.row());
-        state.check("StepWeights::step", rows, Sizes { input, hidden, row })?;
-        match rows {
-            1 if self.turning => E::run(self.set, OneRowTurning { weights: self, state }),
-            1 => E::run(self.set, OneRow { weights: self, state }),
-            _ => E::run(self.set, Rows { rows, weights: self, state }),
+        let sizes = self.sizes();
+        if state.h.len() != sizes.hidden || self.layout.lanes == 1 {
+            return self.step_rows(state);
         }
+        state.check("StepWeights::step", 1, sizes)?;
+        let StepState { x, h_before, c, h, backwards, .. } = state;
+        E::run(self.set, OneRow { weights: self, x, h_before, c, h, backwards });
         Ok(())
+    }
+
+    /// The same for any number of rows.
+    fn step_rows(&self, state: StepState<'_, E>) -> Result<()> {
+        let sizes = self.sizes();
+        let rows = state.h.len() / sizes.hidden.max(1);
+        state.check("StepWeights::step", rows, sizes)?;
+        E::run(self.set, Rows { rows, weights: self, state });
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn sizes(&self) -> Sizes {
+        Sizes { input: self.input, hidden: self.layout.hidden, row: self.row() }
     }
 }
 

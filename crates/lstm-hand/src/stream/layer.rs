@@ -17,8 +17,8 @@ pub(super) struct Layer<E> {
     sequences: usize,
     /// The state of a new sequence, `[P]` and `[H]`.
     initial: LstmState<Vec<E>>,
-    /// h after one step and after the next, `[2, sequences, P]`; steps write them in turns.
-    h: Aligned<E>,
+    /// h after one step and after the next, `[sequences, P]` each; steps write them in turns.
+    h: [Aligned<E>; 2],
     last_is_second: bool,
     /// `[sequences, H]`.
     c: Aligned<E>,
@@ -64,7 +64,8 @@ impl<E: Element> Layer<E> {
             h: initial(Parameter::InitialH, output),
             c: initial(Parameter::InitialC, hidden),
         };
-        let [h, c, z] = [2 * output, hidden, packed.row()].map(zeros);
+        let h = [output; 2].map(zeros);
+        let [c, z] = [hidden, packed.row()].map(zeros);
         let (sequences, last_is_second) = (1, false);
         let mut layer = Self {
             weights: packed,
@@ -84,13 +85,13 @@ impl<E: Element> Layer<E> {
 
     /// Room for other sequences, at the initial state; `None` where there cannot be so much.
     pub(super) fn resize(&mut self, sequences: usize) -> Option<()> {
-        let sizes = [2 * self.output, self.hidden, self.weights.row(), self.input];
+        let sizes = [self.output, self.hidden, self.weights.row(), self.input];
         let most = isize::MAX as usize / 2 / size_of::<E>();
         for size in sizes {
             size.checked_mul(sequences).filter(|&n| n < most)?;
         }
         let [h, c, z, _] = sizes.map(|size| zeros(size * sequences));
-        (self.h, self.c, self.z) = (h, c, z);
+        (self.h, self.c, self.z) = ([h.clone(), h], c, z);
         self.sequences = sequences;
         if let Packed::Reduced(weights) = &mut self.weights {
             weights.resize(sequences);
@@ -102,10 +103,8 @@ impl<E: Element> Layer<E> {
     /// One step of all sequences; `x` is `[sequences, I]`, what it returns `[sequences, P]`.
     #[inline]
     pub(super) fn step(&mut self, x: &[E]) -> Result<&[E]> {
-        let half = self.h.len() / 2;
-        let halves = self.h.split_at_mut_checked(half);
-        let (first, second) = halves.unwrap_or_default();
         let backwards = self.last_is_second;
+        let [first, second] = &mut self.h;
         let (h_before, h) = if backwards { (second, first) } else { (first, second) };
         let state = StepState { x, h_before, z: &mut self.z, c: &mut self.c, h, backwards };
         match &mut self.weights {
@@ -118,14 +117,12 @@ impl<E: Element> Layer<E> {
 
     /// h after the last step.
     fn h(&self) -> &[E] {
-        let (first, second) = self.h.split_at_checked(self.h.len() / 2).unwrap_or_default();
+        let [first, second] = &self.h;
         if self.last_is_second { second } else { first }
     }
 
     fn h_mut(&mut self) -> &mut [E] {
-        let half = self.h.len() / 2;
-        let halves = self.h.split_at_mut_checked(half);
-        let (first, second) = halves.unwrap_or_default();
+        let [first, second] = &mut self.h;
         if self.last_is_second { second } else { first }
     }
 
