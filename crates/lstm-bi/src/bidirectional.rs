@@ -55,6 +55,21 @@ impl<L: Lstm> Bidirectional<L> {
         Ok(Self { forward, reverse, merge })
     }
 
+    /// Calls `run` for the forward and the reverse part, each with its own half of the initial state.
+    fn in_both<T>(
+        &self,
+        input: &Tensor,
+        options: &SeqOptions<'_>,
+        run: impl Fn(&L, &SeqOptions<'_>) -> Result<T>,
+    ) -> Result<[T; 2]> {
+        tensors::check_seq("Lstm::seq", self, input, options)?;
+        let run = |layer: &L, direction: usize| {
+            let initial = options.initial.map(|state| self.half(state, direction)).transpose()?;
+            run(layer, &SeqOptions { initial: initial.as_ref(), ..*options })
+        };
+        Ok([run(&self.forward, 0)?, run(&self.reverse, 1)?])
+    }
+
     /// The state's rows of one direction (0 forward, 1 reverse): every second one.
     fn half(&self, state: &LstmState<Tensor>, direction: usize) -> Result<LstmState<Tensor>> {
         let rows = self.forward.state_rows();
@@ -90,12 +105,8 @@ impl<L: Lstm> Lstm for Bidirectional<L> {
     }
 
     fn seq(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<SeqOutput> {
-        tensors::check_seq("Lstm::seq", self, input, options)?;
-        let run = |layer: &L, direction: usize| -> Result<SeqOutput> {
-            let initial = options.initial.map(|state| self.half(state, direction)).transpose()?;
-            layer.seq(input, &SeqOptions { initial: initial.as_ref(), ..*options })
-        };
-        let (forward, reverse) = (run(&self.forward, 0)?, run(&self.reverse, 1)?);
+        let [forward, reverse] =
+            self.in_both(input, options, |layer, options| layer.seq(input, options))?;
         let interleave = |a: &Tensor, b: &Tensor| -> Result<Tensor> {
             let (rows, batch, hidden) = a.dims3()?;
             Ok(Tensor::stack(&[a, b], 1)?.reshape((2 * rows, batch, hidden))?)
@@ -107,6 +118,12 @@ impl<L: Lstm> Lstm for Bidirectional<L> {
                 c: interleave(&forward.state.c, &reverse.state.c)?,
             },
         })
+    }
+
+    fn last_output(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<Tensor> {
+        let [forward, reverse] =
+            self.in_both(input, options, |layer, options| layer.last_output(input, options))?;
+        self.merge.apply(&forward, &reverse)
     }
 }
 

@@ -3,7 +3,7 @@
 use candle_core::{D, Tensor};
 use lstm_core::Result;
 
-/// How a bidirectional layer joins its two outputs, `[T, B, F]` each.
+/// How a bidirectional layer joins its two outputs, `[T, B, F]` each, or their last steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Merge {
     /// `[T, B, 2F]`, forward features first: PyTorch's.

@@ -72,6 +72,17 @@ impl<L: Lstm> Stacked<L> {
         &self.layers[0]
     }
 
+    /// What a layer reads of `output`, that of the layer below or the stack's input: dropout is between layers.
+    fn read(&self, layer_idx: usize, output: &Tensor, mode: Mode) -> Result<Tensor> {
+        match mode {
+            Mode::Train { seed, step } if layer_idx > 0 && self.dropout > 0.0 => {
+                let stream = RandomStream::new(seed).named(&self.name).child(step);
+                self.dropout_kind.apply(output, self.dropout, stream.child(layer_idx as u64))
+            }
+            _ => Ok(output.clone()),
+        }
+    }
+
     /// Runs `layer` on each layer's rows of `state` in turn and joins the states they return.
     fn climb(
         &self,
@@ -122,17 +133,27 @@ impl<L: Lstm> Lstm for Stacked<L> {
     fn seq(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<SeqOutput> {
         tensors::check_seq("Lstm::seq", self, input, options)?;
         let (output, state) = self.climb(input, options.initial, |layer_idx, input, initial| {
-            let input = match options.mode {
-                Mode::Train { seed, step } if layer_idx > 0 && self.dropout > 0.0 => {
-                    let stream = RandomStream::new(seed).named(&self.name).child(step);
-                    self.dropout_kind.apply(input, self.dropout, stream.child(layer_idx as u64))?
-                }
-                _ => input.clone(),
-            };
+            let input = self.read(layer_idx, input, options.mode)?;
             let out = self.layers[layer_idx].seq(&input, &SeqOptions { initial, ..*options })?;
             Ok((out.output, out.state))
         })?;
         Ok(SeqOutput { output, state })
+    }
+
+    fn last_output(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<Tensor> {
+        tensors::check_seq("Lstm::seq", self, input, options)?;
+        let own = options.initial.map(|state| self.layout.split(state)).transpose()?;
+        let mut output = input.clone();
+        for (layer_idx, layer) in self.layers.iter().enumerate() {
+            let input = self.read(layer_idx, &output, options.mode)?;
+            let initial = own.as_ref().and_then(|own| own.get(layer_idx));
+            let options = SeqOptions { initial, ..*options };
+            output = match layer_idx + 1 == self.layers.len() {
+                true => layer.last_output(&input, &options)?,
+                false => layer.seq(&input, &options)?.output,
+            };
+        }
+        Ok(output)
     }
 }
 

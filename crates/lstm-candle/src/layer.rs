@@ -2,6 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
+use lstm_core::last_step::{last_step, read_by_last_output};
 use lstm_core::{
     Direction, LayerPlace, Lstm, LstmConfig, LstmLayer, LstmState, LstmStep, Result, SeqOptions,
     SeqOutput, tensors,
@@ -89,6 +90,11 @@ impl Lstm for CandleLstm {
             scan_in_segments(&self.cell, &input, state, &conditions, options.memory)?;
         let state = LstmState { h: state.h.unsqueeze(0)?, c: state.c.unsqueeze(0)? };
         Ok(SeqOutput { output: flip(&output)?, state })
+    }
+
+    fn last_output(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<Tensor> {
+        let input = read_by_last_output(&self.config, self.place, input, options)?;
+        last_step(&self.seq(&input, options)?.output)
     }
 }
 

@@ -59,6 +59,8 @@ pub mod parallel;
 #[cfg(feature = "candle")]
 pub mod graph;
 #[cfg(feature = "candle")]
+pub mod last_step;
+#[cfg(feature = "candle")]
 mod lstm;
 #[cfg(feature = "candle")]
 pub mod tensors;

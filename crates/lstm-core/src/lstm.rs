@@ -3,6 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 
+use crate::last_step::last_step;
 use crate::{LayerPlace, Lengths, LstmConfig, LstmState, Memory, Mode, Resets, Result};
 
 /// What a run over a sequence may be given beside its input.
@@ -81,6 +82,18 @@ pub trait Lstm: Send + Sync {
         Ok(self.seq(input, &SeqOptions::default())?.output)
     }
 
+    /// The last step of the output of [`Lstm::seq`], `[B, output_size]`, without what it does not depend on: a
+    /// reverse layer begins with that step.
+    ///
+    /// Zero for rows that have ended before it, as in [`Lstm::seq`]; their state is what they end with.
+    ///
+    /// # Errors
+    ///
+    /// As [`Lstm::seq`].
+    fn last_output(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<Tensor> {
+        last_step(&self.seq(input, options)?.output)
+    }
+
     /// The state of zeros for `batch` rows: h `[L·D, B, P]`, c `[L·D, B, H]`.
     ///
     /// # Errors
@@ -147,5 +160,8 @@ impl<L: Lstm + ?Sized> Lstm for Box<L> {
     }
     fn seq(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<SeqOutput> {
         (**self).seq(input, options)
+    }
+    fn last_output(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<Tensor> {
+        (**self).last_output(input, options)
     }
 }

@@ -2,6 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
+use lstm_core::last_step::{last_step, read_by_last_output};
 use lstm_core::tensors;
 use lstm_core::{
     Element, Error, LayerPlace, Lstm, LstmConfig, LstmLayer, LstmState, LstmStep, Masks, Memory,
@@ -101,6 +102,11 @@ impl Lstm for HandLstm {
             (false, DType::F64) => run_variant::<f64>(reads, self.variant(input, options)?),
             (false, _) => run_variant::<f32>(reads, self.variant(input, options)?),
         }
+    }
+
+    fn last_output(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<Tensor> {
+        let input = read_by_last_output(&self.config, self.place, input, options)?;
+        last_step(&self.seq(&input, options)?.output)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{Init, VarBuilder};
+use lstm_core::last_step::{last_step, read_by_last_output};
 use lstm_core::tensors;
 use lstm_core::{
     Error, LayerPlace, Lstm, LstmConfig, LstmLayer, LstmState, LstmStep, Parameter, Result,
@@ -100,6 +101,11 @@ impl Lstm for HandRnn {
             None => self.zero_state(batch)?.c,
         };
         Ok(SeqOutput { output, state: LstmState { h, c } })
+    }
+
+    fn last_output(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<Tensor> {
+        let input = read_by_last_output(&self.config, self.place, input, options)?;
+        last_step(&self.seq(&input, options)?.output)
     }
 }
 

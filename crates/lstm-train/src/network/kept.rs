@@ -63,11 +63,20 @@ impl Lstm for WithMemory {
         self.layers.device()
     }
     fn seq(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<SeqOutput> {
+        self.layers.seq(input, &self.with_memory(options))
+    }
+    fn last_output(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<Tensor> {
+        self.layers.last_output(input, &self.with_memory(options))
+    }
+}
+
+impl WithMemory {
+    fn with_memory<'a>(&self, options: &SeqOptions<'a>) -> SeqOptions<'a> {
         let memory = match (options.mode, self.memory) {
             // Every implementation has these, and no backward pass follows that would have to run anything again.
             (Mode::Eval, Memory::RecomputeGates) => Memory::Checkpoints,
             (_, memory) => memory,
         };
-        self.layers.seq(input, &SeqOptions { memory, ..*options })
+        SeqOptions { memory, ..*options }
     }
 }

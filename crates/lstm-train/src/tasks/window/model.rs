@@ -2,9 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{Init, Linear, Module, VarBuilder};
-use lstm_core::graph::{self, Backward};
 use lstm_core::random::RandomStream;
-use lstm_core::tensors::{self, TensorSlice};
 use lstm_core::{Lstm, Mode, SeqOptions};
 
 use crate::data::Batch;
@@ -95,7 +93,7 @@ impl<L: Lstm> WindowModel<L> {
         };
         let words = Lookup::new(&self.embedding, ids, &shape, factors)?;
         let options = SeqOptions { mode, ..SeqOptions::default() };
-        let features = last_step(&self.lstm.seq(words.rows(), &options)?.output)?;
+        let features = self.lstm.last_output(words.rows(), &options)?;
         let p = self.config.output_dropout;
         let features = match mode {
             Mode::Train { seed, step } if p > 0.0 => {
@@ -164,44 +162,6 @@ impl<L: Lstm> WindowModel<L> {
 
 fn factors_of_rows(stream: RandomStream, p: f64, n: usize, width: usize) -> Result<Tensor> {
     Ok(Tensor::from_vec(factors(stream, p, true, [1, n, width]), (n, width), &Device::Cpu)?)
-}
-
-/// The last step of an output, `[T, n, H]`, as one node: `[n, H]`.
-///
-/// candle's own `narrow` joins three tensors in its backward pass.
-fn last_step(output: &Tensor) -> Result<Tensor> {
-    let (n_steps, n, features) = output.dims3()?;
-    let output = output.contiguous()?;
-    let first = (n_steps - 1) * n * features;
-    let last = TensorSlice::<f32>::new(&output)?[first..].to_vec();
-    let outputs = vec![tensors::storage(last, (n, features))];
-    let node = LastStep { shape: [n_steps, n, features] };
-    let mut recorded = graph::record("last step", &[&output], outputs, node)?;
-    recorded.pop().ok_or_else(|| Error::Invalid {
-        op: "last step",
-        expected: "one output".to_owned(),
-        got: "none".to_owned(),
-    })
-}
-
-struct LastStep {
-    shape: [usize; 3],
-}
-
-impl Backward for LastStep {
-    fn backward(
-        &self,
-        _outputs: &[Tensor],
-        grads: &[Option<Tensor>],
-    ) -> candle_core::Result<Vec<Option<Tensor>>> {
-        let Some(Some(of_last)) = grads.first() else { return Ok(vec![None]) };
-        let of_last = of_last.contiguous()?;
-        let of_last = TensorSlice::<f32>::new(&of_last).map_err(candle_core::Error::wrap)?;
-        let mut of_output = vec![0.0; self.shape.iter().product()];
-        let first = of_output.len() - of_last.len();
-        of_output[first..].copy_from_slice(&of_last);
-        Ok(vec![Some(Tensor::from_vec(of_output, &self.shape[..], &Device::Cpu)?)])
-    }
 }
 
 #[cfg(test)]
