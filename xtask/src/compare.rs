@@ -1,5 +1,6 @@
 //! `compare`: four interchangeable models, one recipe, one table.
 
+mod jobs;
 mod report;
 mod table;
 
@@ -11,7 +12,7 @@ use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Device};
 use candle_nn::VarMap;
 use lstm_core::variables::seeded;
@@ -46,6 +47,10 @@ pub struct Args {
     settings: Settings,
     #[command(flatten)]
     threads: Threads,
+    /// Models to train at the same time, each on one thread; results do not depend on it.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(conflicts_with = "threads")]
+    jobs: u16,
     /// Folder for the report, the metrics and the checkpoints.
     #[arg(long, default_value = "runs/compare")]
     out: PathBuf,
@@ -66,40 +71,53 @@ struct Curve {
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
-    environment::start_again(
-        args.threads,
-        args.models.iter().all(|model| model.layers().is_by_hand()),
-    )?;
+    for (k, model) in args.models.iter().enumerate() {
+        let name = model.as_str();
+        ensure!(
+            !args.models[..k].contains(model),
+            "--models: expected each once, got {name} twice"
+        );
+    }
+    let threads = if args.jobs > 1 { Threads::ONE } else { args.threads };
+    environment::start_again(threads, args.models.iter().all(|m| m.layers().is_by_hand()))?;
     let stop = environment::stop_on_interrupt()?;
     let started = Instant::now();
     let (text, limit_ppl) = load(args)?;
     std::fs::create_dir_all(&args.out).with_context(|| format!("create {}", args.out.display()))?;
-    let mut table = Table { limit_ppl, models: Vec::new() };
-    let mut curves = Vec::new();
-    let mut recipes = Vec::new();
-    for &model in &args.models {
-        let recipe = args.settings.recipe(model, args.data.as_ref());
-        let outcome = train(args, &recipe, &text, stop)?;
-        let summary = match outcome {
-            Outcome::Finished(summary) => summary,
-            Outcome::Interrupted { step } => {
-                let _ =
-                    say!("{} stopped after step {step}; continue with --resume", model.as_str());
-                return Ok(ExitCode::from(environment::INTERRUPTED));
-            }
-        };
-        table.models.push(row(model, summary));
-        curves.push(curve(
-            model,
-            &metrics::read(&args.out.join(model.as_str()).join("metrics.jsonl"))?,
-        ));
-        recipes.push(recipe);
-    }
+    let recipe = |&model| args.settings.recipe(model, args.data.as_ref());
+    let recipes: Vec<Recipe> = args.models.iter().map(recipe).collect();
+    let outcomes = jobs::train_all(&recipes, args.jobs.into(), stop, |recipe, bar| {
+        train(args, recipe, &text, bar, stop)
+    })?;
+    let Some(models) = finished(&args.models, outcomes) else {
+        return Ok(ExitCode::from(environment::INTERRUPTED));
+    };
+    let table = Table { limit_ppl, models };
+    let metrics = |model: ModelName| args.out.join(model.as_str()).join("metrics.jsonl");
+    let curves = args.models.iter().map(|&m| Ok(curve(m, &metrics::read(&metrics(m))?)));
+    let curves = curves.collect::<Result<Vec<_>>>()?;
     write(args, &table, &curves, &recipes)?;
     say!("\n{}", table.to_text())?;
     let seconds = started.elapsed().as_secs_f64();
     say!("{seconds:.0} s; report: {}", args.out.join("report.html").display())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The row of every model; `None`, and what is not finished is said, where not all are.
+fn finished(models: &[ModelName], outcomes: Vec<Option<Outcome>>) -> Option<Vec<ModelRow>> {
+    let rows = models.iter().zip(outcomes).map(|(&model, outcome)| {
+        let name = model.as_str();
+        let _ = match outcome {
+            Some(Outcome::Finished(summary)) => return Some(row(model, summary)),
+            Some(Outcome::Interrupted { step }) => {
+                say!("{name} stopped after step {step}; continue with --resume")
+            }
+            None => say!("{name} did not begin; continue with --resume"),
+        };
+        None
+    });
+    // All of them, so that each has its word.
+    rows.collect::<Vec<_>>().into_iter().collect()
 }
 
 /// The text, and the perplexity that no model can beat where that is known.
@@ -122,7 +140,13 @@ pub fn text(folder: Option<&Path>, sentences: usize) -> Result<TextData> {
     Ok(TextData::load(folder)?)
 }
 
-fn train(args: &Args, recipe: &Recipe, text: &TextData, stop: &AtomicBool) -> Result<Outcome> {
+fn train(
+    args: &Args,
+    recipe: &Recipe,
+    text: &TextData,
+    bar: &mut Bar,
+    stop: &AtomicBool,
+) -> Result<Outcome> {
     let Recipe { model: name, window, train } = recipe;
     let (words, splits) = (text.vocabulary.len(), Splits::new(text, window.window)?);
     let variables = VarMap::new();
@@ -147,8 +171,7 @@ fn train(args: &Args, recipe: &Recipe, text: &TextData, stop: &AtomicBool) -> Re
     } else {
         Trainer::start(setup, &folder)?
     };
-    let outcome = trainer.run(&mut Bar::new(name.as_str()), stop);
-    outcome.with_context(|| format!("model {}", name.as_str()))
+    trainer.run(bar, stop).with_context(|| format!("model {}", name.as_str()))
 }
 
 fn row(model: ModelName, summary: Summary) -> ModelRow {

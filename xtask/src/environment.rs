@@ -13,6 +13,11 @@ pub struct Threads {
     threads: Option<u16>,
 }
 
+impl Threads {
+    /// One.
+    pub const ONE: Self = Self { threads: Some(1) };
+}
+
 /// The exit status of a run that was interrupted.
 pub const INTERRUPTED: u8 = 130;
 

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use lstm_train::metrics::Metric;
 use lstm_train::{Observer, Scores};
 
@@ -28,8 +28,15 @@ pub struct Bar {
 impl Bar {
     /// A bar for the run of this name.
     pub fn new(name: impl Into<String>) -> Self {
-        let name = name.into();
-        let bar = ProgressBar::new(0);
+        Self::draw(name.into(), ProgressBar::new(0))
+    }
+
+    /// The same below those of runs at the same time.
+    pub fn among(bars: &MultiProgress, name: impl Into<String>) -> Self {
+        Self::draw(name.into(), bars.add(ProgressBar::new(0)))
+    }
+
+    fn draw(name: String, bar: ProgressBar) -> Self {
         let template = "{prefix:>11} {wide_bar} {pos}/{len} {msg}";
         // The default style serves where the template does not parse.
         bar.set_style(

@@ -59,6 +59,15 @@ impl ModelName {
         with_layers!(self.layers(), L => config.network.build::<L>(config.embedding, vb))
     }
 
+    /// About how many times as long as the quickest of them it trains.
+    pub fn weight(self) -> usize {
+        match self {
+            Self::Bilstm => 4,
+            Self::Lstm | Self::HandBilstm => 2,
+            Self::HandLstm => 1,
+        }
+    }
+
     /// Whether its layers read both directions of time.
     fn is_bidirectional(self) -> bool {
         matches!(self, Self::Bilstm | Self::HandBilstm)

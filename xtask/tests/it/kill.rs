@@ -60,6 +60,36 @@ fn other_threads_and_an_interruption_change_no_bit() {
     assert!(bits(&bench.checkpoint("one")) == bits(&bench.checkpoint("two")));
 }
 
+#[test]
+fn models_that_train_at_the_same_time_end_with_the_bits_of_those_that_do_not() {
+    let bench = Bench::new();
+    // One more than the bench has by itself.
+    let models = ["--models", "lstm", "--epochs", "2"];
+    let run = |out: &str, more: &[&str]| bench.compare(out, &[&models[..], more].concat());
+    let finish = |out: &str, more: &[&str]| {
+        let output = run(out, more).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let started = Instant::now();
+    finish("alone", &["--threads", "1"]);
+    let mut child = run("together", &["--jobs", "2"]).spawn().unwrap();
+    std::thread::sleep(started.elapsed() / 3);
+    let _ = child.kill();
+    child.wait().unwrap();
+    finish("together", &["--jobs", "2", "--resume"]);
+    for model in ["lstm", "hand-bilstm"] {
+        let left = |out: &str| Left::read(&bench.out(out).join(model));
+        left("together").assert_same(&left("alone"));
+    }
+}
+
+#[test]
+fn a_model_trains_once() {
+    let output = Bench::new().output("twice", &["--models", "lstm,hand-bilstm"]);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && error.contains("hand-bilstm twice"), "{error}");
+}
+
 /// The kills of each task in [`every_task_survives_kills`], unless the environment variable `KILLS` says how
 /// many.
 const KILLS_OF_A_TASK: u64 = 10;
