@@ -8,7 +8,7 @@ use super::gates;
 use super::simd::instruction_set::{InstructionSet, Kernel};
 use super::simd::lanes::Lanes;
 use super::simd::prefetch::asked_for;
-use super::tile::{Tile, add_rows_ahead, for_rows, for_vectors, tile_rows};
+use super::tile::{Tile, add_rows, add_rows_ahead, for_rows, for_vectors, tile_rows};
 use crate::element::Constants;
 use crate::{Element, Error, Result};
 
@@ -91,13 +91,53 @@ impl<E: Element> ForwardStep<'_, E> {
         let units = self.layout.units(self.panel).len();
         self.h.check(OP, "length of h", rows, units)?;
         self.y.as_ref().map_or(Ok(()), |y| y.check(OP, "length of y", rows, units))?;
-        let (v, h_before) = (self.v, self.h_before);
-        if let Some(v) = v {
-            let (ahead, vectors) = (self.ahead, width / lanes);
+        let whole = width == self.layout.widest();
+        match (self.v, rows) {
+            (Some(_), 1) if whole => E::run(set, FewRows::<E, 1>(self)),
+            (Some(_), 2) if whole => E::run(set, FewRows::<E, 2>(self)),
+            _ => self.in_two(set, width / lanes),
+        }
+        Ok(())
+    }
+
+    /// The product, and then the rest.
+    fn in_two(self, set: InstructionSet, vectors: usize) {
+        let (h_before, ahead, hidden) = (self.h_before, self.ahead, self.layout.hidden);
+        if let Some(v) = self.v {
             E::run(set, Recurrence { v, h_before, ahead, hidden, vectors, z: self.z });
         }
         E::run(set, Pointwise(self));
-        Ok(())
+    }
+}
+
+/// All of it for R rows, as many as leave registers for the constants of the gates: the processor computes the gates
+/// of a panel beside the product of the next.
+struct FewRows<'a, E, const R: usize>(ForwardStep<'a, E>);
+
+impl<E: Constants, const R: usize> Kernel<E> for FewRows<'_, E, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S)
+    where
+        E: Lanes<S>,
+    {
+        let mut step = self.0;
+        let hidden = step.layout.hidden;
+        let (h_before, v) = (step.h_before, step.v.unwrap_or_default());
+        let lhs = std::array::from_fn(|r| &h_before[r * hidden..][..hidden]);
+        // From zero, and then added: two short sums round less than a long one.
+        let mut tile: Tile<_, R, 4> = [[E::splat(simd, E::ZERO); 4]; R];
+        add_rows::<S, E, R, 4>(simd, &mut tile, lhs, E::vectors(v).as_chunks::<4>().0);
+        let z = E::vectors(step.z).as_chunks::<4>().0;
+        for (row, z) in tile.iter_mut().zip(z) {
+            for gate in 0..4 {
+                row[gate] = E::add(simd, z[gate], row[gate]);
+            }
+        }
+        for (row, before) in tile.into_iter().enumerate() {
+            step.cell::<S>(simd, row, before);
+        }
     }
 }
 
@@ -163,31 +203,42 @@ impl<E: Constants> Kernel<E> for Pointwise<'_, E> {
         E: Lanes<S>,
     {
         let mut step = self.0;
-        let GateLayout { hidden, lanes } = step.layout;
-        let (units, stride) = (step.layout.units(step.panel), step.layout.stride(step.panel));
-        let z = step.z.chunks_exact_mut(step.layout.width(step.panel));
-        let mut cells = E::vectors_mut(step.cells).iter_mut();
-        for (row, (z, c)) in z.zip(E::vectors_mut(step.c)).enumerate() {
-            let cell = cells.next();
-            let h = step.h.row(row, units.len());
-            let y = step.y.as_mut().map(|y| y.row(row, units.len()));
-            if step.valid.get(row) == Some(&false) {
-                y.into_iter().for_each(|y| y.fill(E::ZERO));
-                h.copy_from_slice(&step.h_before[row * hidden..][units.clone()]);
-                continue;
-            }
-            let before = gates::load::<S, E>(simd, z, stride);
-            let (gates, c_now, h_now) = gates::forward::<S, E>(simd, before, *c);
-            if step.keep {
-                gates::store::<S, E>(simd, z, stride, gates);
-            }
-            *c = c_now;
-            if let Some(cell) = cell {
-                *cell = c_now;
-            }
-            store::<S, E>(simd, h, lanes, h_now);
-            y.into_iter().for_each(|y| store::<S, E>(simd, y, lanes, h_now));
+        let (width, stride) = (step.layout.width(step.panel), step.layout.stride(step.panel));
+        for row in 0..E::vectors(step.c).len() {
+            let before = gates::load::<S, E>(simd, &step.z[row * width..][..width], stride);
+            step.cell::<S>(simd, row, before);
         }
+    }
+}
+
+impl<E: Constants> ForwardStep<'_, E> {
+    /// The cell of a row from its z.
+    #[inline(always)]
+    fn cell<S: Simd>(&mut self, simd: S, row: usize, z: [E::Vector; 4])
+    where
+        E: Lanes<S>,
+    {
+        let GateLayout { hidden, lanes } = self.layout;
+        let (units, stride) = (self.layout.units(self.panel), self.layout.stride(self.panel));
+        let h = self.h.row(row, units.len());
+        let y = self.y.as_mut().map(|y| y.row(row, units.len()));
+        if self.valid.get(row) == Some(&false) {
+            y.into_iter().for_each(|y| y.fill(E::ZERO));
+            h.copy_from_slice(&self.h_before[row * hidden..][units]);
+            return;
+        }
+        let c = &mut E::vectors_mut(self.c)[row];
+        let (gates, c_now, h_now) = gates::forward::<S, E>(simd, z, *c);
+        *c = c_now;
+        if self.keep {
+            let width = self.layout.width(self.panel);
+            gates::store::<S, E>(simd, &mut self.z[row * width..][..width], stride, gates);
+        }
+        if let Some(cell) = E::vectors_mut(self.cells).get_mut(row) {
+            *cell = c_now;
+        }
+        store::<S, E>(simd, h, lanes, h_now);
+        y.into_iter().for_each(|y| store::<S, E>(simd, y, lanes, h_now));
     }
 }
 
