@@ -47,7 +47,8 @@ pub struct Args {
     settings: Settings,
     #[command(flatten)]
     threads: Threads,
-    /// Models to train at the same time, each on one thread; results do not depend on it.
+    /// Models to train at the same time, each on one thread. Results do not depend on it, but for the times:
+    /// those of one model then have the others beside them.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     #[arg(conflicts_with = "threads")]
     jobs: u16,
@@ -86,10 +87,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     std::fs::create_dir_all(&args.out).with_context(|| format!("create {}", args.out.display()))?;
     let recipe = |&model| args.settings.recipe(model, args.data.as_ref());
     let recipes: Vec<Recipe> = args.models.iter().map(recipe).collect();
-    let outcomes = jobs::train_all(&recipes, args.jobs.into(), stop, |recipe, bar| {
+    let trained = jobs::train_all(&recipes, args.jobs.into(), stop, |recipe, bar| {
         train(args, recipe, &text, bar, stop)
     })?;
-    let Some(models) = finished(&args.models, outcomes) else {
+    let Some(models) = finished(&args.models, trained)? else {
         return Ok(ExitCode::from(environment::INTERRUPTED));
     };
     let table = Table { limit_ppl, models };
@@ -103,21 +104,34 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The row of every model; `None`, and what is not finished is said, where not all are.
-fn finished(models: &[ModelName], outcomes: Vec<Option<Outcome>>) -> Option<Vec<ModelRow>> {
-    let rows = models.iter().zip(outcomes).map(|(&model, outcome)| {
+/// The row of every model; `None` where not all are finished, and what is not is said.
+///
+/// # Errors
+///
+/// The first that stopped a model, after a word on the others.
+fn finished(models: &[ModelName], trained: Vec<jobs::Trained>) -> Result<Option<Vec<ModelRow>>> {
+    let (mut rows, mut failure) = (Vec::new(), None);
+    for (&model, outcome) in models.iter().zip(trained) {
         let name = model.as_str();
         let _ = match outcome {
-            Some(Outcome::Finished(summary)) => return Some(row(model, summary)),
-            Some(Outcome::Interrupted { step }) => {
+            Some(Ok(Outcome::Finished(summary))) => {
+                rows.push(row(model, summary));
+                Ok(())
+            }
+            Some(Ok(Outcome::Interrupted { step })) => {
                 say!("{name} stopped after step {step}; continue with --resume")
             }
-            None => say!("{name} did not begin; continue with --resume"),
+            Some(Err(error)) => {
+                failure.get_or_insert(error);
+                Ok(())
+            }
+            None => say!("{name} was not trained; continue with --resume"),
         };
-        None
-    });
-    // All of them, so that each has its word.
-    rows.collect::<Vec<_>>().into_iter().collect()
+    }
+    match failure {
+        Some(error) => Err(error),
+        None => Ok((rows.len() == models.len()).then_some(rows)),
+    }
 }
 
 /// The text, and the perplexity that no model can beat where that is known.
@@ -230,6 +244,9 @@ fn settings(args: &Args, recipes: &[Recipe]) -> Result<Vec<(String, String)>> {
     let data =
         args.data.as_ref().map_or("embedded language".to_owned(), |d| d.display().to_string());
     let mut settings = vec![("data".to_owned(), data)];
+    if args.jobs > 1 {
+        settings.push(("models at the same time".to_owned(), args.jobs.to_string()));
+    }
     let Some(recipe) = recipes.first() else { return Ok(settings) };
     for part in [serde_json::to_value(&recipe.window)?, serde_json::to_value(&recipe.train)?] {
         let serde_json::Value::Object(fields) = part else { continue };

@@ -21,15 +21,19 @@ impl Threads {
 /// The exit status of a run that was interrupted.
 pub const INTERRUPTED: u8 = 130;
 
-/// Set by Ctrl-C; the run saves a checkpoint after the step under way.
+/// Set by Ctrl-C, or by a run beside others that fails; the runs save a checkpoint after the step under way.
 static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Set by the first Ctrl-C.
+static INTERRUPTED_ONCE: AtomicBool = AtomicBool::new(false);
 
 /// Lets Ctrl-C set the flag that is returned; a second one ends the process at once.
 pub fn stop_on_interrupt() -> Result<&'static AtomicBool> {
     ctrlc::set_handler(|| {
-        if STOP.swap(true, Ordering::Relaxed) {
+        if INTERRUPTED_ONCE.swap(true, Ordering::Relaxed) {
             std::process::exit(i32::from(INTERRUPTED));
         }
+        STOP.store(true, Ordering::Relaxed);
         eprintln!("stopping after this step; press Ctrl-C again to stop at once");
     })?;
     Ok(&STOP)
@@ -41,7 +45,10 @@ pub fn stop_on_interrupt() -> Result<&'static AtomicBool> {
 pub fn start_again(threads: Threads, by_hand: bool) -> Result<()> {
     let mut environment = Vec::new();
     if let Some(threads) = threads.threads {
-        environment.push(("RAYON_NUM_THREADS", threads.to_string()));
+        // candle's own variable would prevail.
+        for name in ["RAYON_NUM_THREADS", "CANDLE_NUM_THREADS"] {
+            environment.push((name, threads.to_string()));
+        }
     }
     // candle's threads spin for a while after each of its operations. That serves its own models, which
     // start the next one soon, but takes a core from the hand-written ones.

@@ -82,8 +82,8 @@ pub trait Lstm: Send + Sync {
         Ok(self.seq(input, &SeqOptions::default())?.output)
     }
 
-    /// The last step of the output of [`Lstm::seq`], `[B, output_size]`, without what it does not depend on: a
-    /// reverse layer begins with that step.
+    /// The last step of the output of [`Lstm::seq`], `[B, output_size]`, without the steps of the last layer that it
+    /// does not depend on: a reverse layer begins with it.
     ///
     /// Zero for rows that have ended before it, as in [`Lstm::seq`]; their state is what they end with.
     ///

@@ -249,3 +249,28 @@ fn what_it_has_not_is_refused() {
     refused(plain, DType::BF16, "dtype");
     refused(LstmConfig::new(I, 0), DType::F32, "hidden_size");
 }
+
+#[test]
+fn its_last_output_is_the_last_step() {
+    for place in [LayerPlace::forward(0), LayerPlace::reverse(0)] {
+        let (rnn, variables) = layer(place);
+        let x = Var::from_tensor(&random(&[T, B, I])).unwrap();
+        let lengths = Lengths::new(vec![T, 2, T - 1]);
+        for lengths in [None, Some(&lengths)] {
+            let options = SeqOptions { lengths, ..Default::default() };
+            let last = rnn.last_output(&x, &options).unwrap();
+            let expected = rnn.seq(&x, &options).unwrap().output.get(T - 1).unwrap();
+            assert_eq!(numbers(&last), numbers(&expected));
+            let gradients =
+                |output: Tensor| output.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+            let (ours, expected) = (gradients(last), gradients(expected));
+            let all = named(&variables).into_iter().map(|(_, var)| var).chain([x.clone()]);
+            for var in all {
+                let [ours, expected] = [&ours, &expected].map(|g| numbers(g.get(&var).unwrap()));
+                for (ours, expected) in ours.iter().zip(expected) {
+                    assert!((ours - expected).abs() < 1e-12, "{place:?}: {ours} {expected}");
+                }
+            }
+        }
+    }
+}

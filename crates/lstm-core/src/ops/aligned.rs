@@ -1,15 +1,16 @@
 //! A growing buffer that starts on a cache line.
 
+use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
-use pulp::bytemuck::{Pod, Zeroable, cast_slice, cast_slice_mut};
+use pulp::bytemuck::{Pod, cast_slice, cast_slice_mut};
 
-use super::simd::line::Line;
+use super::simd::line::{Line, zeros};
 use crate::Element;
 
 /// Numbers from a cache line on, so that no vector crosses one; memory is kept when it shrinks.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Aligned<E> {
     /// The content, and what is left of a longer one.
     lines: Vec<Line>,
@@ -28,7 +29,7 @@ impl<E: Element> Aligned<E> {
         let lines = len.div_ceil(size_of::<Line>() / size_of::<E>());
         if self.lines.len() < lines {
             // Not `resize`, which would copy the old content.
-            self.lines = vec![Line::zeroed(); lines];
+            self.lines = zeros(lines);
         }
         self.len = len;
     }
@@ -47,5 +48,11 @@ impl<E: Pod> DerefMut for Aligned<E> {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut [E] {
         cast_slice_mut(&mut self.lines).get_mut(..self.len).unwrap_or_default()
+    }
+}
+
+impl<E> fmt::Debug for Aligned<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Aligned").field("len", &self.len).finish_non_exhaustive()
     }
 }

@@ -1,5 +1,5 @@
 //! One step of the units of one panel, forward: the recurrent product and, while its results are still in
-//! the nearest cache, everything else that the step does with them.
+//! the nearest cache, or of one or two rows in registers, everything else that the step does with them.
 
 use pulp::Simd;
 
@@ -21,7 +21,8 @@ pub struct ForwardStep<'a, E> {
     pub panel: usize,
     /// V of the panel, packed by gates; `None` where h_{t-1} is zero in every row.
     pub v: Option<&'a [E]>,
-    /// Memory that will be read soon, to be asked for while this step is computed; empty where none is.
+    /// Memory that will be read soon, to be asked for while this step is computed; empty where none is. One or two
+    /// rows leave no time for it: they do not ask.
     pub ahead: &'a [E],
     /// h_{t-1}: `[rows, H]`.
     pub h_before: &'a [E],

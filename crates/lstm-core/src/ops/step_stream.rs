@@ -84,7 +84,7 @@ pub struct StepState<'a, E> {
     pub x: &'a [E],
     /// h_{t-1}: `[rows, H]`.
     pub h_before: &'a [E],
-    /// Room for z: `[rows]` times [`StepWeights::row`].
+    /// Room for z: `[rows]` times [`StepWeights::row`]; a single row of vectors stays in registers.
     pub z: &'a mut [E],
     /// c_{t-1}, then c_t: `[rows, H]`.
     pub c: &'a mut [E],

@@ -114,7 +114,7 @@ macro_rules! arithmetic {
         #[inline(always)]
         fn at_least(simd: S, bound: Self, a: Self::Vector) -> Self::Vector {
             let bound = simd.$splat(bound);
-            if S::$count == 1 {
+            if S::IS_SCALAR {
                 // The largest of two single numbers would be the one that is not NaN.
                 return <Self as Lanes<S>>::if_less(simd, a, bound, bound, a);
             }
@@ -208,7 +208,7 @@ impl<S: Simd> Lanes<S> for f32 {
     }
     #[inline(always)]
     fn exp_minus_one(simd: S, r: Self::Vector) -> Self::Vector {
-        // In pairs (Estrin 1960), whose chain is four operations where Horner's is seven.
+        // In pairs (Estrin 1960): a chain of three operations from r on, where Horner's has six.
         let pair = |c0, c1| simd.mul_add_e_f32s(simd.splat_f32s(c1), r, simd.splat_f32s(c0));
         let z = simd.mul_f32s(r, r);
         let low = simd.mul_add_e_f32s(pair(0.5, 1.666_666_6e-1), z, r);

@@ -12,3 +12,9 @@ unsafe impl Zeroable for Line {}
 
 // SAFETY: integers alone: 64 bytes without a gap, every one of which may have any value.
 unsafe impl Pod for Line {}
+
+/// So many lines of zeros: memory that is not touched until it is used.
+pub(in crate::ops) fn zeros(n: usize) -> Vec<Line> {
+    // SAFETY: zero bits are a value of a line.
+    unsafe { Box::new_zeroed_slice(n).assume_init() }.into_vec()
+}
