@@ -16,6 +16,12 @@ use crate::tape::Kept;
 /// The fewest terms of an input product that all threads share: some ten microseconds.
 const FEWEST_PRODUCT_TERMS: usize = 1 << 19;
 
+/// The parts of an input product for each thread that shares it.
+const TASKS_A_THREAD: usize = 4;
+
+/// The cells of the smallest part: a few tiles.
+const FEWEST_CELLS: usize = 16;
+
 /// The bytes of packed weights beyond which a step finds them no longer in the nearer caches (measured:
 /// docs/performance.md).
 const FAR_WEIGHTS: usize = 8 << 20;
@@ -32,26 +38,32 @@ impl<E: Element> Group<'_, E> {
         held_from: usize,
     ) -> Result<()> {
         let PackedWeights { set, layout, u, bias, .. } = plan.packed;
+        let terms = steps.len() * rows(self.blocks) * layout.row() * u.depth();
+        let shared = plan.one_block && terms >= FEWEST_PRODUCT_TERMS;
         let mut tasks = Vec::new();
         let mut gates = &mut self.gates[..];
         let blocks = self.blocks;
         for (nth_block, block) in blocks.iter().enumerate() {
+            let cells = steps.start * block.rows..steps.end * block.rows;
+            let runs = if shared { runs(layout.panels(), cells.len()) } else { 1 };
+            let edge = |k: usize| cells.start + k * cells.len() / runs;
             for panel in 0..layout.panels() {
-                let ahead = plan.ahead(u, panel + 1, (nth_block, blocks));
-                let z = take(&mut gates, plan.held * block.rows * layout.width(panel));
-                tasks.push((block, panel, ahead, z));
+                let (width, ahead) =
+                    (layout.width(panel), plan.ahead(u, panel + 1, (nth_block, blocks)));
+                let mut z = take(&mut gates, plan.held * block.rows * width);
+                take(&mut z, (steps.start - held_from) * block.rows * width);
+                for cells in (0..runs).map(|k| edge(k)..edge(k + 1)) {
+                    let z = take(&mut z, cells.len() * width);
+                    tasks.push((block, panel, cells, ahead, z));
+                }
             }
         }
-        let run = |(block, panel, ahead, z): (&BlockRows, usize, &[E], &mut [E])| {
-            let (block, x, width) = (*block, plan.sequence.x, layout.width(panel));
+        let run = |(block, panel, cells, ahead, z): (&BlockRows, usize, _, &[E], &mut [E])| {
+            let (block, x) = (*block, plan.sequence.x);
             let product = InputProduct { layout: *layout, u, bias, x, block, ahead };
-            let cells = steps.start * block.rows..steps.end * block.rows;
-            let first = (steps.start - held_from) * block.rows * width;
-            let z = &mut z[first..][..cells.len() * width];
             product.run(*set, panel, cells, z)
         };
-        let terms = steps.len() * rows(blocks) * layout.row() * u.depth();
-        if plan.one_block && terms >= FEWEST_PRODUCT_TERMS {
+        if shared {
             return parallel::for_each(tasks, run);
         }
         tasks.sort_by_key(|&(_, panel, ..)| panel);
@@ -104,6 +116,16 @@ impl<E: Element> Group<'_, E> {
         }
         Ok(())
     }
+}
+
+/// Into how many runs the cells of an only block are cut beside its panels, so that threads have about as much to do:
+/// some tasks for each, of at least a tile.
+fn runs(panels: usize, cells: usize) -> usize {
+    let tasks = match parallel::threads() {
+        1 => 1,
+        threads => TASKS_A_THREAD * threads,
+    };
+    tasks.div_ceil(panels).min(cells.div_ceil(FEWEST_CELLS)).max(1)
 }
 
 impl<E: Element> Plan<'_, E> {
