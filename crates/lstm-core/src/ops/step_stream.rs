@@ -53,13 +53,18 @@ pub trait Format<E: Constants>: Send + Sync + 'static {
     #[doc(hidden)]
     fn pack(weights: &[E]) -> E;
 
-    /// tile += lhs · panel, where `lhs[r]` has as many elements as the panel has columns.
+    /// Whether the sums of one row and panel are too few to keep the multipliers busy, so that two panels go side by
+    /// side.
     #[doc(hidden)]
-    fn add<S: Simd, const R: usize>(
+    const IN_PAIRS: bool;
+
+    /// tile += lhs · panels, where `lhs[r]` has as many elements as the panels have columns.
+    #[doc(hidden)]
+    fn add<S: Simd, const R: usize, const P: usize>(
         simd: S,
-        tile: &mut Tile<E::Vector, R, 4>,
+        tile: &mut [Tile<E::Vector, R, 4>; P],
         lhs: [&[E]; R],
-        panel: &[[E::Vector; 4]],
+        panels: [&[[E::Vector; 4]]; P],
     ) where
         E: Lanes<S>;
 }

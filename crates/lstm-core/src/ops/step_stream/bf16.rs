@@ -26,6 +26,7 @@ fn round(weight: f32) -> u32 {
 
 impl Format<f32> for Bf16 {
     const COLUMNS: usize = 2;
+    const IN_PAIRS: bool = true;
 
     /// The first weight in the low half of the bits, the second in the high half.
     fn pack(weights: &[f32]) -> f32 {
@@ -34,16 +35,19 @@ impl Format<f32> for Bf16 {
     }
 
     #[inline(always)]
-    fn add<S: Simd, const R: usize>(
+    fn add<S: Simd, const R: usize, const P: usize>(
         simd: S,
-        tile: &mut Tile<<f32 as Lanes<S>>::Vector, R, 4>,
+        tile: &mut [Tile<<f32 as Lanes<S>>::Vector, R, 4>; P],
         lhs: [&[f32]; R],
-        panel: &[[<f32 as Lanes<S>>::Vector; 4]],
+        panels: [&[[<f32 as Lanes<S>>::Vector; 4]]; P],
     ) {
-        let depth = lhs[0].len();
+        let (depth, rows) = (lhs[0].len(), panels[0].len());
+        if lhs.iter().any(|row| row.len() != depth) || panels.iter().any(|p| p.len() != rows) {
+            return;
+        }
         let pairs = lhs.map(|row| row.as_chunks::<2>().0);
         let n_pairs = pairs[0].len();
-        if panel.len() < n_pairs || pairs.iter().any(|row| row.len() != n_pairs) {
+        if rows < n_pairs || pairs.iter().any(|row| row.len() != n_pairs) {
             return;
         }
         let sixteen = simd.splat_u32s(16);
@@ -51,27 +55,32 @@ impl Format<f32> for Bf16 {
         let first = |w| simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(w), sixteen);
         let second = |w| simd.and_u32s(simd.transmute_u32s_f32s(w), high);
         let mut acc = *tile;
-        'sum: for (k, row) in panel.iter().enumerate().take(n_pairs) {
-            for gate in 0..4 {
-                let (w0, w1) = (first(row[gate]), second(row[gate]));
-                let (w0, w1) = (simd.transmute_f32s_u32s(w0), simd.transmute_f32s_u32s(w1));
-                for r in 0..R {
-                    let Some(pair) = pairs[r].get(k) else { break 'sum };
-                    let [a0, a1] = pair.map(|a| simd.splat_f32s(a));
-                    let sum = simd.mul_add_e_f32s(a0, w0, acc[r][gate]);
-                    acc[r][gate] = simd.mul_add_e_f32s(a1, w1, sum);
+        'sum: for k in 0..n_pairs {
+            for p in 0..P {
+                let Some(row) = panels[p].get(k) else { break 'sum };
+                for gate in 0..4 {
+                    let (w0, w1) = (first(row[gate]), second(row[gate]));
+                    let (w0, w1) = (simd.transmute_f32s_u32s(w0), simd.transmute_f32s_u32s(w1));
+                    for r in 0..R {
+                        let Some(pair) = pairs[r].get(k) else { break 'sum };
+                        let [a0, a1] = pair.map(|a| simd.splat_f32s(a));
+                        let sum = simd.mul_add_e_f32s(a0, w0, acc[p][r][gate]);
+                        acc[p][r][gate] = simd.mul_add_e_f32s(a1, w1, sum);
+                    }
                 }
             }
         }
         // An odd column is alone in its row.
         if depth % 2 == 1 {
-            let Some(row) = panel.get(n_pairs) else { return };
-            for r in 0..R {
-                let Some(&a) = lhs[r].last() else { return };
-                let a = simd.splat_f32s(a);
-                for gate in 0..4 {
-                    let w = simd.transmute_f32s_u32s(first(row[gate]));
-                    acc[r][gate] = simd.mul_add_e_f32s(a, w, acc[r][gate]);
+            for p in 0..P {
+                let Some(row) = panels[p].get(n_pairs) else { return };
+                for r in 0..R {
+                    let Some(&a) = lhs[r].last() else { return };
+                    let a = simd.splat_f32s(a);
+                    for gate in 0..4 {
+                        let w = simd.transmute_f32s_u32s(first(row[gate]));
+                        acc[p][r][gate] = simd.mul_add_e_f32s(a, w, acc[p][r][gate]);
+                    }
                 }
             }
         }

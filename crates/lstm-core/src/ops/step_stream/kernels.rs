@@ -29,15 +29,30 @@ impl<E: Constants, F: Format<E>> Kernel<E> for OneRow<'_, E, F> {
     {
         let product = Product::<E, S>::new(self.weights);
         let panels = product.bias.len();
-        for k in 0..panels {
-            let panel = if self.backwards { panels - 1 - k } else { k };
-            let z = product.tile::<F, 1>(simd, [self.x], [self.h_before], panel);
-            let Some([z]) = z else { return };
+        let mut done = 0;
+        while F::IN_PAIRS && panels - done >= 2 {
+            let panel = if self.backwards { panels - 2 - done } else { done };
+            let z = product.tile::<F, 1, 2>(simd, [self.x], [self.h_before], panel);
+            let Some([[one], [other]]) = z else { return };
+            for (p, z) in [one, other].into_iter().enumerate() {
+                let unit = (panel + p) * E::COUNT;
+                let (Some(c), Some(h)) = (self.c.get_mut(unit..), self.h.get_mut(unit..)) else {
+                    return;
+                };
+                cell::<S, E>(simd, z, c, h);
+            }
+            done += 2;
+        }
+        while done < panels {
+            let panel = if self.backwards { panels - 1 - done } else { done };
+            let z = product.tile::<F, 1, 1>(simd, [self.x], [self.h_before], panel);
+            let Some([[z]]) = z else { return };
             let unit = panel * E::COUNT;
             let (Some(c), Some(h)) = (self.c.get_mut(unit..), self.h.get_mut(unit..)) else {
                 return;
             };
             cell::<S, E>(simd, z, c, h);
+            done += 1;
         }
     }
 }
@@ -70,7 +85,7 @@ impl<E: Constants, F: Format<E>> Kernel<E> for Rows<'_, E, F> {
                 for_rows!(part, R => {
                     let x = rows_from(state.x, weights.input, first);
                     let h = rows_from(state.h_before, hidden, first);
-                    let Some(tile) = product.tile::<F, R>(simd, x, h, panel) else { return };
+                    let Some([tile]) = product.tile::<F, R, 1>(simd, x, h, panel) else { return };
                     for (row, of_row) in tile.into_iter().enumerate() {
                         if let Some(z) = z.get_mut((first + row) * panels + panel) {
                             *z = of_row;
@@ -105,30 +120,35 @@ impl<'a, E: Lanes<S>, S: Simd> Product<'a, E, S> {
         }
     }
 
-    /// z of `R` rows of x and of h_{t-1}, and of a panel, where there is such a panel.
+    /// z of `R` rows of x and of h_{t-1}, and of `P` panels from `panel` on, where there are so many.
     #[inline(always)]
-    fn tile<F: Format<E>, const R: usize>(
+    fn tile<F: Format<E>, const R: usize, const P: usize>(
         &self,
         simd: S,
         x: [&[E]; R],
         h: [&[E]; R],
         panel: usize,
-    ) -> Option<Tile<E::Vector, R, 4>> {
-        let weights = self.data.get(panel * self.rows..)?.get(..self.rows)?;
-        let (u, v) = weights.split_at_checked(self.u_rows)?;
-        let bias = self.bias.get(panel)?;
+    ) -> Option<[Tile<E::Vector, R, 4>; P]> {
+        let (mut u, mut v): ([&[_]; P], [&[_]; P]) = ([&[]; P], [&[]; P]);
+        for p in 0..P {
+            let weights = self.data.get((panel + p) * self.rows..)?.get(..self.rows)?;
+            (u[p], v[p]) = weights.split_at_checked(self.u_rows)?;
+        }
         let zero = E::splat(simd, E::ZERO);
         // Two short sums round less than a long one.
-        let (mut of_x, mut of_h) = ([[zero; 4]; R], [[zero; 4]; R]);
-        F::add::<S, R>(simd, &mut of_x, x, u);
-        F::add::<S, R>(simd, &mut of_h, h, v);
-        let mut z = of_x;
-        for r in 0..R {
-            for gate in 0..4 {
-                z[r][gate] = E::add(simd, E::add(simd, bias[gate], of_x[r][gate]), of_h[r][gate]);
+        let (mut of_x, mut of_h) = ([[[zero; 4]; R]; P], [[[zero; 4]; R]; P]);
+        F::add::<S, R, P>(simd, &mut of_x, x, u);
+        F::add::<S, R, P>(simd, &mut of_h, h, v);
+        for p in 0..P {
+            let bias = self.bias.get(panel + p)?;
+            for r in 0..R {
+                for gate in 0..4 {
+                    let of_x = E::add(simd, bias[gate], of_x[p][r][gate]);
+                    of_h[p][r][gate] = E::add(simd, of_x, of_h[p][r][gate]);
+                }
             }
         }
-        Some(z)
+        Some(of_h)
     }
 }
 
@@ -171,14 +191,16 @@ fn pointwise<S: Simd, E: Lanes<S>>(simd: S, z: &[[E::Vector; 4]], c: &mut [E], h
 #[inline(always)]
 fn all_pointwise<S: Simd, E: Lanes<S>>(
     simd: S,
-    z: &[[E::Vector; 4]],
-    c: &mut [E],
-    h: &mut [E],
+    mut z: &[[E::Vector; 4]],
+    mut c: &mut [E],
+    mut h: &mut [E],
     hidden: usize,
 ) {
     let hidden = hidden.max(1);
-    let states = c.chunks_exact_mut(hidden).zip(h.chunks_exact_mut(hidden));
-    for (z, (c, h)) in z.chunks_exact(hidden.div_ceil(E::COUNT).max(1)).zip(states) {
+    let panels = hidden.div_ceil(E::COUNT);
+    while let (Some(z), Some(c), Some(h)) =
+        (z.split_off(..panels), c.split_off_mut(..hidden), h.split_off_mut(..hidden))
+    {
         pointwise::<S, E>(simd, z, c, h);
     }
 }

@@ -13,34 +13,37 @@ pub enum Plain {}
 
 impl<E: Constants> Format<E> for Plain {
     const COLUMNS: usize = 1;
+    const IN_PAIRS: bool = false;
 
     fn pack(weights: &[E]) -> E {
         weights.first().copied().unwrap_or(E::ZERO)
     }
 
     #[inline(always)]
-    fn add<S: Simd, const R: usize>(
+    fn add<S: Simd, const R: usize, const P: usize>(
         simd: S,
-        tile: &mut Tile<E::Vector, R, 4>,
+        tile: &mut [Tile<E::Vector, R, 4>; P],
         lhs: [&[E]; R],
-        panel: &[[E::Vector; 4]],
+        panels: [&[[E::Vector; 4]]; P],
     ) where
         E: Lanes<S>,
     {
-        // The compiler drops the checks of the loop once it knows these lengths.
-        if lhs.iter().any(|row| row.len() != panel.len()) {
-            return;
-        }
-        let mut acc = *tile;
-        'sum: for (k, b) in panel.iter().enumerate() {
-            for r in 0..R {
-                let Some(&a) = lhs[r].get(k) else { break 'sum };
-                let a = E::splat(simd, a);
-                for gate in 0..4 {
-                    acc[r][gate] = E::multiply_add(simd, a, b[gate], acc[r][gate]);
+        for (tile, panel) in tile.iter_mut().zip(panels) {
+            // The compiler drops the checks of the loop once it knows these lengths.
+            if lhs.iter().any(|row| row.len() != panel.len()) {
+                return;
+            }
+            let mut acc = *tile;
+            'sum: for (k, b) in panel.iter().enumerate() {
+                for r in 0..R {
+                    let Some(&a) = lhs[r].get(k) else { break 'sum };
+                    let a = E::splat(simd, a);
+                    for gate in 0..4 {
+                        acc[r][gate] = E::multiply_add(simd, a, b[gate], acc[r][gate]);
+                    }
                 }
             }
+            *tile = acc;
         }
-        *tile = acc;
     }
 }
