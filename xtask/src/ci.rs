@@ -39,6 +39,12 @@ pub fn run() -> Result<ExitCode> {
         }
         Ok(())
     })?;
+    section("machine code", || {
+        // Debug builds skip it: they check what the optimiser proves.
+        let step = "cargo test --release -p lstm-hand --no-default-features --test step";
+        let words: Vec<&str> = step.split(' ').skip(1).collect();
+        Ok(cmd!(sh, "cargo {words...}").run()?)
+    })?;
     section("documentation", || {
         let _strict = sh.push_env("RUSTDOCFLAGS", "-D warnings");
         Ok(cmd!(sh, "cargo doc --workspace --no-deps").run()?)
