@@ -16,6 +16,7 @@
 //! 3. Small layers take as long as the instructions around the loops: a step of one row is a kernel of its own, and
 //!    all on the way to it is inlined.
 //! 4. Of several rows, and without vectors, the gates have a loop of their own.
+//! 5. A format whose sums of one panel are too few to keep the multipliers busy has two panels side by side.
 
 mod bf16;
 mod int8;
