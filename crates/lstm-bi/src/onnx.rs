@@ -93,6 +93,7 @@ impl<L: LstmLayer> OnnxLstm<L> {
         for (index, layer) in self.layers.iter().enumerate() {
             let initial = inputs.initial(layer, index, self.layers.len(), self.layout)?;
             let options = SeqOptions {
+                ids: None,
                 initial: initial.as_ref(),
                 lengths: lengths.as_ref(),
                 resets: None,

@@ -67,7 +67,8 @@ impl<M: Lstm> TorchLstm<M> {
 
     /// Runs a batched or unbatched input; the layouts are those of [`TorchLstm`].
     ///
-    /// Lengths count the rows of the batch, one for an unbatched input; resets are `[T, B]` in either layout.
+    /// Lengths count the rows of the batch, one for an unbatched input; resets and ids are `[T, B]` in either
+    /// layout.
     ///
     /// # Errors
     ///
@@ -76,6 +77,8 @@ impl<M: Lstm> TorchLstm<M> {
     pub fn run(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<SeqOutput> {
         const OP: &str = "TorchLstm::run";
         let batched = match input.rank() {
+            // The rows of a table have no order of time or batch; their ids are `[T, B]` in either layout.
+            2 if options.ids.is_some() => true,
             3 => true,
             2 => false,
             rank => {
@@ -87,6 +90,7 @@ impl<M: Lstm> TorchLstm<M> {
             }
         };
         let time_major = match (batched, self.batch_first) {
+            _ if options.ids.is_some() => input.clone(),
             (false, _) => input.unsqueeze(1)?,
             (true, true) => input.transpose(0, 1)?,
             (true, false) => input.clone(),
@@ -94,7 +98,8 @@ impl<M: Lstm> TorchLstm<M> {
         // Not every operation of candle's takes a view.
         let time_major = time_major.contiguous()?;
         if let Some(state) = options.initial {
-            self.check_initial(OP, state, batched.then(|| time_major.dims()[1]))?;
+            let batch = options.ids.map_or_else(|| time_major.dims()[1], |ids| ids.dims().1);
+            self.check_initial(OP, state, batched.then_some(batch))?;
         }
         let unsqueezed = match options.initial {
             Some(LstmState { h, c }) if !batched => {

@@ -2,10 +2,9 @@
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
-use lstm_core::last_step::{last_step, read_by_last_output};
 use lstm_core::{
     Direction, LayerPlace, Lstm, LstmConfig, LstmLayer, LstmState, LstmStep, Result, SeqOptions,
-    SeqOutput, tensors,
+    SeqOutput, last_step, tensors,
 };
 
 use crate::cell::Cell;
@@ -77,24 +76,30 @@ impl Lstm for CandleLstm {
         let conditions = Conditions::new(&self.config, name, options, (n_steps, batch), input)?;
         // A reverse layer is a forward one over flipped time. Masked steps carry the state, so every row
         // starts at its own last valid step.
-        let flip = |t: &Tensor| match self.place.direction {
-            Direction::Forward => Ok(t.clone()),
-            Direction::Reverse => t.contiguous()?.flip(&[0]),
+        let reverse = self.place.direction == Direction::Reverse;
+        let flip =
+            |t: &Tensor| if reverse { t.contiguous()?.flip(&[0]) } else { Ok(t.clone()) };
+        let (input, ids) = match (&conditions.valid, options.ids) {
+            (None, Some(ids)) => {
+                let (rows, ids) = tensors::rows_read(input, ids)?;
+                (rows, Some(if reverse { ids.reversed() } else { ids }))
+            }
+            (None, None) => (flip(input)?, None),
+            // A row may be read by padding alone, and hold anything: it is told by its cells.
+            (Some(valid), ids) => {
+                let cells = tensors::input_of_cells(input, ids)?;
+                (zero_padding(&flip(&cells)?, valid)?, None)
+            }
         };
-        let input = flip(input)?;
-        let input = match &conditions.valid {
-            Some(valid) => zero_padding(&input, valid)?,
-            None => input,
-        };
+        let x = (&input, ids.as_ref());
         let (output, state) =
-            scan_in_segments(&self.cell, &input, state, &conditions, options.memory)?;
+            scan_in_segments(&self.cell, x, state, &conditions, options.memory)?;
         let state = LstmState { h: state.h.unsqueeze(0)?, c: state.c.unsqueeze(0)? };
         Ok(SeqOutput { output: flip(&output)?, state })
     }
 
     fn last_output(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<Tensor> {
-        let input = read_by_last_output(&self.config, self.place, input, options)?;
-        last_step(&self.seq(&input, options)?.output)
+        last_step::of_layer(self, (&self.config, self.place), input, options)
     }
 }
 

@@ -9,7 +9,7 @@
 use candle_core::{Tensor, Var};
 use lstm_core::graph::{self, Backward};
 use lstm_core::memory::segment_steps;
-use lstm_core::{Error, LstmState, Memory, Result, tensors};
+use lstm_core::{Error, LstmState, Memory, Result, RowIds, tensors};
 
 use crate::cell::Cell;
 use crate::conditions::Conditions;
@@ -29,12 +29,12 @@ pub const MAX_GRAPH_STEPS: usize = 64;
 /// recorded, and for [`Memory::RecomputeGates`]; [`Error::Candle`].
 pub(crate) fn scan_in_segments(
     cell: &Cell,
-    x: &Tensor,
+    (x, ids): (&Tensor, Option<&RowIds>),
     state: LstmState<Tensor>,
     conditions: &Conditions,
     memory: Memory,
 ) -> Result<(Tensor, LstmState<Tensor>)> {
-    let n_steps = x.dim(0)?;
+    let n_steps = ids.map_or(x.dim(0)?, |ids| ids.dims().0);
     let mut reads: Vec<&Tensor> = vec![x, &state.h, &state.c];
     reads.extend(cell.parameters());
     let most = match memory {
@@ -50,8 +50,10 @@ pub(crate) fn scan_in_segments(
         }
     };
     if n_steps <= most || !reads.iter().any(|tensor| tensor.track_op()) {
-        return scan(cell, x, state, conditions);
+        return scan(cell, (x, ids), state, conditions);
     }
+    let x = &tensors::input_of_cells(x, ids)?;
+    reads[0] = x;
     if !x.device().is_cpu() {
         return Err(Error::Unsupported {
             op: "Lstm::seq",
@@ -98,7 +100,7 @@ impl Segments {
             self.starts.push(state.clone());
             let x = self.part(&self.x, segment_idx)?;
             let conditions = self.conditions(segment_idx)?;
-            let (output, next) = scan(&self.cell, &x, state, &conditions)?;
+            let (output, next) = scan(&self.cell, (&x, None), state, &conditions)?;
             outputs.push(output);
             state = next;
         }
@@ -137,7 +139,7 @@ impl Segments {
         let cell = self.cell.with_parameters(inner[3..].to_vec())?;
         let state = LstmState { h: inner[1].clone(), c: inner[2].clone() };
         let conditions = self.conditions(segment_idx)?;
-        let (output, state) = scan(&cell, &inner[0], state, &conditions)?;
+        let (output, state) = scan(&cell, (&inner[0], None), state, &conditions)?;
         // The gradient of Σ q ∘ dq by q is dq.
         let mut terms = Vec::new();
         for (q, dq) in [output, state.h, state.c].iter().zip(grads) {

@@ -56,11 +56,9 @@ impl<'a> Run<'a> {
         Ok(Self { cell, weight_hh, weight_hr, bias, peepholes })
     }
 
-    /// What every step of `x`, `[T, B, I]`, adds to z, whatever the state: T times `[B, 4H]`; of eq. (14) and (16).
-    pub(crate) fn inputs(&self, x: &Tensor) -> Result<Vec<Tensor>> {
-        let (n_steps, batch, features) = x.dims3()?;
-        let x = x.contiguous()?.reshape((n_steps * batch, features))?;
-        let mut u = x.matmul(&self.cell.required(Parameter::WeightIh)?.t()?)?;
+    /// What the inputs `x`, `[n, I]`, add to z, whatever the state: `[n, 4H]`; of eq. (14) and (16).
+    pub(crate) fn of_inputs(&self, x: &Tensor) -> Result<Tensor> {
+        let mut u = x.contiguous()?.matmul(&self.cell.required(Parameter::WeightIh)?.t()?)?;
         if let Some(norm) = self.config().layer_norm {
             let scale = self.cell.required(Parameter::NormIh)?;
             u = normalise(&u, norm.epsilon)?.broadcast_mul(scale)?;
@@ -68,10 +66,10 @@ impl<'a> Run<'a> {
         if let Some(bias) = &self.bias {
             u = u.broadcast_add(bias)?;
         }
-        split(&u, 0, &vec![batch; n_steps])
+        Ok(u)
     }
 
-    /// One step, eq. (14) to (24): `input` is one of [`Run::inputs`], the state `[B, P]` and `[B, H]`.
+    /// One step, eq. (14) to (24): `input` is the step's part of [`Run::of_inputs`], the state `[B, P]` and `[B, H]`.
     pub(crate) fn step(
         &self,
         input: &Tensor,

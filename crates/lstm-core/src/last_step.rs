@@ -4,7 +4,9 @@ use candle_core::{DType, Device, Tensor, WithDType};
 
 use crate::graph::{self, Backward};
 use crate::tensors::{self, TensorSlice};
-use crate::{Direction, Element, Error, LayerPlace, LstmConfig, Mode, Result, SeqOptions};
+use crate::{
+    Direction, Element, Error, LayerPlace, Lstm, LstmConfig, Mode, Result, SeqOptions,
+};
 
 /// The last step of `sequence`, `[T, B, F]`, as one node of the graph: `[B, F]`.
 ///
@@ -74,29 +76,35 @@ impl Backward for LastStep {
     }
 }
 
-/// The steps of `input`, `[T, B, I]`, that the last step of a layer's output depends on.
+/// [`Lstm::last_output`] of one layer, from the steps of the input that it depends on.
 ///
-/// A reverse layer begins at the last step: where every row has all of them, no other one matters. With lengths or
-/// resets, and where a mask is drawn for each step, the whole input is returned.
+/// A reverse layer begins at the last step: where every row has all of them, no other one matters, and the layer runs
+/// that step alone. With lengths or resets, and where a mask is drawn for each step, it runs the whole input.
 ///
 /// # Errors
 ///
-/// [`Error::Candle`] where candle fails.
-pub fn read_by_last_output(
-    config: &LstmConfig,
-    place: LayerPlace,
+/// As [`Lstm::seq`].
+pub fn of_layer<L: Lstm>(
+    layer: &L,
+    (config, place): (&LstmConfig, LayerPlace),
     input: &Tensor,
     options: &SeqOptions<'_>,
 ) -> Result<Tensor> {
     let zoneout = config.zoneout_h > 0.0 || config.zoneout_c > 0.0;
     let masked = zoneout && options.mode != Mode::Eval;
     let cut = options.lengths.is_some() || options.resets.is_some();
-    // What is no sequence of several steps is left to the layer to run or to refuse.
-    let several = matches!(*input.dims(), [n_steps, _, _] if n_steps > 1);
-    if place.direction == Direction::Forward || masked || cut || !several {
-        return Ok(input.clone());
-    }
-    Ok(last_step(input)?.unsqueeze(0)?)
+    let output = match (options.ids, input.dims()) {
+        _ if place.direction == Direction::Forward || masked || cut => layer.seq(input, options)?,
+        (Some(ids), _) => {
+            layer.seq(input, &SeqOptions { ids: Some(&ids.last_step()), ..*options })?
+        }
+        (None, &[n_steps, _, _]) if n_steps > 1 => {
+            layer.seq(&last_step(input)?.unsqueeze(0)?, options)?
+        }
+        // What is no sequence is left to the layer to refuse.
+        _ => layer.seq(input, options)?,
+    };
+    last_step(&output.output)
 }
 
 #[cfg(test)]

@@ -42,6 +42,7 @@ mod mode;
 mod parameter;
 mod place;
 mod resets;
+mod row_ids;
 mod state;
 
 pub mod init;
@@ -79,6 +80,7 @@ pub use mode::Mode;
 pub use parameter::{Parameter, ParameterStart};
 pub use place::{Direction, LayerPlace};
 pub use resets::Resets;
+pub use row_ids::{RowIds, check_ids};
 pub use state::LstmState;
 pub use weights::LstmWeights;
 

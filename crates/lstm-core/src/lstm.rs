@@ -4,11 +4,14 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 
 use crate::last_step::last_step;
-use crate::{LayerPlace, Lengths, LstmConfig, LstmState, Memory, Mode, Resets, Result};
+use crate::{LayerPlace, Lengths, LstmConfig, LstmState, Memory, Mode, Resets, Result, RowIds};
 
 /// What a run over a sequence may be given beside its input.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SeqOptions<'a> {
+    /// The row of the input that each cell reads: the input is then a table, `[N, I]`. Where absent it has a row for each
+    /// cell: `[T, B, I]`.
+    pub ids: Option<&'a RowIds>,
     /// The state before the first step; where absent, the layer's own ([`LstmConfig::learned_state`]) or zero.
     pub initial: Option<&'a LstmState<Tensor>>,
     /// The number of valid steps of each row; all of them where absent.
@@ -64,12 +67,12 @@ pub trait Lstm: Send + Sync {
     /// Where the parameters live.
     fn device(&self) -> &Device;
 
-    /// Runs whole sequences: `input` is `[T, B, I]`.
+    /// Runs whole sequences: `input` is `[T, B, I]`, or `[N, I]` with [`SeqOptions::ids`].
     ///
     /// # Errors
     ///
     /// [`crate::Error::Mismatch`] for a wrong rank, size, dtype or device of the input or state, for T = 0 or
-    /// B = 0, and for lengths or resets of a wrong size; [`crate::Error::Unsupported`] for what the layer
+    /// B = 0, for lengths or resets of a wrong size, and for ids that are no rows of the input; [`crate::Error::Unsupported`] for what the layer
     /// cannot do with its memory; [`crate::Error::Candle`] where candle fails.
     fn seq(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<SeqOutput>;
 

@@ -6,7 +6,8 @@
 //! - [`step_forward`]: a step of the units of a panel, eq. (1) to (6);
 //! - [`step_backward`]: the same against time, eq. (7) to (12);
 //! - [`step_stream`]: a step of a whole layer for streaming, with f32, bf16 or int8 weights;
-//! - [`gate_products`]: the products over all steps that give dx and the weight gradients.
+//! - [`gate_products`]: the products over all steps that give dx and the weight gradients;
+//! - [`shared_rows`]: both where many cells read the same few rows of the input.
 //!
 //! Around it:
 //!
@@ -41,6 +42,7 @@ pub mod pointwise;
 pub mod read_out;
 pub mod rows;
 pub mod sgd;
+pub mod shared_rows;
 pub(crate) mod simd;
 pub mod step_backward;
 pub mod step_forward;

@@ -8,7 +8,7 @@ use candle_nn::{Init, VarBuilder};
 
 use crate::{
     Direction, Element, Error, LayerPlace, Lstm, LstmConfig, LstmState, LstmWeights, Parameter,
-    ParameterStart, Result, SeqOptions,
+    ParameterStart, Result, RowIds, SeqOptions,
 };
 
 /// Checks all that [`Lstm::seq`] promises to refuse; returns (T, B).
@@ -24,15 +24,22 @@ pub fn check_seq<L: Lstm + ?Sized>(
     input: &Tensor,
     options: &SeqOptions<'_>,
 ) -> Result<(usize, usize)> {
-    let dims = input.dims();
-    if dims.len() != 3 {
-        let expected = format!("[T, B, {}]", lstm.input_size());
-        return Err(Error::mismatch(op, "shape of input", expected, format!("{dims:?}")));
-    }
-    let (n_steps, batch) = (dims[0], dims[1]);
+    let (n_steps, batch, features) = match (options.ids, input.dims()) {
+        (None, &[n_steps, batch, features]) => (n_steps, batch, features),
+        (Some(ids), &[n_rows, features]) => {
+            ids.check(op, n_rows)?;
+            let (n_steps, batch) = ids.dims();
+            (n_steps, batch, features)
+        }
+        (ids, dims) => {
+            let rows = if ids.is_some() { "[N" } else { "[T, B" };
+            let expected = format!("{rows}, {}]", lstm.input_size());
+            return Err(Error::mismatch(op, "shape of input", expected, format!("{dims:?}")));
+        }
+    };
     check_not_empty(op, "number of steps", n_steps)?;
     check_not_empty(op, "number of rows", batch)?;
-    Error::check(op, "last dimension of input", lstm.input_size(), dims[2])?;
+    Error::check(op, "last dimension of input", lstm.input_size(), features)?;
     check_kind(op, "input", input, lstm.dtype(), lstm.device())?;
     if let Some(state) = options.initial {
         check_state(op, lstm, state, batch)?;
@@ -44,6 +51,39 @@ pub fn check_seq<L: Lstm + ?Sized>(
         resets.check(op, n_steps, batch)?;
     }
     Ok((n_steps, batch))
+}
+
+/// The input of every cell, `[T, B, I]`, of a checked input: a table's rows as `ids` says, on any device.
+///
+/// # Errors
+///
+/// [`Error::Candle`] where candle fails.
+pub fn input_of_cells(input: &Tensor, ids: Option<&RowIds>) -> Result<Tensor> {
+    let Some(ids) = ids else { return Ok(input.clone()) };
+    let (n_steps, batch) = ids.dims();
+    let cells = select(input, ids.ids())?;
+    Ok(cells.reshape((n_steps, batch, input.dim(1)?))?)
+}
+
+/// The rows of a checked table that `ids` has at least once, and the ids among these.
+///
+/// # Errors
+///
+/// [`Error::Candle`] where candle fails.
+pub fn rows_read(table: &Tensor, ids: &RowIds) -> Result<(Tensor, RowIds)> {
+    let (ids, rows) = ids.distinct();
+    let all = rows.len() == table.dim(0)?;
+    Ok((if all { table.clone() } else { select(table, &rows)? }, ids))
+}
+
+/// Rows of a matrix, on any device.
+///
+/// # Errors
+///
+/// [`Error::Candle`] where candle fails.
+pub fn select(table: &Tensor, rows: &[u32]) -> Result<Tensor> {
+    let rows = Tensor::from_slice(rows, rows.len(), table.device())?;
+    Ok(table.contiguous()?.index_select(&rows, 0)?)
 }
 
 /// Checks all that [`crate::LstmStep::step`] promises to refuse; returns B.

@@ -19,6 +19,7 @@ use lstm_core::ops::step_backward::{BackwardStep, StepTape};
 use lstm_core::{Element, Result, SeqDims, parallel};
 
 use crate::forward::{back_and_forth, take};
+use crate::row_products::RowGates;
 use crate::sequence::check_len;
 use crate::tape::Kept;
 use crate::{Sequence, Tape, blocks, gradients, recompute};
@@ -44,7 +45,7 @@ pub struct OutputGradients<'a, E> {
 /// Where the backward pass writes; what is absent is not computed.
 #[derive(Debug, Default)]
 pub struct Gradients<'a, E> {
-    /// dx: `[T, B, I]`, zero for padding.
+    /// dx: `[T, B, I]`, zero for padding; `[N, I]` where cells share rows.
     pub x: Option<&'a mut [E]>,
     /// dh₀: `[B, H]`.
     pub h0: Option<&'a mut [E]>,
@@ -65,6 +66,8 @@ pub struct Gradients<'a, E> {
 pub struct BackwardScratch<E> {
     /// dz of every step, zero for padding: for each block `[panels, T · rows, width of the panel]`.
     pub(crate) dz: Aligned<E>,
+    /// Their sums by row of the input where cells share rows.
+    pub(crate) dz_of_rows: RowGates<E>,
     /// dz of the step after and of the current one: `[B]` rows of gates each, for every thread that shares a step.
     dz_now: [Aligned<E>; 2],
     /// What those threads exchange.
@@ -83,6 +86,7 @@ impl<E: Element> BackwardScratch<E> {
     pub fn new() -> Self {
         Self {
             dz: Aligned::new(),
+            dz_of_rows: RowGates::new(),
             dz_now: [Aligned::new(), Aligned::new()],
             dz_exchange: Aligned::new(),
             dh: Aligned::new(),
@@ -169,13 +173,15 @@ pub(crate) fn check<E: Element>(
     let SeqDims { n_steps, batch, input, hidden } = sequence.dims;
     sequence.check(op)?;
     let (whole, state) = ([n_steps, batch, hidden], [batch, hidden]);
+    let (of_cells, of_rows) = ([n_steps, batch, input], [sequence.n_rows(), input]);
+    let x = if sequence.ids.is_some() { &of_rows[..] } else { &of_cells };
     let read: [Stated<'_, E>; 3] = [
         ("gradient of output", &whole, of_outputs.output),
         ("gradient of last h", &state, of_outputs.h),
         ("gradient of last c", &state, of_outputs.c),
     ];
     let written: [Stated<'_, E>; 6] = [
-        ("gradient of x", &[n_steps, batch, input], gradients.x.as_deref()),
+        ("gradient of x", x, gradients.x.as_deref()),
         ("gradient of h0", &state, gradients.h0.as_deref()),
         ("gradient of c0", &state, gradients.c0.as_deref()),
         ("gradient of w_ih", &[4 * hidden, input], gradients.w_ih.as_deref()),

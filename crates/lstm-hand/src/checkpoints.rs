@@ -120,6 +120,9 @@ pub fn backward_from_checkpoints<E: Element>(
     let (mut dh_before, mut dc_before) = (state(None), state(None));
     let (mut h, mut c) = (state(None), state(None));
     let mut y = vec![E::ZERO; segment_steps(n_steps) * batch * hidden];
+    // Where cells share rows of the input, a segment's share of their gradients.
+    let shared = sequence.ids.is_some();
+    let mut of_rows = vec![E::ZERO; if shared { sequence.x.len() } else { 0 }];
     for (k, steps) in segments.iter().enumerate().rev() {
         let lengths = sequence.lengths.map(|lengths| lengths.part(steps));
         let part = sequence.part(steps, lengths.as_ref(), checkpoints.before(k));
@@ -131,17 +134,23 @@ pub fn backward_from_checkpoints<E: Element>(
             h: Some(&dh),
             c: Some(&dc),
         };
-        let first = k == 0;
+        let (first, add) = (k == 0, k + 1 < segments.len());
         let of_part_reads = Gradients {
-            x: gradients.x.as_deref_mut().map(|dx| &mut dx[rows(steps, batch * input)]),
+            x: gradients.x.as_deref_mut().map(|dx| match (shared, add) {
+                (true, true) => &mut of_rows[..],
+                (true, false) => dx,
+                (false, _) => &mut dx[rows(steps, batch * input)],
+            }),
             h0: if first { gradients.h0.as_deref_mut() } else { Some(&mut dh_before) },
             c0: if first { gradients.c0.as_deref_mut() } else { Some(&mut dc_before) },
             w_ih: gradients.w_ih.as_deref_mut(),
             w_hh: gradients.w_hh.as_deref_mut(),
             bias: gradients.bias.as_deref_mut(),
         };
-        let add = k + 1 < segments.len();
         backward::run(&part, y, tape, &of_part, of_part_reads, scratch, add)?;
+        if let (Some(dx), true) = (gradients.x.as_deref_mut(), shared && add) {
+            dx.iter_mut().zip(&of_rows).for_each(|(sum, &part)| *sum += part);
+        }
         std::mem::swap(&mut dh, &mut dh_before);
         std::mem::swap(&mut dc, &mut dc_before);
     }
@@ -174,7 +183,8 @@ impl<'a, E: Element> Sequence<'a, E> {
         Sequence {
             dims: SeqDims { n_steps: steps.len(), ..self.dims },
             lengths,
-            x: &self.x[rows(steps, batch * input)],
+            x: if self.ids.is_some() { self.x } else { &self.x[rows(steps, batch * input)] },
+            ids: self.ids.map(|ids| &ids[rows(steps, batch)]),
             initial: initial.or(self.initial),
             ..*self
         }

@@ -3,7 +3,7 @@
 //! ```text
 //! for each group of rows, on a thread of its own:
 //!     for a few steps at a time:
-//!         Z = X Uᵀ + b                 of these steps at once
+//!         Z = X Uᵀ + b                 of these steps at once, or read from that of the rows they share
 //!         for t in time order:
 //!             for each panel of units:
 //!                 Z_t += h Vᵀ           a tile in registers
@@ -17,6 +17,7 @@ use lstm_core::ops::block_rows::BlockRows;
 use lstm_core::{Direction, Element, Error, LstmState, Result, SeqDims, parallel};
 
 use crate::blocks;
+use crate::row_products::RowGates;
 use crate::sequence::check_len;
 use crate::tape::Kept;
 use crate::{PackedWeights, Sequence, Tape};
@@ -124,15 +125,21 @@ fn run<E: Element>(
     let one_block = tape.blocks.len() == 1;
     let shares = if one_block { blocks::shares(batch, layout) } else { 1 };
     tape.resize_shared(sequence.dims, shares);
-    let plan = Plan { sequence, packed, at_once, held, kept, one_block, shares };
+    let mut z_of_rows = std::mem::take(&mut tape.z_of_rows);
+    z_of_rows.multiply(sequence, packed)?;
+    let plan = Plan { sequence, packed, z_of_rows, at_once, held, kept, one_block, shares };
     let groups = plan.groups(outputs, tape, threads);
-    parallel::for_each(groups, |group| group.run(&plan))
+    let result = parallel::for_each(groups, |group| group.run(&plan));
+    tape.z_of_rows = plan.z_of_rows;
+    result
 }
 
 /// What every group reads.
 struct Plan<'a, E> {
     sequence: &'a Sequence<'a, E>,
     packed: &'a PackedWeights<E>,
+    /// Z of the rows of the input where cells share them.
+    z_of_rows: RowGates<E>,
     /// The steps whose Z is computed together.
     at_once: usize,
     /// The steps whose gates are held.

@@ -4,9 +4,12 @@ use std::ops::Range;
 
 use lstm_core::ops::block_rows::BlockRows;
 use lstm_core::ops::gate_layout::GateLayout;
+use lstm_core::ops::InstructionSet;
 use lstm_core::ops::gate_products::GateGradients;
+use lstm_core::ops::panels::Panels;
 use lstm_core::{Element, Result, SeqDims, parallel};
 
+use crate::row_products::all_rows;
 use crate::{BackwardScratch, Gradients, Sequence, Tape, blocks};
 
 /// The fewest cells of a part of dx: fewer would read U too often.
@@ -16,42 +19,93 @@ const FEWEST_CELLS: usize = 48;
 const CELLS_AT_ONCE: usize = 1 << 11;
 
 /// Fills the gradients that are wanted from the dz that the scan left; adds those of parameters where `add`.
+///
+/// Where cells share rows of the input, its products are those of the rows with the sums of their dz.
 pub(crate) fn products<E: Element>(
     sequence: &Sequence<'_, E>,
     output: &[E],
     tape: &Tape<E>,
-    gradients: Gradients<'_, E>,
+    mut gradients: Gradients<'_, E>,
     scratch: &mut BackwardScratch<E>,
     add: bool,
 ) -> Result<()> {
     let SeqDims { n_steps, input, hidden, .. } = sequence.dims;
-    let Gradients { x: dx, mut w_ih, mut w_hh, bias, .. } = gradients;
-    let (set, layout) = (tape.packed.set, tape.packed.layout);
-    let BackwardScratch { dz, weights: u, factor, .. } = scratch;
-    let dz = GateGradients { layout, steps: n_steps, blocks: &tape.blocks, dz, add };
+    let (set, layout, blocks) = (tape.packed.set, tape.packed.layout, &tape.blocks[..]);
+    let BackwardScratch { dz, dz_of_rows, weights: u, factor, .. } = scratch;
+    let of_cells = GateGradients { layout, steps: n_steps, blocks, dz, add };
     let order = Order { sequence, tape };
-    for part in parts(&tape.blocks, n_steps) {
-        let cells = n_steps * blocks::rows(&tape.blocks[part.clone()]);
-        if let Some(w_hh) = w_hh.as_deref_mut() {
-            factor.pack_columns(set, cells, hidden, || order.h_before(part.clone(), output));
-            parallel::for_each(panel_rows(layout, w_hh, hidden), |(panel, dw)| {
-                dz.weights(set, factor, hidden, panel, part.clone(), dw)
+    let mut cells = Products { set, dz: of_cells, factor: &mut *factor };
+    if let Some(w_hh) = gradients.w_hh.take() {
+        cells.weights(|part| order.h_before(part, output), hidden, w_hh)?;
+    }
+    let Some(rows) = sequence.shared_rows(layout) else {
+        return cells.of_input(|part| order.x(part), sequence, gradients, u);
+    };
+    dz_of_rows.sum(&rows, n_steps, blocks, dz)?;
+    let read = sequence.rows_read(rows.ids);
+    let at_once = if read.iter().all(|&read| read) { rows.n_rows } else { 1 };
+    let x = |_: Range<usize>| {
+        let firsts = (0..rows.n_rows).step_by(at_once);
+        firsts.map(|row| read[row].then(|| &sequence.x[row * input..(row + at_once) * input]))
+    };
+    let blocks = &[all_rows(rows.n_rows)];
+    let dz = GateGradients { layout, steps: 1, blocks, dz: dz_of_rows.numbers(), add };
+    Products { set, dz, factor }.of_input(x, sequence, gradients, u)
+}
+
+/// The products with the dz of all cells, or of all rows that cells share.
+struct Products<'a, E> {
+    set: InstructionSet,
+    dz: GateGradients<'a, E>,
+    /// What dz is multiplied with.
+    factor: &'a mut Panels<E>,
+}
+
+impl<'a, E: Element> Products<'a, E> {
+    /// dW, `[4H, cols]`; `w`: what W was multiplied with in the cells of some blocks.
+    fn weights<'w, I: Iterator<Item = Option<&'w [E]>>>(
+        &mut self,
+        w: impl Fn(Range<usize>) -> I + Sync,
+        cols: usize,
+        dw: &mut [E],
+    ) -> Result<()> {
+        let GateGradients { layout, steps, blocks, .. } = self.dz;
+        for part in parts(blocks, steps) {
+            let cells = steps * blocks::rows(&blocks[part.clone()]);
+            self.factor.pack_columns(self.set, cells, cols, || w(part.clone()));
+            let (set, dz, factor) = (self.set, &self.dz, &*self.factor);
+            parallel::for_each(panel_rows(layout, dw, cols), |(panel, dw)| {
+                dz.weights(set, factor, cols, panel, part.clone(), dw)
             })?;
         }
-        if let Some(w_ih) = w_ih.as_deref_mut() {
-            factor.pack_columns(set, cells, input, || order.x(part.clone()));
-            parallel::for_each(panel_rows(layout, w_ih, input), |(panel, dw)| {
-                dz.weights(set, factor, input, panel, part.clone(), dw)
-            })?;
+        Ok(())
+    }
+
+    /// dU, db and dx; `x`: the inputs of the cells of some blocks; `u`: room for U.
+    fn of_input<'x, I: Iterator<Item = Option<&'x [E]>>>(
+        mut self,
+        x: impl Fn(Range<usize>) -> I + Sync,
+        sequence: &Sequence<'_, E>,
+        gradients: Gradients<'_, E>,
+        u: &mut Panels<E>,
+    ) -> Result<()> {
+        let input = sequence.dims.input;
+        if let Some(w_ih) = gradients.w_ih {
+            self.weights(x, input, w_ih)?;
         }
+        let (set, dz) = (self.set, self.dz);
+        if let Some(bias) = gradients.bias {
+            let rows = panel_rows(dz.layout, bias, 1);
+            parallel::for_each(rows, |(panel, db)| dz.bias(set, panel, db))?;
+        }
+        let Some(dx) = gradients.x else { return Ok(()) };
+        let w_ih = sequence.weights.w_ih;
+        u.pack_columns(set, dz.layout.row(), input, || dz.layout.runs(w_ih, input));
+        let n_cells = dz.steps * blocks::rows(dz.blocks);
+        parallel::for_each(input_parts(n_cells, input, dx), |(rows, dx)| {
+            dz.input(set, u, input, rows, dx)
+        })
     }
-    if let Some(bias) = bias {
-        parallel::for_each(panel_rows(layout, bias, 1), |(panel, db)| dz.bias(set, panel, db))?;
-    }
-    let Some(dx) = dx else { return Ok(()) };
-    let w_ih = sequence.weights.w_ih;
-    u.pack_columns(set, layout.row(), input, || layout.runs(w_ih, input));
-    parallel::for_each(input_parts(sequence, dx), |(rows, dx)| dz.input(set, u, input, rows, dx))
 }
 
 /// Cuts the blocks into runs of neighbours of about [`CELLS_AT_ONCE`] cells.
@@ -73,12 +127,12 @@ fn panel_rows<E>(layout: GateLayout, matrix: &mut [E], cols: usize) -> Vec<(usiz
     panels
 }
 
-/// Cuts dx, `[T·B, I]`, into parts of as many rows.
-fn input_parts<'a, E: Element>(
-    sequence: &Sequence<'_, E>,
-    dx: &'a mut [E],
-) -> Vec<(Range<usize>, &'a mut [E])> {
-    let (n_cells, input) = (sequence.dims.n_cells(), sequence.dims.input);
+/// Cuts dx, `[cells, I]`, into parts of as many rows.
+fn input_parts<E>(
+    n_cells: usize,
+    input: usize,
+    dx: &mut [E],
+) -> Vec<(Range<usize>, &mut [E])> {
     let rows = n_cells.div_ceil(4 * parallel::threads()).max(FEWEST_CELLS);
     let parts = dx.chunks_mut(rows * input).enumerate();
     parts.map(|(k, dx)| (k * rows..(k * rows + rows).min(n_cells), dx)).collect()

@@ -2,8 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
-use lstm_core::last_step::{last_step, read_by_last_output};
-use lstm_core::tensors;
+use lstm_core::{last_step, tensors};
 use lstm_core::{
     Element, Error, LayerPlace, Lstm, LstmConfig, LstmLayer, LstmState, LstmStep, Masks, Memory,
     Result, SeqOptions, SeqOutput,
@@ -95,18 +94,19 @@ impl Lstm for HandLstm {
     fn seq(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<SeqOutput> {
         tensors::check_seq("Lstm::seq", self, input, options)?;
         self.check_memory(options)?;
-        let reads = Reads::new(input, &self.parameters, options.initial)?;
-        match (self.is_plain(options), self.dtype) {
-            (true, DType::F64) => run::<f64>(reads, &self.setting(options)),
-            (true, _) => run::<f32>(reads, &self.setting(options)),
-            (false, DType::F64) => run_variant::<f64>(reads, self.variant(input, options)?),
-            (false, _) => run_variant::<f32>(reads, self.variant(input, options)?),
+        if self.is_plain(options) {
+            return self.run_plain(input, options);
+        }
+        let input = tensors::input_of_cells(input, options.ids)?;
+        let reads = Reads::new(&input, &self.parameters, options.initial)?;
+        match self.dtype {
+            DType::F64 => run_variant::<f64>(reads, self.variant(&input, options)?),
+            _ => run_variant::<f32>(reads, self.variant(&input, options)?),
         }
     }
 
     fn last_output(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<Tensor> {
-        let input = read_by_last_output(&self.config, self.place, input, options)?;
-        last_step(&self.seq(&input, options)?.output)
+        last_step::of_layer(self, (&self.config, self.place), input, options)
     }
 }
 
@@ -127,6 +127,17 @@ impl HandLstm {
         })
     }
 
+    fn run_plain(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<SeqOutput> {
+        let read = options.ids.map(|ids| tensors::rows_read(input, ids)).transpose()?;
+        let (input, ids) = read.as_ref().map_or((input, None), |(rows, ids)| (rows, Some(ids)));
+        let reads = Reads::new(input, &self.parameters, options.initial)?;
+        let setting = self.setting(&SeqOptions { ids, ..*options });
+        match self.dtype {
+            DType::F64 => run::<f64>(reads, &setting),
+            _ => run::<f32>(reads, &setting),
+        }
+    }
+
     fn setting<'a>(&'a self, options: &SeqOptions<'a>) -> Setting<'a> {
         Setting {
             config: &self.config,
@@ -134,6 +145,7 @@ impl HandLstm {
             mode: options.mode,
             memory: options.memory,
             lengths: options.lengths,
+            ids: options.ids,
             buffers: &self.buffers,
         }
     }

@@ -40,6 +40,7 @@ mod backward;
 mod checkpoints;
 mod gradients;
 mod recompute;
+mod row_products;
 
 pub mod variant;
 

@@ -15,7 +15,7 @@ use lstm_core::graph::{self, Backward};
 use lstm_core::tensors::{self, TensorSlice};
 use lstm_core::{
     Direction, Element, Error, LayerPlace, Lengths, LstmConfig, LstmState, Memory, Mode, Result,
-    SeqDims, SeqOutput,
+    RowIds, SeqDims, SeqOutput,
 };
 
 use self::record::Record;
@@ -88,12 +88,12 @@ impl<T> Reads<T> {
 
 impl<E: Number> Reads<TensorSlice<'_, E>> {
     /// The run of a plain cell: its parameters are two matrices and up to two biases. `v` takes the place of
-    /// V where there is one.
+    /// V where there is one. Of the cells: which are valid, and the rows of x that they read.
     fn sequence<'a>(
         &'a self,
         dims: SeqDims,
         direction: Direction,
-        lengths: Option<&'a Lengths>,
+        (lengths, ids): (Option<&'a Lengths>, Option<&'a RowIds>),
         v: Option<&'a [E]>,
     ) -> Sequence<'a, E> {
         let parameter = |k: usize| self.parameters.get(k).map_or(&[][..], |slice| &slice[..]);
@@ -108,6 +108,7 @@ impl<E: Number> Reads<TensorSlice<'_, E>> {
                 b_hh: parameter(3),
             },
             x: &self.x,
+            ids: ids.map(RowIds::ids),
             initial: self.state(),
         }
     }
@@ -162,13 +163,20 @@ pub(crate) struct Setting<'a> {
     pub(crate) mode: Mode,
     pub(crate) memory: Memory,
     pub(crate) lengths: Option<&'a Lengths>,
+    /// The row of x that each cell reads; each its own where absent.
+    pub(crate) ids: Option<&'a RowIds>,
     pub(crate) buffers: &'a Buffers,
 }
 
 impl Setting<'_> {
     fn dims(&self, x: &Tensor) -> Result<SeqDims> {
+        let hidden = self.config.hidden_size;
+        if let Some(ids) = self.ids {
+            let (n_steps, batch) = ids.dims();
+            return Ok(SeqDims { n_steps, batch, input: x.dim(1)?, hidden });
+        }
         let (n_steps, batch, input) = x.dims3()?;
-        Ok(SeqDims { n_steps, batch, input, hidden: self.config.hidden_size })
+        Ok(SeqDims { n_steps, batch, input, hidden })
     }
 
     fn direction(&self) -> Direction {
@@ -202,7 +210,7 @@ fn constant<E: Number>(reads: Reads<Tensor>, setting: &Setting<'_>) -> Result<Se
     let numbers = reads.numbers()?;
     let connected = setting.connected(numbers.v(), &pools);
     let v = connected.as_ref().map(Connected::v);
-    let sequence = numbers.sequence(dims, setting.direction(), setting.lengths, v);
+    let sequence = numbers.sequence(dims, setting.direction(), (setting.lengths, setting.ids), v);
     let last = LstmState { h: &mut h[..], c: &mut c[..] };
     let mut scratch = pools.tapes.take();
     pools.with_packed(&sequence.weights, dims, |packed| {
@@ -224,16 +232,17 @@ fn record<E: Number>(reads: Reads<Tensor>, setting: &Setting<'_>) -> Result<SeqO
     let mut y = vec![E::ZERO; dims.n_cells() * hidden];
     let (mut h, mut c) = (vec![E::ZERO; batch * hidden], vec![E::ZERO; batch * hidden]);
     let pools = E::pools(setting.buffers);
-    let (direction, lengths) = (setting.direction(), setting.lengths.cloned());
+    let direction = setting.direction();
+    let (lengths, ids) = (setting.lengths.cloned(), setting.ids.cloned());
     let numbers = reads.numbers()?;
     let connected = setting.connected(numbers.v(), &pools);
     let last = LstmState { h: &mut h[..], c: &mut c[..] };
     let v = connected.as_ref().map(Connected::v);
-    let sequence = numbers.sequence(dims, direction, lengths.as_ref(), v);
+    let sequence = numbers.sequence(dims, direction, (lengths.as_ref(), ids.as_ref()), v);
     let outputs = Outputs { output: &mut y, last };
     let record = Record::forward(setting.memory, &sequence, outputs, &pools)?;
     drop(numbers);
-    let node = Node { dims, direction, lengths, connected, reads, record, pools };
+    let node = Node { dims, direction, lengths, ids, connected, reads, record, pools };
 
     let state = (1, batch, hidden);
     let outputs = vec![
@@ -250,6 +259,7 @@ struct Node<E: Number> {
     dims: SeqDims,
     direction: Direction,
     lengths: Option<Lengths>,
+    ids: Option<RowIds>,
     connected: Option<Connected<E>>,
     reads: Reads<Tensor>,
     record: Record<E>,
@@ -290,7 +300,8 @@ impl<E: Number> Node<E> {
             bias: bias.as_deref_mut(),
         };
         let v = self.connected.as_ref().map(Connected::v);
-        let sequence = numbers.sequence(self.dims, self.direction, self.lengths.as_ref(), v);
+        let cells = (self.lengths.as_ref(), self.ids.as_ref());
+        let sequence = numbers.sequence(self.dims, self.direction, cells, v);
         self.record.backward(&sequence, &y, &of_outputs, gradients, &self.pools)?;
         // Both biases enter as their sum, so they share a gradient.
         for (to, bias) in biases.into_iter().flatten().zip(bias.iter().cycle()) {

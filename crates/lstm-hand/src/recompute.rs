@@ -18,6 +18,7 @@ use lstm_core::ops::step_forward::{ForwardStep, UnitsMut};
 use lstm_core::{Element, Result, SeqDims, parallel};
 
 use crate::forward::take;
+use crate::row_products::RowGates;
 use crate::{PackedWeights, Sequence, Tape};
 
 /// Writes the activated gates of every step to `gates`: for each block `[panels, T · rows, width of the panel]`.
@@ -42,6 +43,7 @@ pub(crate) fn gates<E: Element>(
                 sequence,
                 output,
                 packed: &tape.packed,
+                z_of_rows: &tape.z_of_rows,
                 block,
                 panel,
                 cells: part,
@@ -57,6 +59,8 @@ struct Part<'a, E> {
     sequence: &'a Sequence<'a, E>,
     output: &'a [E],
     packed: &'a PackedWeights<E>,
+    /// Z of the rows of the input where cells share them.
+    z_of_rows: &'a RowGates<E>,
     block: &'a BlockRows,
     panel: usize,
     /// c: `[T · rows, lanes]`.
@@ -70,9 +74,16 @@ impl<E: Element> Part<'_, E> {
         let PackedWeights { set, layout, u, v, bias, .. } = self.packed;
         let n_steps = self.sequence.dims.n_steps;
         let (rows, width) = (self.block.rows, layout.width(self.panel));
-        let (x, block) = (self.sequence.x, *self.block);
-        let product = InputProduct { layout: *layout, u, bias, x, block, ahead: &[] };
-        product.run(*set, self.panel, 0..n_steps * rows, self.gates)?;
+        let (x, block, panel, cells) =
+            (self.sequence.x, *self.block, self.panel, 0..n_steps * rows);
+        match self.sequence.shared_rows(*layout) {
+            None => InputProduct { layout: *layout, u, bias, x, block, ahead: &[] }
+                .run(*set, panel, cells, self.gates)?,
+            Some(rows) => {
+                let z = self.z_of_rows.panel(&rows, panel);
+                rows.spread(panel, z, block, cells, self.gates)?;
+            }
+        }
         // What the step computes beside the gates is known already.
         let mut h = vec![E::ZERO; rows * layout.lanes];
         let mut c = vec![E::ZERO; rows * layout.lanes];

@@ -4,7 +4,7 @@ use std::fmt;
 
 use lstm_core::{
     Direction, Element, Error, Lengths, LstmConfig, LstmState, LstmWeights, Parameter, Result,
-    SeqDims,
+    SeqDims, check_ids,
 };
 
 /// The parameters of one layer as borrowed slices, in PyTorch's layout.
@@ -42,8 +42,10 @@ pub struct Sequence<'a, E> {
     pub lengths: Option<&'a Lengths>,
     /// The layer's parameters.
     pub weights: WeightSlices<'a, E>,
-    /// x: `[T, B, I]`. Padding may hold anything, NaN included.
+    /// x: `[T, B, I]`, or `[N, I]` where there are `ids`. What padding reads may be anything, NaN included.
     pub x: &'a [E],
+    /// The row of x that each cell reads, `[T, B]`; each its own where absent.
+    pub ids: Option<&'a [u32]>,
     /// h₀ and c₀, `[B, H]` each; zero where absent.
     pub initial: Option<LstmState<&'a [E]>>,
 }
@@ -78,7 +80,15 @@ impl<'a, E: Element> Sequence<'a, E> {
                 return Err(Error::mismatch(op, what, "at least 1", 0));
             }
         }
-        check_len(op, "x", &[n_steps, batch, input], self.x)?;
+        match self.ids {
+            None => check_len(op, "x", &[n_steps, batch, input], self.x)?,
+            Some(ids) => {
+                check_len(op, "ids", &[n_steps, batch], ids)?;
+                let n_rows = self.n_rows();
+                check_len(op, "x", &[n_rows, input], self.x)?;
+                check_ids(op, ids, n_rows)?;
+            }
+        }
         if let Some(state) = &self.initial {
             check_len(op, "h0", &[batch, hidden], state.h)?;
             check_len(op, "c0", &[batch, hidden], state.c)?;

@@ -6,6 +6,7 @@ use lstm_core::ops::gate_layout::GateLayout;
 use lstm_core::{Element, Result, SeqDims};
 
 use crate::blocks::blocks;
+use crate::row_products::RowGates;
 use crate::sequence::Run;
 use crate::{PackedWeights, Sequence};
 
@@ -19,6 +20,8 @@ pub struct Tape<E> {
     pub(crate) gates: Aligned<E>,
     /// c of every step, eq. (5); eq. (7) to (9) read it. For each block `[panels, T · rows, lanes]`.
     pub(crate) cells: Aligned<E>,
+    /// Z of the rows of the input where cells share them.
+    pub(crate) z_of_rows: RowGates<E>,
     /// The weights of a run that brought none packed.
     pub(crate) packed: PackedWeights<E>,
     /// The current state: h twice, `[B, H]`, and c, for each block `[panels, rows, lanes]`.
@@ -55,6 +58,7 @@ impl<E: Element> Tape<E> {
         Self {
             gates: Aligned::new(),
             cells: Aligned::new(),
+            z_of_rows: RowGates::new(),
             packed: PackedWeights::default(),
             h: [Aligned::new(), Aligned::new()],
             c: Aligned::new(),

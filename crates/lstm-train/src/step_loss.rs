@@ -1,6 +1,7 @@
 //! The loss of one batch and the way back to every variable, embeddings by their rows.
 
 use candle_core::{DType, Device, Tensor, Var};
+use lstm_core::RowIds;
 use lstm_core::graph;
 use lstm_core::ops::rows::{self, Rows};
 use lstm_core::tensors::TensorSlice;
@@ -15,8 +16,11 @@ use crate::gradients::Gradients;
 #[derive(Debug, Clone)]
 pub struct Lookup {
     table: Tensor,
+    /// Those of `rows`.
     ids: Vec<u32>,
     rows: Var,
+    /// The row of `rows` that each cell of a sequence reads; each its own where absent.
+    row_ids: Option<RowIds>,
     /// What each number of `rows` was multiplied by.
     factors: Option<Vec<f32>>,
 }
@@ -41,12 +45,39 @@ impl Lookup {
             multiply(&mut rows, factors)?;
         }
         let rows = Var::from_vec(rows, shape, &Device::Cpu)?;
-        Ok(Self { table: table.clone(), ids, rows, factors })
+        Ok(Self { table: table.clone(), ids, rows, row_ids: None, factors })
     }
 
-    /// The rows, in the shape that was asked for.
+    /// The input of a sequence: the rows `ids`, `[T, B]`, of `table`.
+    ///
+    /// Each row is looked up once, however many cells read it, unless each cell has factors of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Lookup::new`].
+    pub fn sequence(
+        table: &Tensor,
+        ids: Vec<u32>,
+        (n_steps, batch): (usize, usize),
+        factors: Option<Vec<f32>>,
+    ) -> Result<Self> {
+        let width = table.dim(1)?;
+        if factors.is_some() {
+            return Self::new(table, ids, &[n_steps, batch, width], factors);
+        }
+        let (row_ids, rows) = RowIds::new(n_steps, batch, ids)?.distinct();
+        let shape = [rows.len(), width];
+        Ok(Self { row_ids: Some(row_ids), ..Self::new(table, rows, &shape, None)? })
+    }
+
+    /// The rows, in the shape that was asked for; of a sequence the input that [`Lookup::row_ids`] goes with.
     pub fn rows(&self) -> &Tensor {
         self.rows.as_tensor()
+    }
+
+    /// The row that each cell of a sequence reads: [`lstm_core::SeqOptions::ids`].
+    pub fn row_ids(&self) -> Option<&RowIds> {
+        self.row_ids.as_ref()
     }
 
     /// The gradient of the table's rows from that of the looked-up ones.

@@ -31,7 +31,7 @@ fn both(case: &Case) -> [Box<dyn Lstm>; 2] {
 fn run(lstm: &dyn Lstm, case: &Case) -> SeqOutput {
     let (initial, lengths) = (case.initial.as_ref(), case.lengths.as_ref());
     let (resets, mode, memory) = (case.resets.as_ref(), case.mode, case.memory);
-    lstm.seq(&case.x, &SeqOptions { initial, lengths, resets, mode, memory }).unwrap()
+    lstm.seq(&case.x, &SeqOptions { initial, lengths, resets, mode, memory, ids: None }).unwrap()
 }
 
 fn numbers(tensor: &Tensor) -> Vec<f64> {

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use crate::subjects;
 
 /// The last output as `run` computes it, and the gradients of its weighted sum by everything that it reads.
-fn answer<L: LstmLayer + 'static>(
+pub fn answer<L: LstmLayer + 'static>(
     case: &Case,
     run: impl Fn(&dyn Lstm, &Tensor, &SeqOptions<'_>) -> Tensor,
 ) -> Answer {
@@ -36,6 +36,7 @@ fn answer<L: LstmLayer + 'static>(
         resets: case.resets.as_ref(),
         mode: case.mode,
         memory: case.memory,
+        ids: None,
     };
     let output = run(&*stack, &x, &options);
     let weight = Tensor::arange(1.0, 1.0 + output.elem_count() as f64, &Device::Cpu).unwrap();

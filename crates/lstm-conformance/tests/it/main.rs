@@ -15,4 +15,5 @@ mod options; // The options of the cell: agreement, and gradients against finite
 mod refusals; // Bad input gets the same error from every implementation.
 mod resets; // A row with marks equals its pieces, each run on its own.
 mod rnn; // The plain recurrent layer behind the same trait.
+mod row_ids; // Inputs of few rows that many cells read.
 mod vectors; // PyTorch's vectors, committed and, where present, shared ones.

@@ -58,8 +58,12 @@ impl<E: Element> Group<'_, E> {
                 }
             }
         }
+        let shared_rows = plan.sequence.shared_rows(*layout);
         let run = |(block, panel, cells, ahead, z): (&BlockRows, usize, _, &[E], &mut [E])| {
             let (block, x) = (*block, plan.sequence.x);
+            if let Some(rows) = &shared_rows {
+                return rows.spread(panel, plan.z_of_rows.panel(rows, panel), block, cells, z);
+            }
             let product = InputProduct { layout: *layout, u, bias, x, block, ahead };
             product.run(*set, panel, cells, z)
         };

@@ -2,8 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{Init, VarBuilder};
-use lstm_core::last_step::{last_step, read_by_last_output};
-use lstm_core::tensors;
+use lstm_core::{last_step, tensors};
 use lstm_core::{
     Error, LayerPlace, Lstm, LstmConfig, LstmLayer, LstmState, LstmStep, Parameter, Result,
     SeqOptions, SeqOutput,
@@ -85,6 +84,7 @@ impl Lstm for HandRnn {
 
     fn seq(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<SeqOutput> {
         let (_, batch) = tensors::check_seq("Lstm::seq", self, input, options)?;
+        let input = &tensors::input_of_cells(input, options.ids)?;
         let setting = Setting {
             hidden: self.config.hidden_size,
             direction: self.place.direction,
@@ -104,8 +104,7 @@ impl Lstm for HandRnn {
     }
 
     fn last_output(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<Tensor> {
-        let input = read_by_last_output(&self.config, self.place, input, options)?;
-        last_step(&self.seq(&input, options)?.output)
+        last_step::of_layer(self, (&self.config, self.place), input, options)
     }
 }
 

@@ -100,6 +100,7 @@ impl Case {
             lengths: self.lengths.as_ref(),
             weights: WeightSlices::from(&weights),
             x: &x,
+            ids: None,
             initial: initial.as_ref().map(|(h, c)| LstmState { h: &h[..], c: &c[..] }),
         };
         let room = |n: usize| vec![E::ZERO; n];

@@ -49,6 +49,7 @@ impl Run {
             lengths: None,
             weights: (&self.weights).into(),
             x: &self.x,
+            ids: None,
             initial: None,
         }
     }

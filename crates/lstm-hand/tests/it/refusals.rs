@@ -13,6 +13,7 @@ fn run(change: impl FnOnce(&mut Sequence<'_, f32>)) -> Result<()> {
         lengths: None,
         weights: WeightSlices::from(&weights),
         x: &x,
+        ids: None,
         initial: Some(LstmState { h: &state[..], c: &state[..] }),
     };
     change(&mut sequence);
@@ -40,6 +41,15 @@ fn every_wrong_slice_is_named() {
         run(|s| s.initial = s.initial.map(|state| LstmState { h: &state.h[1..], ..state })),
         &["length of h0", "[3, 5]", "14"],
     );
+    // Six rows of four numbers.
+    run(|s| s.ids = Some(&[5, 0, 5, 1, 1, 2])).unwrap();
+    refused(run(|s| s.ids = Some(&[0; 5])), &["length of ids", "[2, 3]", "5"]);
+    refused(run(|s| s.ids = Some(&[0, 0, 6, 0, 0, 0])), &["id of cell 2", "below 6", "6"]);
+    let short = |s: &mut Sequence<'_, f32>| {
+        s.x = &s.x[1..];
+        s.ids = Some(&[0; 6]);
+    };
+    refused(run(short), &["length of x", "[5, 4]", "23"]);
     refused(run(|s| s.dims.n_steps = 0), &["n_steps", "at least 1", "0"]);
     refused(run(|s| s.dims.n_steps = 3), &["length of x", "[3, 3, 4]"]);
     refused(run(|s| s.dims.n_steps = usize::MAX), &["length of x"]);

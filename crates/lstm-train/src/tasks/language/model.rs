@@ -128,8 +128,9 @@ impl LanguageModel {
                 dropout.factors(&ids, shape, (RandomStream::new(seed), step))
             }
         };
-        let words = Lookup::new(&self.embedding, ids, &shape, factors)?;
-        let options = SeqOptions { initial: Some(state), mode, ..SeqOptions::default() };
+        let words = Lookup::sequence(&self.embedding, ids, (shape[0], shape[1]), factors)?;
+        let (ids, initial) = (words.row_ids(), Some(state));
+        let options = SeqOptions { ids, initial, mode, ..SeqOptions::default() };
         let out = self.lstm.seq(words.rows(), &options)?;
         let features = match mode {
             Mode::Train { seed, step } if self.config.output_dropout > 0.0 => {

@@ -121,10 +121,11 @@ impl TaggingModel {
     /// The last states of both directions over the characters of some spellings, `[2, U, C]`.
     fn spell(&self, group: &Group, mode: Mode) -> Result<(Tensor, Lookup)> {
         let n = group.lengths.rows().len();
-        let shape = [group.ids.len() / n.max(1), n, self.config.character_embedding];
-        let characters = Lookup::new(&self.characters, group.ids.clone(), &shape, None)?;
-        let lengths = Some(&group.lengths).filter(|lengths| !lengths.is_full(shape[0]));
-        let options = SeqOptions { lengths, mode, ..SeqOptions::default() };
+        let size = (group.ids.len() / n.max(1), n);
+        let characters = Lookup::sequence(&self.characters, group.ids.clone(), size, None)?;
+        let lengths = Some(&group.lengths).filter(|lengths| !lengths.is_full(size.0));
+        let ids = characters.row_ids();
+        let options = SeqOptions { ids, lengths, mode, ..SeqOptions::default() };
         let state = self.spelling.seq(characters.rows(), &options)?.state;
         Ok((state.h, characters))
     }

@@ -91,8 +91,8 @@ impl<L: Lstm> WindowModel<L> {
                 dropout.factors(&ids, shape, (RandomStream::new(seed), step))
             }
         };
-        let words = Lookup::new(&self.embedding, ids, &shape, factors)?;
-        let options = SeqOptions { mode, ..SeqOptions::default() };
+        let words = Lookup::sequence(&self.embedding, ids, (shape[0], shape[1]), factors)?;
+        let options = SeqOptions { ids: words.row_ids(), mode, ..SeqOptions::default() };
         let features = self.lstm.last_output(words.rows(), &options)?;
         let p = self.config.output_dropout;
         let features = match mode {
