@@ -77,8 +77,7 @@ impl Lstm for CandleLstm {
         // A reverse layer is a forward one over flipped time. Masked steps carry the state, so every row
         // starts at its own last valid step.
         let reverse = self.place.direction == Direction::Reverse;
-        let flip =
-            |t: &Tensor| if reverse { t.contiguous()?.flip(&[0]) } else { Ok(t.clone()) };
+        let flip = |t: &Tensor| if reverse { t.contiguous()?.flip(&[0]) } else { Ok(t.clone()) };
         let (input, ids) = match (&conditions.valid, options.ids) {
             (None, Some(ids)) => {
                 let (rows, ids) = tensors::rows_read(input, ids)?;
@@ -92,8 +91,7 @@ impl Lstm for CandleLstm {
             }
         };
         let x = (&input, ids.as_ref());
-        let (output, state) =
-            scan_in_segments(&self.cell, x, state, &conditions, options.memory)?;
+        let (output, state) = scan_in_segments(&self.cell, x, state, &conditions, options.memory)?;
         let state = LstmState { h: state.h.unsqueeze(0)?, c: state.c.unsqueeze(0)? };
         Ok(SeqOutput { output: flip(&output)?, state })
     }

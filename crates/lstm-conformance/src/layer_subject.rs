@@ -53,7 +53,7 @@ impl<L: LstmLayer + 'static> Subject for LayerSubject<L> {
         let initial = case.initial.as_ref().map(|state| tracked.add_state(state)).transpose()?;
         let (lengths, resets) = (case.lengths.as_ref(), case.resets.as_ref());
         let (mode, memory) = (case.mode, case.memory);
-        let options = 
+        let options =
             SeqOptions { initial: initial.as_ref(), lengths, resets, mode, memory, ids: None };
         let out = stack.seq(&x, &options)?;
         tracked.answer(&out.output, &out.state, case.loss.as_ref())

@@ -4,9 +4,7 @@ use candle_core::{DType, Device, Tensor, WithDType};
 
 use crate::graph::{self, Backward};
 use crate::tensors::{self, TensorSlice};
-use crate::{
-    Direction, Element, Error, LayerPlace, Lstm, LstmConfig, Mode, Result, SeqOptions,
-};
+use crate::{Direction, Element, Error, LayerPlace, Lstm, LstmConfig, Mode, Result, SeqOptions};
 
 /// The last step of `sequence`, `[T, B, F]`, as one node of the graph: `[B, F]`.
 ///

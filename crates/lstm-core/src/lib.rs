@@ -80,7 +80,7 @@ pub use mode::Mode;
 pub use parameter::{Parameter, ParameterStart};
 pub use place::{Direction, LayerPlace};
 pub use resets::Resets;
-pub use row_ids::{RowIds, check_ids};
+pub use row_ids::RowIds;
 pub use state::LstmState;
 pub use weights::LstmWeights;
 

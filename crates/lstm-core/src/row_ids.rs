@@ -1,5 +1,7 @@
 //! Which row of a table each cell of a batch reads: inputs of few different rows.
 
+use std::ops::Range;
+
 use crate::{Error, Result};
 
 /// The row of a table that each cell of a batch reads as its input.
@@ -64,34 +66,39 @@ impl RowIds {
     ///
     /// [`Error::Mismatch`], naming the cell.
     pub fn check(&self, op: &'static str, n_rows: usize) -> Result<()> {
-        check_ids(op, &self.ids, n_rows)
+        match self.ids.iter().position(|&id| id as usize >= n_rows) {
+            None => Ok(()),
+            Some(cell) => {
+                let expected = format!("below {n_rows} (the rows of the input)");
+                Err(Error::mismatch(op, format!("id of cell {cell}"), expected, self.ids[cell]))
+            }
+        }
+    }
+
+    /// Whether each of the first `n_rows` rows of a table is read by a cell.
+    pub fn reads_all(&self, n_rows: usize) -> bool {
+        let mut read = vec![false; n_rows];
+        let ids = self.ids.iter().map(|&id| id as usize);
+        ids.for_each(|id| read.get_mut(id).into_iter().for_each(|read| *read = true));
+        read.iter().all(|&read| read)
+    }
+
+    /// The ids of the steps `steps`, which are a run of their own.
+    pub fn part(&self, steps: &Range<usize>) -> Self {
+        let cells = steps.start * self.batch..steps.end * self.batch;
+        let ids = self.ids.get(cells).unwrap_or_default().to_vec();
+        Self { n_steps: steps.len(), ids, ..*self }
     }
 
     /// The ids of the last step, a run of its own; of no step where there is none.
     pub fn last_step(&self) -> Self {
-        let first = self.ids.len().saturating_sub(self.batch);
-        Self { n_steps: self.n_steps.min(1), ids: self.ids[first..].to_vec(), ..*self }
+        self.part(&(self.n_steps.saturating_sub(1)..self.n_steps))
     }
 
     /// The same cells in the opposite order of steps.
     pub fn reversed(&self) -> Self {
         let ids = self.ids.chunks(self.batch.max(1)).rev().flatten().copied().collect();
         Self { ids, ..*self }
-    }
-}
-
-/// [`RowIds::check`] of ids that stand by themselves.
-///
-/// # Errors
-///
-/// As [`RowIds::check`].
-pub fn check_ids(op: &'static str, ids: &[u32], n_rows: usize) -> Result<()> {
-    match ids.iter().position(|&id| id as usize >= n_rows) {
-        None => Ok(()),
-        Some(cell) => {
-            let expected = format!("below {n_rows} (the rows of the input)");
-            Err(Error::mismatch(op, format!("id of cell {cell}"), expected, ids[cell]))
-        }
     }
 }
 
@@ -104,8 +111,15 @@ mod tests {
         let ids = RowIds::new(3, 2, [1, 2, 3, 4, 5, 6]).unwrap();
         assert_eq!(ids.reversed().ids(), [5, 6, 3, 4, 1, 2]);
         assert_eq!(ids.last_step(), RowIds::new(1, 2, [5, 6]).unwrap());
+        assert_eq!(ids.part(&(0..2)), RowIds::new(2, 2, [1, 2, 3, 4]).unwrap());
         let none = RowIds::new(0, 2, []).unwrap();
         assert_eq!((none.last_step(), none.reversed()), (none.clone(), none));
+    }
+
+    #[test]
+    fn rows_that_no_cell_reads() {
+        let ids = RowIds::new(2, 2, [2, 0, 0, 1]).unwrap();
+        assert!(ids.reads_all(3) && ids.reads_all(2) && !ids.reads_all(4));
     }
 
     #[test]

@@ -71,9 +71,11 @@ pub fn input_of_cells(input: &Tensor, ids: Option<&RowIds>) -> Result<Tensor> {
 ///
 /// [`Error::Candle`] where candle fails.
 pub fn rows_read(table: &Tensor, ids: &RowIds) -> Result<(Tensor, RowIds)> {
+    if ids.reads_all(table.dim(0)?) {
+        return Ok((table.clone(), ids.clone()));
+    }
     let (ids, rows) = ids.distinct();
-    let all = rows.len() == table.dim(0)?;
-    Ok((if all { table.clone() } else { select(table, &rows)? }, ids))
+    Ok((select(table, &rows)?, ids))
 }
 
 /// Rows of a matrix, on any device.

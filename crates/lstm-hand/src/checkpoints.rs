@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use lstm_core::memory::{segment_steps, segments};
-use lstm_core::{Element, Error, Lengths, LstmState, Result, SeqDims};
+use lstm_core::{Element, Error, Lengths, LstmState, Result, RowIds, SeqDims};
 
 use crate::sequence::{Run, check_len};
 use crate::tape::Kept;
@@ -84,7 +84,9 @@ pub fn forward_to_checkpoints<E: Element>(
             checkpoints.push(h, c);
         }
         let lengths = sequence.lengths.map(|lengths| lengths.part(&steps));
-        let part = sequence.part(&steps, lengths.as_ref(), checkpoints.before(k));
+        let ids = sequence.ids.map(|ids| ids.part(&steps));
+        let cells = (lengths.as_ref(), ids.as_ref());
+        let part = sequence.part(&steps, cells, checkpoints.before(k));
         let output = &mut output[rows(&steps, batch * hidden)];
         let last = LstmState { h: &mut *h, c: &mut *c };
         forward::run_packed(OP, &part, Outputs { output, last }, scratch, Kept::Nothing)?;
@@ -125,7 +127,9 @@ pub fn backward_from_checkpoints<E: Element>(
     let mut of_rows = vec![E::ZERO; if shared { sequence.x.len() } else { 0 }];
     for (k, steps) in segments.iter().enumerate().rev() {
         let lengths = sequence.lengths.map(|lengths| lengths.part(steps));
-        let part = sequence.part(steps, lengths.as_ref(), checkpoints.before(k));
+        let ids = sequence.ids.map(|ids| ids.part(steps));
+        let cells = (lengths.as_ref(), ids.as_ref());
+        let part = sequence.part(steps, cells, checkpoints.before(k));
         let y = &mut y[..steps.len() * batch * hidden];
         let last = LstmState { h: &mut h[..], c: &mut c[..] };
         forward::run_packed(OP, &part, Outputs { output: y, last }, tape, Kept::Gates)?;
@@ -173,7 +177,7 @@ impl<'a, E: Element> Sequence<'a, E> {
     fn part<'b>(
         &self,
         steps: &Range<usize>,
-        lengths: Option<&'b Lengths>,
+        (lengths, ids): (Option<&'b Lengths>, Option<&'b RowIds>),
         initial: Option<LstmState<&'b [E]>>,
     ) -> Sequence<'b, E>
     where
@@ -183,8 +187,8 @@ impl<'a, E: Element> Sequence<'a, E> {
         Sequence {
             dims: SeqDims { n_steps: steps.len(), ..self.dims },
             lengths,
-            x: if self.ids.is_some() { self.x } else { &self.x[rows(steps, batch * input)] },
-            ids: self.ids.map(|ids| &ids[rows(steps, batch)]),
+            x: if ids.is_some() { self.x } else { &self.x[rows(steps, batch * input)] },
+            ids,
             initial: initial.or(self.initial),
             ..*self
         }

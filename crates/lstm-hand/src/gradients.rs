@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
+use lstm_core::ops::InstructionSet;
 use lstm_core::ops::block_rows::BlockRows;
 use lstm_core::ops::gate_layout::GateLayout;
-use lstm_core::ops::InstructionSet;
 use lstm_core::ops::gate_products::GateGradients;
 use lstm_core::ops::panels::Panels;
 use lstm_core::{Element, Result, SeqDims, parallel};
@@ -128,11 +128,7 @@ fn panel_rows<E>(layout: GateLayout, matrix: &mut [E], cols: usize) -> Vec<(usiz
 }
 
 /// Cuts dx, `[cells, I]`, into parts of as many rows.
-fn input_parts<E>(
-    n_cells: usize,
-    input: usize,
-    dx: &mut [E],
-) -> Vec<(Range<usize>, &mut [E])> {
+fn input_parts<E>(n_cells: usize, input: usize, dx: &mut [E]) -> Vec<(Range<usize>, &mut [E])> {
     let rows = n_cells.div_ceil(4 * parallel::threads()).max(FEWEST_CELLS);
     let parts = dx.chunks_mut(rows * input).enumerate();
     parts.map(|(k, dx)| (k * rows..(k * rows + rows).min(n_cells), dx)).collect()

@@ -2,11 +2,11 @@
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
-use lstm_core::{last_step, tensors};
 use lstm_core::{
     Element, Error, LayerPlace, Lstm, LstmConfig, LstmLayer, LstmState, LstmStep, Masks, Memory,
     Result, SeqOptions, SeqOutput,
 };
+use lstm_core::{last_step, tensors};
 
 use crate::buffers::Buffers;
 use crate::node::{Reads, Setting, VariantSetting, run, run_variant};
@@ -38,6 +38,24 @@ use crate::sequence::on_plain_kernels;
 /// assert_eq!(output.dims(), [5, 2, 8]);
 /// let gradients = output.sum_all()?.backward()?;
 /// assert!(variables.all_vars().iter().all(|var| gradients.get(var).is_some()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Where many cells read the same input (words, characters), its products are those of the different ones alone:
+///
+/// ```
+/// # use candle_core::{DType, Device, Tensor};
+/// # use candle_nn::{VarBuilder, VarMap};
+/// # use lstm_hand::HandLstm;
+/// use lstm_core::{Lstm, LstmConfig, RowIds, SeqOptions};
+///
+/// # let variables = VarMap::new();
+/// # let vb = VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu);
+/// let embedding = vb.pp("embedding").get((100, 3), "weight")?;
+/// let lstm = HandLstm::new(&LstmConfig::new(3, 8), vb)?;
+/// let ids = RowIds::new(4, 2, [7, 1, 9, 7, 7, 2, 1, 9])?; // [T, B]
+/// let out = lstm.seq(&embedding, &SeqOptions { ids: Some(&ids), ..SeqOptions::default() })?;
+/// assert_eq!(out.output.dims(), [4, 2, 8]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone)]

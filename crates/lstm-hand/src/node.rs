@@ -108,7 +108,7 @@ impl<E: Number> Reads<TensorSlice<'_, E>> {
                 b_hh: parameter(3),
             },
             x: &self.x,
-            ids: ids.map(RowIds::ids),
+            ids,
             initial: self.state(),
         }
     }

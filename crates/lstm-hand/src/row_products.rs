@@ -62,9 +62,7 @@ impl<E: Element> RowGates<E> {
     pub(crate) fn panel(&self, rows: &SharedRows<'_>, panel: usize) -> &[E] {
         let layout = rows.layout;
         let columns = layout.columns(panel..panel + 1);
-        self.numbers
-            .get(columns.start * rows.n_rows..columns.end * rows.n_rows)
-            .unwrap_or_default()
+        self.numbers.get(columns.start * rows.n_rows..columns.end * rows.n_rows).unwrap_or_default()
     }
 
     /// The sums of dz by row.
@@ -92,7 +90,7 @@ pub(crate) fn all_rows(n_rows: usize) -> BlockRows {
 impl<'a, E: Element> Sequence<'a, E> {
     /// The rows that cells share, where they do.
     pub(crate) fn shared_rows(&self, layout: GateLayout) -> Option<SharedRows<'a>> {
-        self.ids.map(|ids| SharedRows { layout, n_rows: self.n_rows(), ids })
+        self.ids.map(|ids| SharedRows { layout, n_rows: self.n_rows(), ids: ids.ids() })
     }
 
     /// N where cells share rows of the input, T·B where not.

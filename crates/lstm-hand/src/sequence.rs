@@ -4,7 +4,7 @@ use std::fmt;
 
 use lstm_core::{
     Direction, Element, Error, Lengths, LstmConfig, LstmState, LstmWeights, Parameter, Result,
-    SeqDims, check_ids,
+    RowIds, SeqDims,
 };
 
 /// The parameters of one layer as borrowed slices, in PyTorch's layout.
@@ -44,8 +44,8 @@ pub struct Sequence<'a, E> {
     pub weights: WeightSlices<'a, E>,
     /// x: `[T, B, I]`, or `[N, I]` where there are `ids`. What padding reads may be anything, NaN included.
     pub x: &'a [E],
-    /// The row of x that each cell reads, `[T, B]`; each its own where absent.
-    pub ids: Option<&'a [u32]>,
+    /// The row of x that each cell reads; each its own where absent.
+    pub ids: Option<&'a RowIds>,
     /// h₀ and c₀, `[B, H]` each; zero where absent.
     pub initial: Option<LstmState<&'a [E]>>,
 }
@@ -83,10 +83,10 @@ impl<'a, E: Element> Sequence<'a, E> {
         match self.ids {
             None => check_len(op, "x", &[n_steps, batch, input], self.x)?,
             Some(ids) => {
-                check_len(op, "ids", &[n_steps, batch], ids)?;
+                Error::check(op, "[T, B] of ids", (n_steps, batch), ids.dims())?;
                 let n_rows = self.n_rows();
                 check_len(op, "x", &[n_rows, input], self.x)?;
-                check_ids(op, ids, n_rows)?;
+                ids.check(op, n_rows)?;
             }
         }
         if let Some(state) = &self.initial {

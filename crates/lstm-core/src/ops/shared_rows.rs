@@ -126,10 +126,8 @@ mod tests {
     const LAYOUT: GateLayout = GateLayout { hidden: 3, lanes: 2 };
     /// Two steps of three rows, in a block of two rows and one of one.
     const IDS: [u32; 6] = [1, 0, 1, 0, 0, 2];
-    const BLOCKS: [BlockRows; 2] = [
-        BlockRows { batch: 3, first: 0, rows: 2 },
-        BlockRows { batch: 3, first: 2, rows: 1 },
-    ];
+    const BLOCKS: [BlockRows; 2] =
+        [BlockRows { batch: 3, first: 0, rows: 2 }, BlockRows { batch: 3, first: 2, rows: 1 }];
     const ROWS: SharedRows<'static> = SharedRows { layout: LAYOUT, n_rows: 3, ids: &IDS };
 
     #[test]

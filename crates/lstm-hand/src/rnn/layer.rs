@@ -2,11 +2,11 @@
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{Init, VarBuilder};
-use lstm_core::{last_step, tensors};
 use lstm_core::{
     Error, LayerPlace, Lstm, LstmConfig, LstmLayer, LstmState, LstmStep, Parameter, Result,
     SeqOptions, SeqOutput,
 };
+use lstm_core::{last_step, tensors};
 
 use super::node::{Setting, run};
 

@@ -1,6 +1,6 @@
 //! Bad input is an error that names operation, expected and got.
 
-use lstm_core::{Direction, Lengths, LstmConfig, LstmState, LstmWeights, Result, SeqDims};
+use lstm_core::{Direction, Lengths, LstmConfig, LstmState, LstmWeights, Result, RowIds, SeqDims};
 use lstm_hand::{Outputs, Sequence, Stream, Tape, WeightSlices, forward};
 
 /// Runs a valid problem of T = 2, B = 3, I = 4, H = 5 after `change` has spoilt it.
@@ -42,12 +42,16 @@ fn every_wrong_slice_is_named() {
         &["length of h0", "[3, 5]", "14"],
     );
     // Six rows of four numbers.
-    run(|s| s.ids = Some(&[5, 0, 5, 1, 1, 2])).unwrap();
-    refused(run(|s| s.ids = Some(&[0; 5])), &["length of ids", "[2, 3]", "5"]);
-    refused(run(|s| s.ids = Some(&[0, 0, 6, 0, 0, 0])), &["id of cell 2", "below 6", "6"]);
+    let with = |size: (usize, usize), ids: Vec<u32>| {
+        let ids = RowIds::new(size.0, size.1, ids).unwrap();
+        run(|s| s.ids = Some(Box::leak(Box::new(ids))))
+    };
+    with((2, 3), vec![5, 0, 5, 1, 1, 2]).unwrap();
+    refused(with((3, 2), vec![0; 6]), &["[T, B] of ids", "(2, 3)", "(3, 2)"]);
+    refused(with((2, 3), vec![0, 0, 6, 0, 0, 0]), &["id of cell 2", "below 6", "6"]);
     let short = |s: &mut Sequence<'_, f32>| {
         s.x = &s.x[1..];
-        s.ids = Some(&[0; 6]);
+        s.ids = Some(Box::leak(Box::new(RowIds::new(2, 3, [0; 6]).unwrap())));
     };
     refused(run(short), &["length of x", "[5, 4]", "23"]);
     refused(run(|s| s.dims.n_steps = 0), &["n_steps", "at least 1", "0"]);
