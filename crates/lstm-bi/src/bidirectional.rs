@@ -55,19 +55,21 @@ impl<L: Lstm> Bidirectional<L> {
         Ok(Self { forward, reverse, merge })
     }
 
-    /// Calls `run` for the forward and the reverse part, each with its own half of the initial state.
+    /// Checks the input and calls `run` with the options of both directions, each with its own half of the initial
+    /// state.
     fn in_both<T>(
         &self,
         input: &Tensor,
         options: &SeqOptions<'_>,
-        run: impl Fn(&L, &SeqOptions<'_>) -> Result<T>,
-    ) -> Result<[T; 2]> {
+        run: impl FnOnce([&SeqOptions<'_>; 2]) -> Result<T>,
+    ) -> Result<T> {
         tensors::check_seq("Lstm::seq", self, input, options)?;
-        let run = |layer: &L, direction: usize| {
-            let initial = options.initial.map(|state| self.half(state, direction)).transpose()?;
-            run(layer, &SeqOptions { initial: initial.as_ref(), ..*options })
-        };
-        Ok([run(&self.forward, 0)?, run(&self.reverse, 1)?])
+        let half = |direction| options.initial.map(|state| self.half(state, direction)).transpose();
+        let [forward, reverse] = [half(0)?, half(1)?];
+        run([
+            &SeqOptions { initial: forward.as_ref(), ..*options },
+            &SeqOptions { initial: reverse.as_ref(), ..*options },
+        ])
     }
 
     /// The state's rows of one direction (0 forward, 1 reverse): every second one.
@@ -106,7 +108,7 @@ impl<L: Lstm> Lstm for Bidirectional<L> {
 
     fn seq(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<SeqOutput> {
         let [forward, reverse] =
-            self.in_both(input, options, |layer, options| layer.seq(input, options))?;
+            self.in_both(input, options, |both| self.forward.seq_both(&self.reverse, input, both))?;
         let interleave = |a: &Tensor, b: &Tensor| -> Result<Tensor> {
             let (rows, batch, hidden) = a.dims3()?;
             Ok(Tensor::stack(&[a, b], 1)?.reshape((2 * rows, batch, hidden))?)
@@ -121,8 +123,10 @@ impl<L: Lstm> Lstm for Bidirectional<L> {
     }
 
     fn last_output(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<Tensor> {
-        let [forward, reverse] =
-            self.in_both(input, options, |layer, options| layer.last_output(input, options))?;
+        let (forward, reverse) = self.in_both(input, options, |[forward, reverse]| {
+            let forward = self.forward.last_output(input, forward)?;
+            Ok((forward, self.reverse.last_output(input, reverse)?))
+        })?;
         self.merge.apply(&forward, &reverse)
     }
 }

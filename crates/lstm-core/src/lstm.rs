@@ -97,6 +97,24 @@ pub trait Lstm: Send + Sync {
         last_step(&self.seq(input, options)?.output)
     }
 
+    /// [`Lstm::seq`] of this layer and of another one over the same input, which may run at the same time; each
+    /// has options of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Lstm::seq`].
+    fn seq_both(
+        &self,
+        other: &Self,
+        input: &Tensor,
+        options: [&SeqOptions<'_>; 2],
+    ) -> Result<[SeqOutput; 2]>
+    where
+        Self: Sized,
+    {
+        Ok([self.seq(input, options[0])?, other.seq(input, options[1])?])
+    }
+
     /// The state of zeros for `batch` rows: h `[L·D, B, P]`, c `[L·D, B, H]`.
     ///
     /// # Errors

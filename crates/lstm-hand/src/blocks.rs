@@ -1,5 +1,7 @@
 //! How a batch is cut into blocks of rows, and blocks into one group a thread.
 
+#[cfg(feature = "candle")]
+use lstm_core::SeqDims;
 use lstm_core::ops::block_rows::BlockRows;
 use lstm_core::ops::gate_layout::GateLayout;
 use lstm_core::parallel;
@@ -12,6 +14,10 @@ const FEWEST_ROWS: usize = 8;
 
 /// The rows of the widest tile of a product.
 const TILE_ROWS: usize = 6;
+
+/// The fewest terms of a run that is worth a call of the pool (measured: docs/performance.md).
+#[cfg(feature = "candle")]
+const FEWEST_RUN_TERMS: usize = 1 << 17;
 
 /// Cuts a batch into blocks by its size alone, so that results do not depend on the number of threads.
 ///
@@ -39,6 +45,20 @@ pub(crate) fn rows(group: &[BlockRows]) -> usize {
 pub(crate) fn shares(rows: usize, layout: GateLayout) -> usize {
     let work = rows * layout.row() * layout.hidden;
     parallel::threads().min(work / parallel::PHASE_TERMS).clamp(1, layout.panels())
+}
+
+/// Whether two runs are quicker on a thread each than one after the other on all threads: where threads would have to
+/// share each step, and there are two, or would have nothing to share.
+#[cfg(feature = "candle")]
+pub(crate) fn side_by_side(dims: SeqDims, layout: GateLayout) -> bool {
+    let SeqDims { batch, input, hidden, .. } = dims;
+    let terms = dims.n_cells().saturating_mul(layout.row()).saturating_mul(input + hidden);
+    let worth_it = terms >= FEWEST_RUN_TERMS && blocks(batch).len() == 1;
+    match parallel::threads() {
+        1 => false,
+        2 => worth_it,
+        _ => worth_it && shares(batch, layout) == 1,
+    }
 }
 
 #[cfg(test)]

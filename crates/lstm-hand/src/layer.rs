@@ -4,12 +4,12 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use lstm_core::{
     Element, Error, LayerPlace, Lstm, LstmConfig, LstmLayer, LstmState, LstmStep, Masks, Memory,
-    Result, SeqOptions, SeqOutput,
+    Result, RowIds, SeqOptions, SeqOutput,
 };
 use lstm_core::{last_step, tensors};
 
 use crate::buffers::Buffers;
-use crate::node::{Reads, Setting, VariantSetting, run, run_variant};
+use crate::node::{Reads, Setting, VariantSetting, run, run_both, run_variant};
 use crate::sequence::on_plain_kernels;
 
 /// An LSTM layer with hand-written forward and backward passes, on the CPU.
@@ -113,7 +113,12 @@ impl Lstm for HandLstm {
         tensors::check_seq("Lstm::seq", self, input, options)?;
         self.check_memory(options)?;
         if self.is_plain(options) {
-            return self.run_plain(input, options);
+            let input = Rows::new(input, options)?;
+            let (reads, setting) = (self.reads(&input, options)?, self.setting(&input, options));
+            return match self.dtype {
+                DType::F64 => run::<f64>(reads, &setting),
+                _ => run::<f32>(reads, &setting),
+            };
         }
         let input = tensors::input_of_cells(input, options.ids)?;
         let reads = Reads::new(&input, &self.parameters, options.initial)?;
@@ -123,8 +128,50 @@ impl Lstm for HandLstm {
         }
     }
 
+    fn seq_both(
+        &self,
+        other: &Self,
+        input: &Tensor,
+        options: [&SeqOptions<'_>; 2],
+    ) -> Result<[SeqOutput; 2]> {
+        let layers = [self, other];
+        let mut both = layers.iter().zip(options);
+        if self.dtype != other.dtype || !both.all(|(layer, options)| layer.is_plain(options)) {
+            return Ok([self.seq(input, options[0])?, other.seq(input, options[1])?]);
+        }
+        for (layer, options) in layers.iter().zip(options) {
+            tensors::check_seq("Lstm::seq", *layer, input, options)?;
+        }
+        let inputs = [Rows::new(input, options[0])?, Rows::new(input, options[1])?];
+        let reads = [self.reads(&inputs[0], options[0])?, other.reads(&inputs[1], options[1])?];
+        let settings =
+            [self.setting(&inputs[0], options[0]), other.setting(&inputs[1], options[1])];
+        match self.dtype {
+            DType::F64 => run_both::<f64>(reads, &settings),
+            _ => run_both::<f32>(reads, &settings),
+        }
+    }
+
     fn last_output(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<Tensor> {
         last_step::of_layer(self, (&self.config, self.place), input, options)
+    }
+}
+
+/// The input of a plain cell: of a table, the rows alone that are read.
+struct Rows {
+    x: Tensor,
+    ids: Option<RowIds>,
+}
+
+impl Rows {
+    fn new(input: &Tensor, options: &SeqOptions<'_>) -> Result<Self> {
+        Ok(match options.ids {
+            None => Self { x: input.clone(), ids: None },
+            Some(ids) => {
+                let (x, ids) = tensors::rows_read(input, ids)?;
+                Self { x, ids: Some(ids) }
+            }
+        })
     }
 }
 
@@ -145,25 +192,18 @@ impl HandLstm {
         })
     }
 
-    fn run_plain(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<SeqOutput> {
-        let read = options.ids.map(|ids| tensors::rows_read(input, ids)).transpose()?;
-        let (input, ids) = read.as_ref().map_or((input, None), |(rows, ids)| (rows, Some(ids)));
-        let reads = Reads::new(input, &self.parameters, options.initial)?;
-        let setting = self.setting(&SeqOptions { ids, ..*options });
-        match self.dtype {
-            DType::F64 => run::<f64>(reads, &setting),
-            _ => run::<f32>(reads, &setting),
-        }
+    fn reads(&self, input: &Rows, options: &SeqOptions<'_>) -> Result<Reads<Tensor>> {
+        Reads::new(&input.x, &self.parameters, options.initial)
     }
 
-    fn setting<'a>(&'a self, options: &SeqOptions<'a>) -> Setting<'a> {
+    fn setting<'a>(&'a self, input: &'a Rows, options: &SeqOptions<'a>) -> Setting<'a> {
         Setting {
             config: &self.config,
             name: (&self.name[..], self.place),
             mode: options.mode,
             memory: options.memory,
             lengths: options.lengths,
-            ids: options.ids,
+            ids: input.ids.as_ref(),
             buffers: &self.buffers,
         }
     }

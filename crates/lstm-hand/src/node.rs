@@ -1,141 +1,31 @@
 //! A whole sequence as one node of candle's autograd graph: tensors in, slices to the kernels, tensors out.
 
 mod connected;
+mod reads;
 mod record;
 mod variant;
 
 pub(crate) use connected::Connected;
+pub(crate) use reads::{Reads, contiguous, slices};
 pub(crate) use variant::VariantSetting;
 pub(crate) use variant::run as run_variant;
 
 use std::sync::Arc;
 
-use candle_core::{CpuStorage, Device, Shape, Tensor, WithDType};
+use candle_core::{CpuStorage, Device, Shape, Tensor};
 use lstm_core::graph::{self, Backward};
+use lstm_core::ops::InstructionSet;
+use lstm_core::ops::gate_layout::GateLayout;
 use lstm_core::tensors::{self, TensorSlice};
 use lstm_core::{
-    Direction, Element, Error, LayerPlace, Lengths, LstmConfig, LstmState, Memory, Mode, Result,
-    RowIds, SeqDims, SeqOutput,
+    Direction, Error, LayerPlace, Lengths, LstmConfig, LstmState, Memory, Mode, Result, RowIds,
+    SeqDims, SeqOutput, parallel,
 };
 
 use self::record::Record;
+use crate::blocks::side_by_side;
 use crate::buffers::{Buffers, Number, Pools};
-use crate::{Gradients, OutputGradients, Outputs, Sequence, WeightSlices, infer};
-
-/// Everything a run reads that may need a gradient; `T` is a tensor or its numbers.
-pub(crate) struct Reads<T> {
-    x: T,
-    /// In the order of `LstmConfig::parameters`.
-    parameters: Vec<T>,
-    initial: Option<LstmState<T>>,
-}
-
-impl Reads<Tensor> {
-    /// `parameters`: in the order of `LstmConfig::parameters`.
-    pub(crate) fn new(
-        input: &Tensor,
-        parameters: &[Tensor],
-        initial: Option<&LstmState<Tensor>>,
-    ) -> Result<Self> {
-        let (x, parameters) = (input.clone(), parameters.to_vec());
-        let reads = Self { x, parameters, initial: initial.cloned() };
-        reads.map(|tensor| Ok(tensor.contiguous()?))
-    }
-
-    fn numbers<E: Element + WithDType>(&self) -> Result<Reads<TensorSlice<'_, E>>> {
-        self.map(TensorSlice::new)
-    }
-
-    fn tracked(&self) -> bool {
-        let state = self.initial.iter().flat_map(|state| [&state.h, &state.c]);
-        [&self.x].into_iter().chain(&self.parameters).chain(state).any(Tensor::track_op)
-    }
-
-    /// Room for the gradient of each tensor that wants one.
-    fn room<E: Number>(&self) -> Result<Reads<Option<Vec<E>>>> {
-        self.map(|read| Ok(read.track_op().then(|| vec![E::ZERO; read.elem_count()])))
-    }
-
-    /// The filled room as tensors, in the order in which gradients are returned.
-    fn gradients<E: Number>(&self, room: Reads<Option<Vec<E>>>) -> Result<Vec<Option<Tensor>>> {
-        let shapes = self.map(|read| Ok(read.shape().clone()))?;
-        let tensor = |(numbers, shape): (Option<Vec<E>>, Shape)| {
-            numbers.map(|numbers| Tensor::from_vec(numbers, shape, &Device::Cpu)).transpose()
-        };
-        let tensors = room.in_order().zip(shapes.in_order()).map(tensor);
-        Ok(tensors.collect::<candle_core::Result<_>>()?)
-    }
-}
-
-impl<T> Reads<T> {
-    fn map<'a, U>(&'a self, mut f: impl FnMut(&'a T) -> Result<U>) -> Result<Reads<U>> {
-        Ok(Reads {
-            x: f(&self.x)?,
-            parameters: self.parameters.iter().map(&mut f).collect::<Result<_>>()?,
-            initial: match &self.initial {
-                Some(state) => Some(LstmState { h: f(&state.h)?, c: f(&state.c)? }),
-                None => None,
-            },
-        })
-    }
-
-    /// In the order in which gradients are returned.
-    fn in_order(self) -> impl Iterator<Item = T> {
-        let state = self.initial.into_iter().flat_map(|state| [state.h, state.c]);
-        [self.x].into_iter().chain(self.parameters).chain(state)
-    }
-}
-
-impl<E: Number> Reads<TensorSlice<'_, E>> {
-    /// The run of a plain cell: its parameters are two matrices and up to two biases. `v` takes the place of
-    /// V where there is one. Of the cells: which are valid, and the rows of x that they read.
-    fn sequence<'a>(
-        &'a self,
-        dims: SeqDims,
-        direction: Direction,
-        (lengths, ids): (Option<&'a Lengths>, Option<&'a RowIds>),
-        v: Option<&'a [E]>,
-    ) -> Sequence<'a, E> {
-        let parameter = |k: usize| self.parameters.get(k).map_or(&[][..], |slice| &slice[..]);
-        Sequence {
-            dims,
-            direction,
-            lengths,
-            weights: WeightSlices {
-                w_ih: parameter(0),
-                w_hh: v.unwrap_or(self.v()),
-                b_ih: parameter(2),
-                b_hh: parameter(3),
-            },
-            x: &self.x,
-            ids,
-            initial: self.state(),
-        }
-    }
-
-    /// V of a plain cell.
-    fn v(&self) -> &[E] {
-        self.parameters.get(1).map_or(&[], |slice| &slice[..])
-    }
-
-    fn state(&self) -> Option<LstmState<&[E]>> {
-        let state = self.initial.as_ref()?;
-        Some(LstmState { h: &state.h[..], c: &state.c[..] })
-    }
-}
-
-/// The gradients of a node's outputs as contiguous tensors.
-pub(crate) fn contiguous(grads: &[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> {
-    let contiguous = grads.iter().map(|grad| grad.as_ref().map(Tensor::contiguous).transpose());
-    Ok(contiguous.collect::<candle_core::Result<_>>()?)
-}
-
-/// Their numbers.
-pub(crate) fn slices<E: Number>(
-    tensors: &[Option<Tensor>],
-) -> Result<Vec<Option<TensorSlice<'_, E>>>> {
-    tensors.iter().map(|grad| grad.as_ref().map(TensorSlice::new).transpose()).collect()
-}
+use crate::{Gradients, OutputGradients, Outputs, infer};
 
 /// Enters the outputs of `node` into the graph.
 fn recorded(
@@ -169,8 +59,8 @@ pub(crate) struct Setting<'a> {
 }
 
 impl Setting<'_> {
-    fn dims(&self, x: &Tensor) -> Result<SeqDims> {
-        let hidden = self.config.hidden_size;
+    fn dims(&self, reads: &Reads<Tensor>) -> Result<SeqDims> {
+        let (x, hidden) = (&reads.x, self.config.hidden_size);
         if let Some(ids) = self.ids {
             let (n_steps, batch) = ids.dims();
             return Ok(SeqDims { n_steps, batch, input: x.dim(1)?, hidden });
@@ -197,61 +87,108 @@ impl Setting<'_> {
 
 /// Runs the forward pass; enters its outputs into the graph where anything that it reads is tracked.
 pub(crate) fn run<E: Number>(reads: Reads<Tensor>, setting: &Setting<'_>) -> Result<SeqOutput> {
-    if reads.tracked() { record::<E>(reads, setting) } else { constant::<E>(reads, setting) }
-}
-
-/// The forward pass over constants: nothing is kept, and the weights are packed once while they stay.
-fn constant<E: Number>(reads: Reads<Tensor>, setting: &Setting<'_>) -> Result<SeqOutput> {
-    let dims = setting.dims(&reads.x)?;
-    let SeqDims { n_steps, batch, hidden, .. } = dims;
-    let mut y = vec![E::ZERO; dims.n_cells() * hidden];
-    let (mut h, mut c) = (vec![E::ZERO; batch * hidden], vec![E::ZERO; batch * hidden]);
-    let pools = E::pools(setting.buffers);
     let numbers = reads.numbers()?;
-    let connected = setting.connected(numbers.v(), &pools);
-    let v = connected.as_ref().map(Connected::v);
-    let sequence = numbers.sequence(dims, setting.direction(), (setting.lengths, setting.ids), v);
-    let last = LstmState { h: &mut h[..], c: &mut c[..] };
-    let mut scratch = pools.tapes.take();
-    pools.with_packed(&sequence.weights, dims, |packed| {
-        infer(&sequence, packed, Outputs { output: &mut y, last }, &mut scratch)
-    })?;
-    pools.tapes.put(scratch);
-    connected.into_iter().for_each(|connected| pools.connected.put(connected));
-    let state = (1, batch, hidden);
-    let output = Tensor::from_vec(y, (n_steps, batch, hidden), &Device::Cpu)?;
-    let h = Tensor::from_vec(h, state, &Device::Cpu)?;
-    let c = Tensor::from_vec(c, state, &Device::Cpu)?;
-    Ok(SeqOutput { output, state: LstmState { h, c } })
-}
-
-/// Runs the forward pass and enters its outputs into the graph.
-fn record<E: Number>(reads: Reads<Tensor>, setting: &Setting<'_>) -> Result<SeqOutput> {
-    let dims = setting.dims(&reads.x)?;
-    let SeqDims { n_steps, batch, hidden, .. } = dims;
-    let mut y = vec![E::ZERO; dims.n_cells() * hidden];
-    let (mut h, mut c) = (vec![E::ZERO; batch * hidden], vec![E::ZERO; batch * hidden]);
-    let pools = E::pools(setting.buffers);
-    let direction = setting.direction();
-    let (lengths, ids) = (setting.lengths.cloned(), setting.ids.cloned());
-    let numbers = reads.numbers()?;
-    let connected = setting.connected(numbers.v(), &pools);
-    let last = LstmState { h: &mut h[..], c: &mut c[..] };
-    let v = connected.as_ref().map(Connected::v);
-    let sequence = numbers.sequence(dims, direction, (lengths.as_ref(), ids.as_ref()), v);
-    let outputs = Outputs { output: &mut y, last };
-    let record = Record::forward(setting.memory, &sequence, outputs, &pools)?;
+    let computed = Computed::<E>::new(&numbers, setting, &reads)?;
     drop(numbers);
-    let node = Node { dims, direction, lengths, ids, connected, reads, record, pools };
+    computed.finish(reads, setting)
+}
 
-    let state = (1, batch, hidden);
-    let outputs = vec![
-        tensors::storage(y, (n_steps, batch, hidden)),
-        tensors::storage(h, state),
-        tensors::storage(c, state),
-    ];
-    let reads = node.reads.map(|tensor| Ok(tensor.clone()))?;
-    recorded(&reads, outputs, node)
+/// [`run`] of two layers that do not depend on each other, at the same time where that is quicker.
+pub(crate) fn run_both<E: Number>(
+    reads: [Reads<Tensor>; 2],
+    settings: &[Setting<'_>; 2],
+) -> Result<[SeqOutput; 2]> {
+    let [one, two] = settings;
+    let dims = one.dims(&reads[0])?;
+    if !side_by_side(dims, GateLayout::new::<E>(InstructionSet::current(), dims.hidden)) {
+        let [first, second] = reads;
+        return Ok([run::<E>(first, one)?, run::<E>(second, two)?]);
+    }
+    let numbers = [reads[0].numbers::<E>()?, reads[1].numbers()?];
+    let mut computed = [None, None];
+    let tasks = computed.iter_mut().zip(settings).zip(numbers.iter().zip(&reads)).collect();
+    parallel::for_each(tasks, |((computed, setting), (numbers, reads))| {
+        let run = || Computed::new(numbers, setting, reads);
+        *computed = Some(parallel::with_threads(1, run)?);
+        Ok::<_, Error>(())
+    })?;
+    drop(numbers);
+    match (computed, reads) {
+        ([Some(first), Some(second)], [of_first, of_second]) => {
+            Ok([first.finish(of_first, one)?, second.finish(of_second, two)?])
+        }
+        _ => Err(Error::mismatch("hand-lstm", "number of runs", 2, "fewer")),
+    }
+}
+
+/// What a forward pass has computed, before it becomes tensors.
+struct Computed<E: Number> {
+    dims: SeqDims,
+    /// `[T, B, H]`.
+    y: Vec<E>,
+    /// `[B, H]` each.
+    last: LstmState<Vec<E>>,
+    connected: Option<Connected<E>>,
+    /// What the backward pass needs, where there will be one.
+    record: Option<Record<E>>,
+}
+
+impl<E: Number> Computed<E> {
+    /// Runs the forward pass, without candle. Over constants nothing is kept, and the weights are packed once while
+    /// they stay.
+    fn new(
+        numbers: &Reads<TensorSlice<'_, E>>,
+        setting: &Setting<'_>,
+        reads: &Reads<Tensor>,
+    ) -> Result<Self> {
+        let dims = setting.dims(reads)?;
+        let SeqDims { batch, hidden, .. } = dims;
+        let mut y = vec![E::ZERO; dims.n_cells() * hidden];
+        let (mut h, mut c) = (vec![E::ZERO; batch * hidden], vec![E::ZERO; batch * hidden]);
+        let pools = E::pools(setting.buffers);
+        let connected = setting.connected(numbers.v(), &pools);
+        let v = connected.as_ref().map(Connected::v);
+        let cells = (setting.lengths, setting.ids);
+        let sequence = numbers.sequence(dims, setting.direction(), cells, v);
+        let last = LstmState { h: &mut h[..], c: &mut c[..] };
+        let outputs = Outputs { output: &mut y, last };
+        let record = if reads.tracked() {
+            Some(Record::forward(setting.memory, &sequence, outputs, &pools)?)
+        } else {
+            let mut scratch = pools.tapes.take();
+            pools.with_packed(&sequence.weights, dims, |packed| {
+                infer(&sequence, packed, outputs, &mut scratch)
+            })?;
+            pools.tapes.put(scratch);
+            None
+        };
+        Ok(Self { dims, y, last: LstmState { h, c }, connected, record })
+    }
+
+    /// The outputs as tensors; entered into the graph where there will be a backward pass.
+    fn finish(self, reads: Reads<Tensor>, setting: &Setting<'_>) -> Result<SeqOutput> {
+        let Self { dims, y, last, connected, record } = self;
+        let SeqDims { n_steps, batch, hidden, .. } = dims;
+        let (output, state) = ((n_steps, batch, hidden), (1, batch, hidden));
+        let pools = E::pools(setting.buffers);
+        let Some(record) = record else {
+            connected.into_iter().for_each(|connected| pools.connected.put(connected));
+            let output = Tensor::from_vec(y, output, &Device::Cpu)?;
+            let h = Tensor::from_vec(last.h, state, &Device::Cpu)?;
+            let c = Tensor::from_vec(last.c, state, &Device::Cpu)?;
+            return Ok(SeqOutput { output, state: LstmState { h, c } });
+        };
+        let outputs = vec![
+            tensors::storage(y, output),
+            tensors::storage(last.h, state),
+            tensors::storage(last.c, state),
+        ];
+        let (lengths, ids) = (setting.lengths.cloned(), setting.ids.cloned());
+        let direction = setting.direction();
+        let node = Node { dims, direction, lengths, ids, connected, reads, record, pools };
+        let reads = node.reads.map(|tensor| Ok(tensor.clone()))?;
+        recorded(&reads, outputs, node)
+    }
 }
 
 /// What the backward pass reads again.
