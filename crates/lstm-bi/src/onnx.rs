@@ -89,20 +89,30 @@ impl<L: LstmLayer> OnnxLstm<L> {
         const OP: &str = "OnnxLstm::run";
         let x = inputs.time_major(&self.layers[0], self.layout)?;
         let lengths = inputs.lengths()?;
-        let mut directions = Vec::with_capacity(self.layers.len());
-        for (index, layer) in self.layers.iter().enumerate() {
-            let initial = inputs.initial(layer, index, self.layers.len(), self.layout)?;
-            let options = SeqOptions {
-                ids: None,
-                initial: initial.as_ref(),
-                lengths: lengths.as_ref(),
-                resets: None,
-                mode: Mode::Eval,
-                memory: Memory::KeepGates,
-            };
-            tensors::check_seq(OP, layer, &x, &options)?;
-            directions.push(layer.seq(&x, &options)?);
+        let numbered = self.layers.iter().enumerate();
+        let initial = numbered
+            .map(|(index, layer)| inputs.initial(layer, index, self.layers.len(), self.layout));
+        let initial = initial.collect::<Result<Vec<_>>>()?;
+        let options = initial.iter().map(|initial| SeqOptions {
+            ids: None,
+            initial: initial.as_ref(),
+            lengths: lengths.as_ref(),
+            resets: None,
+            mode: Mode::Eval,
+            memory: Memory::KeepGates,
+        });
+        let options: Vec<_> = options.collect();
+        for (layer, options) in self.layers.iter().zip(&options) {
+            tensors::check_seq(OP, layer, &x, options)?;
         }
+        let directions = match (&self.layers[..], &options[..]) {
+            ([one, two], [first, second]) => one.seq_both(two, &x, [first, second])?.into(),
+            (layers, options) => {
+                let runs =
+                    layers.iter().zip(options).map(|(layer, options)| layer.seq(&x, options));
+                runs.collect::<Result<Vec<_>>>()?
+            }
+        };
         let empty = match self.empty_rows {
             EmptyRows::CarryState => None,
             EmptyRows::Zero => lengths.filter(|lengths| lengths.rows().contains(&0)),

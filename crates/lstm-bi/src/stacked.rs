@@ -83,16 +83,6 @@ impl<L: Lstm> Stacked<L> {
         }
     }
 
-    /// Those of one layer: the lowest alone reads rows of the stack's input.
-    fn options<'a>(
-        &self,
-        layer_idx: usize,
-        initial: Option<&'a LstmState<Tensor>>,
-        options: &SeqOptions<'a>,
-    ) -> SeqOptions<'a> {
-        SeqOptions { ids: options.ids.filter(|_| layer_idx == 0), initial, ..*options }
-    }
-
     /// Runs `layer` on each layer's rows of `state` in turn and joins the states they return.
     fn climb(
         &self,
@@ -144,7 +134,7 @@ impl<L: Lstm> Lstm for Stacked<L> {
         tensors::check_seq("Lstm::seq", self, input, options)?;
         let (output, state) = self.climb(input, options.initial, |layer_idx, input, initial| {
             let input = self.read(layer_idx, input, options.mode)?;
-            let options = self.options(layer_idx, initial, options);
+            let options = options_of(layer_idx, initial, options);
             let out = self.layers[layer_idx].seq(&input, &options)?;
             Ok((out.output, out.state))
         })?;
@@ -158,7 +148,7 @@ impl<L: Lstm> Lstm for Stacked<L> {
         for (layer_idx, layer) in self.layers.iter().enumerate() {
             let input = self.read(layer_idx, &output, options.mode)?;
             let initial = own.as_ref().and_then(|own| own.get(layer_idx));
-            let options = self.options(layer_idx, initial, options);
+            let options = options_of(layer_idx, initial, options);
             output = match layer_idx + 1 == self.layers.len() {
                 true => layer.last_output(&input, &options)?,
                 false => layer.seq(&input, &options)?.output,
@@ -166,6 +156,15 @@ impl<L: Lstm> Lstm for Stacked<L> {
         }
         Ok(output)
     }
+}
+
+/// The options of one layer: the lowest alone reads rows of the stack's input.
+fn options_of<'a>(
+    layer_idx: usize,
+    initial: Option<&'a LstmState<Tensor>>,
+    options: &SeqOptions<'a>,
+) -> SeqOptions<'a> {
+    SeqOptions { ids: options.ids.filter(|_| layer_idx == 0), initial, ..*options }
 }
 
 impl<L: LstmStep> LstmStep for Stacked<L> {

@@ -68,7 +68,7 @@ impl<M: Lstm> TorchLstm<M> {
     /// Runs a batched or unbatched input; the layouts are those of [`TorchLstm`].
     ///
     /// Lengths count the rows of the batch, one for an unbatched input; resets and ids are `[T, B]` in either
-    /// layout.
+    /// layout. With ids the input is a table, `[N, I]`, and the run is batched.
     ///
     /// # Errors
     ///
@@ -78,7 +78,10 @@ impl<M: Lstm> TorchLstm<M> {
         const OP: &str = "TorchLstm::run";
         let batched = match input.rank() {
             // The rows of a table have no order of time or batch; their ids are `[T, B]` in either layout.
-            2 if options.ids.is_some() => true,
+            _ if options.ids.is_some() => {
+                tensors::check_seq(OP, &self.lstm, input, options)?;
+                true
+            }
             3 => true,
             2 => false,
             rank => {

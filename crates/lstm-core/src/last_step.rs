@@ -88,6 +88,7 @@ pub fn of_layer<L: Lstm>(
     input: &Tensor,
     options: &SeqOptions<'_>,
 ) -> Result<Tensor> {
+    tensors::check_seq("Lstm::seq", layer, input, options)?;
     let zoneout = config.zoneout_h > 0.0 || config.zoneout_c > 0.0;
     let masked = zoneout && options.mode != Mode::Eval;
     let cut = options.lengths.is_some() || options.resets.is_some();
@@ -99,7 +100,6 @@ pub fn of_layer<L: Lstm>(
         (None, &[n_steps, _, _]) if n_steps > 1 => {
             layer.seq(&last_step(input)?.unsqueeze(0)?, options)?
         }
-        // What is no sequence is left to the layer to refuse.
         _ => layer.seq(input, options)?,
     };
     last_step(&output.output)

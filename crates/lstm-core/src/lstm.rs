@@ -72,8 +72,9 @@ pub trait Lstm: Send + Sync {
     /// # Errors
     ///
     /// [`crate::Error::Mismatch`] for a wrong rank, size, dtype or device of the input or state, for T = 0 or
-    /// B = 0, for lengths or resets of a wrong size, and for ids that are no rows of the input; [`crate::Error::Unsupported`] for what the layer
-    /// cannot do with its memory; [`crate::Error::Candle`] where candle fails.
+    /// B = 0, for lengths or resets of a wrong size, and for ids that are no rows of the input;
+    /// [`crate::Error::Unsupported`] for what the layer cannot do with its memory; [`crate::Error::Candle`] where
+    /// candle fails.
     fn seq(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<SeqOutput>;
 
     /// The output of [`Lstm::seq`] without options: in evaluation mode.

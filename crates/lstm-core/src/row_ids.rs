@@ -6,9 +6,9 @@ use crate::{Error, Result};
 
 /// The row of a table that each cell of a batch reads as its input.
 ///
-/// The words of a text, its characters or the levels of a quantised signal are few beside the cells that read them. What a
-/// layer computes of its input alone, its share of the gates' arguments forward and its gradients back, it can then
-/// compute once for each row: for characters nearly nothing is left of it.
+/// The words of a text, its characters or the levels of a quantised signal are few beside the cells that read
+/// them. What a layer computes of its input alone, its share of the gates' arguments forward and its gradients
+/// back, it can then compute once for each row: for characters nearly nothing is left of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowIds {
     n_steps: usize,
@@ -83,11 +83,12 @@ impl RowIds {
         read.iter().all(|&read| read)
     }
 
-    /// The ids of the steps `steps`, which are a run of their own.
+    /// The ids of those of the steps `steps` that there are, which are a run of their own.
     pub fn part(&self, steps: &Range<usize>) -> Self {
-        let cells = steps.start * self.batch..steps.end * self.batch;
-        let ids = self.ids.get(cells).unwrap_or_default().to_vec();
-        Self { n_steps: steps.len(), ids, ..*self }
+        let end = steps.end.min(self.n_steps);
+        let start = steps.start.min(end);
+        let ids = self.ids[start * self.batch..end * self.batch].to_vec();
+        Self { n_steps: end - start, ids, ..*self }
     }
 
     /// The ids of the last step, a run of its own; of no step where there is none.
@@ -112,6 +113,8 @@ mod tests {
         assert_eq!(ids.reversed().ids(), [5, 6, 3, 4, 1, 2]);
         assert_eq!(ids.last_step(), RowIds::new(1, 2, [5, 6]).unwrap());
         assert_eq!(ids.part(&(0..2)), RowIds::new(2, 2, [1, 2, 3, 4]).unwrap());
+        assert_eq!(ids.part(&(2..usize::MAX)), ids.last_step());
+        assert_eq!(ids.part(&(7..9)), RowIds::new(0, 2, []).unwrap());
         let none = RowIds::new(0, 2, []).unwrap();
         assert_eq!((none.last_step(), none.reversed()), (none.clone(), none));
     }

@@ -61,13 +61,14 @@ pub struct Gradients<'a, E> {
 
 /// Memory that the backward pass works in; make it once and reuse it for runs of any size.
 ///
-/// It holds 4·T·B·H numbers for dz, up to T·B·max(I, H) (2048 rows or a block of the batch at a time) where weight gradients are wanted, and 4·H·max(I, H).
+/// It holds 4·T·B·H numbers for dz, up to T·B·max(I, H) (2048 rows or a block of the batch at a time) where weight
+/// gradients are wanted, and 4·H·max(I, H); 4·N·H and N·I more where cells share N rows of the input.
 #[derive(Debug, Clone, Default)]
 pub struct BackwardScratch<E> {
     /// dz of every step, zero for padding: for each block `[panels, T · rows, width of the panel]`.
     pub(crate) dz: Aligned<E>,
-    /// Their sums by row of the input where cells share rows.
-    pub(crate) dz_of_rows: RowGates<E>,
+    /// Where cells share rows of the input: Z of the rows where gates are computed again, then the sums of dz by row.
+    pub(crate) of_rows: RowGates<E>,
     /// dz of the step after and of the current one: `[B]` rows of gates each, for every thread that shares a step.
     dz_now: [Aligned<E>; 2],
     /// What those threads exchange.
@@ -86,7 +87,7 @@ impl<E: Element> BackwardScratch<E> {
     pub fn new() -> Self {
         Self {
             dz: Aligned::new(),
-            dz_of_rows: RowGates::new(),
+            of_rows: RowGates::new(),
             dz_now: [Aligned::new(), Aligned::new()],
             dz_exchange: Aligned::new(),
             dh: Aligned::new(),
@@ -139,7 +140,7 @@ pub(crate) fn run<E: Element>(
 ) -> Result<()> {
     if tape.kept == Kept::Cells {
         scratch.dz.resize(sequence.dims.n_cells() * tape.packed.layout.row());
-        recompute::gates(sequence, output, tape, &mut scratch.dz)?;
+        recompute::gates(sequence, output, tape, &mut scratch.dz, &mut scratch.of_rows)?;
     }
     let (layout, hidden) = (tape.packed.layout, sequence.dims.hidden);
     let w_hh = sequence.weights.w_hh;

@@ -1,6 +1,8 @@
 //! How a batch is cut into blocks of rows, and blocks into one group a thread.
 
 #[cfg(feature = "candle")]
+use crate::forward::FEWEST_PRODUCT_TERMS;
+#[cfg(feature = "candle")]
 use lstm_core::SeqDims;
 use lstm_core::ops::block_rows::BlockRows;
 use lstm_core::ops::gate_layout::GateLayout;
@@ -48,16 +50,16 @@ pub(crate) fn shares(rows: usize, layout: GateLayout) -> usize {
 }
 
 /// Whether two runs are quicker on a thread each than one after the other on all threads: where threads would have to
-/// share each step, and there are two, or would have nothing to share.
+/// share each step, and there are two of them; or where more would have neither steps nor input products to share.
 #[cfg(feature = "candle")]
 pub(crate) fn side_by_side(dims: SeqDims, layout: GateLayout) -> bool {
     let SeqDims { batch, input, hidden, .. } = dims;
-    let terms = dims.n_cells().saturating_mul(layout.row()).saturating_mul(input + hidden);
-    let worth_it = terms >= FEWEST_RUN_TERMS && blocks(batch).len() == 1;
+    let terms = |depth: usize| dims.n_cells().saturating_mul(layout.row()).saturating_mul(depth);
+    let worth_it = terms(input + hidden) >= FEWEST_RUN_TERMS && blocks(batch).len() == 1;
     match parallel::threads() {
         1 => false,
         2 => worth_it,
-        _ => worth_it && shares(batch, layout) == 1,
+        _ => worth_it && shares(batch, layout) == 1 && terms(input) < FEWEST_PRODUCT_TERMS,
     }
 }
 

@@ -96,7 +96,7 @@ pub fn forward_to_checkpoints<E: Element>(
 
 /// Derives the gradients of a run as [`crate::backward`] does, from its checkpoints.
 ///
-/// `tape` and `scratch` lend their memory: that of one segment. The gradients by x, h₀ and c₀ have the same
+/// `tape` and `scratch` lend their memory: that of one segment. The gradients by x (where cells have rows of their own), h₀ and c₀ have the same
 /// bits as those of [`crate::backward`]; those of the parameters are summed segment by segment.
 ///
 /// # Errors
@@ -124,7 +124,8 @@ pub fn backward_from_checkpoints<E: Element>(
     let mut y = vec![E::ZERO; segment_steps(n_steps) * batch * hidden];
     // Where cells share rows of the input, a segment's share of their gradients.
     let shared = sequence.ids.is_some();
-    let mut of_rows = vec![E::ZERO; if shared { sequence.x.len() } else { 0 }];
+    let of_rows = shared && segments.len() > 1 && gradients.x.is_some();
+    let mut of_rows = vec![E::ZERO; if of_rows { sequence.x.len() } else { 0 }];
     for (k, steps) in segments.iter().enumerate().rev() {
         let lengths = sequence.lengths.map(|lengths| lengths.part(steps));
         let ids = sequence.ids.map(|ids| ids.part(steps));

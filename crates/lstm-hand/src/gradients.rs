@@ -31,7 +31,7 @@ pub(crate) fn products<E: Element>(
 ) -> Result<()> {
     let SeqDims { n_steps, input, hidden, .. } = sequence.dims;
     let (set, layout, blocks) = (tape.packed.set, tape.packed.layout, &tape.blocks[..]);
-    let BackwardScratch { dz, dz_of_rows, weights: u, factor, .. } = scratch;
+    let BackwardScratch { dz, of_rows: sums, weights: u, factor, .. } = scratch;
     let of_cells = GateGradients { layout, steps: n_steps, blocks, dz, add };
     let order = Order { sequence, tape };
     let mut cells = Products { set, dz: of_cells, factor: &mut *factor };
@@ -41,15 +41,15 @@ pub(crate) fn products<E: Element>(
     let Some(rows) = sequence.shared_rows(layout) else {
         return cells.of_input(|part| order.x(part), sequence, gradients, u);
     };
-    dz_of_rows.sum(&rows, n_steps, blocks, dz)?;
-    let read = sequence.rows_read(rows.ids);
+    sums.sum(&rows, n_steps, blocks, dz)?;
+    let read = sequence.rows_of_valid_cells(rows.ids);
     let at_once = if read.iter().all(|&read| read) { rows.n_rows } else { 1 };
     let x = |_: Range<usize>| {
         let firsts = (0..rows.n_rows).step_by(at_once);
         firsts.map(|row| read[row].then(|| &sequence.x[row * input..(row + at_once) * input]))
     };
     let blocks = &[all_rows(rows.n_rows)];
-    let dz = GateGradients { layout, steps: 1, blocks, dz: dz_of_rows.numbers(), add };
+    let dz = GateGradients { layout, steps: 1, blocks, dz: sums.numbers(), add };
     Products { set, dz, factor }.of_input(x, sequence, gradients, u)
 }
 

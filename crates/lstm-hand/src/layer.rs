@@ -2,6 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
+use lstm_core::memory::segment_steps;
 use lstm_core::{
     Element, Error, LayerPlace, Lstm, LstmConfig, LstmLayer, LstmState, LstmStep, Masks, Memory,
     Result, RowIds, SeqOptions, SeqOutput,
@@ -11,6 +12,10 @@ use lstm_core::{last_step, tensors};
 use crate::buffers::Buffers;
 use crate::node::{Reads, Setting, VariantSetting, run, run_both, run_variant};
 use crate::sequence::on_plain_kernels;
+
+/// The cells that have to read a row in the mean for its products to be worth computing by themselves: these are kept
+/// beside those of the cells, and spread and summed in passes of their own.
+const CELLS_A_ROW: usize = 2;
 
 /// An LSTM layer with hand-written forward and backward passes, on the CPU.
 ///
@@ -142,7 +147,15 @@ impl Lstm for HandLstm {
         for (layer, options) in layers.iter().zip(options) {
             tensors::check_seq("Lstm::seq", *layer, input, options)?;
         }
-        let inputs = [Rows::new(input, options[0])?, Rows::new(input, options[1])?];
+        let first = Rows::new(input, options[0])?;
+        let alike = match options.map(|options| options.ids) {
+            [Some(one), Some(two)] => {
+                std::ptr::eq(one, two) && options[0].memory == options[1].memory
+            }
+            _ => false,
+        };
+        let second = if alike { first.clone() } else { Rows::new(input, options[1])? };
+        let inputs = [first, second];
         let reads = [self.reads(&inputs[0], options[0])?, other.reads(&inputs[1], options[1])?];
         let settings =
             [self.setting(&inputs[0], options[0]), other.setting(&inputs[1], options[1])];
@@ -157,7 +170,9 @@ impl Lstm for HandLstm {
     }
 }
 
-/// The input of a plain cell: of a table, the rows alone that are read.
+/// The input of a plain cell: of a table the rows alone that are read, or that of every cell where these are too many
+/// to gain from it.
+#[derive(Clone)]
 struct Rows {
     x: Tensor,
     ids: Option<RowIds>,
@@ -169,7 +184,15 @@ impl Rows {
             None => Self { x: input.clone(), ids: None },
             Some(ids) => {
                 let (x, ids) = tensors::rows_read(input, ids)?;
-                Self { x, ids: Some(ids) }
+                let (n_steps, batch) = ids.dims();
+                let at_once = match options.memory {
+                    Memory::Checkpoints => segment_steps(n_steps),
+                    Memory::KeepGates | Memory::RecomputeGates => n_steps,
+                };
+                match x.dim(0)? <= at_once * batch / CELLS_A_ROW {
+                    true => Self { x, ids: Some(ids) },
+                    false => Self { x: tensors::input_of_cells(&x, Some(&ids))?, ids: None },
+                }
             }
         })
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! for each block of rows and panel of units, on any thread:
-//!     Z = X Uᵀ + b             of all steps at once
+//!     Z = X Uᵀ + b             of all steps at once, or read from that of the rows they share
 //!     for t in any order:
 //!         Z_t += h_{t-1} Vᵀ    an output of the run
 //!         gates                eq. (1) to (4), with c_{t-1} from the tape
@@ -23,14 +23,18 @@ use crate::{PackedWeights, Sequence, Tape};
 
 /// Writes the activated gates of every step to `gates`: for each block `[panels, T · rows, width of the panel]`.
 ///
-/// `output`: y of the forward pass, `[T, B, H]`; `tape`: its tape, with the cells.
+/// `output`: y of the forward pass, `[T, B, H]`; `tape`: its tape, with the cells; `z_of_rows`: room for Z of the
+/// rows of the input where cells share them.
 pub(crate) fn gates<E: Element>(
     sequence: &Sequence<'_, E>,
     output: &[E],
     tape: &Tape<E>,
     mut gates: &mut [E],
+    z_of_rows: &mut RowGates<E>,
 ) -> Result<()> {
     let layout = tape.packed.layout;
+    z_of_rows.multiply(sequence, &tape.packed)?;
+    let z_of_rows = &*z_of_rows;
     let (n_steps, mut cells) = (sequence.dims.n_steps, &tape.cells[..]);
     let mut parts = Vec::new();
     for block in &tape.blocks {
@@ -43,7 +47,7 @@ pub(crate) fn gates<E: Element>(
                 sequence,
                 output,
                 packed: &tape.packed,
-                z_of_rows: &tape.z_of_rows,
+                z_of_rows,
                 block,
                 panel,
                 cells: part,

@@ -99,7 +99,7 @@ impl<'a, E: Element> Sequence<'a, E> {
     }
 
     /// Whether each row of the input is read by a valid cell: `[N]`; the others may hold anything.
-    pub(crate) fn rows_read(&self, ids: &[u32]) -> Vec<bool> {
+    pub(crate) fn rows_of_valid_cells(&self, ids: &[u32]) -> Vec<bool> {
         let SeqDims { batch, .. } = self.dims;
         let mut read = vec![false; self.n_rows()];
         for (place, &id) in ids.iter().enumerate() {

@@ -42,7 +42,8 @@ pub struct Sequence<'a, E> {
     pub lengths: Option<&'a Lengths>,
     /// The layer's parameters.
     pub weights: WeightSlices<'a, E>,
-    /// x: `[T, B, I]`, or `[N, I]` where there are `ids`. What padding reads may be anything, NaN included.
+    /// x: `[T, B, I]`, or `[N, I]` where there are `ids`, all of whose rows are multiplied. What padding reads may be
+    /// anything, NaN included.
     pub x: &'a [E],
     /// The row of x that each cell reads; each its own where absent.
     pub ids: Option<&'a RowIds>,

@@ -12,7 +12,8 @@ use crate::{PackedWeights, Sequence};
 
 /// The record of a forward pass; make it once and reuse it for runs of any size.
 ///
-/// It holds 5·T·B·H numbers (T·B·H after [`crate::forward_without_gates`]) and the packed weights. Entries of padded steps are unspecified and never read.
+/// It holds 5·T·B·H numbers (T·B·H after [`crate::forward_without_gates`]) and the packed weights, and lends 4·N·H to a
+/// run whose cells share N rows of the input. Entries of padded steps are unspecified and never read.
 #[derive(Debug, Clone)]
 pub struct Tape<E> {
     /// The activated gates i, f, g, o of every step, eq. (1) to (4); eq. (8) to (11) read them. For each
@@ -20,7 +21,7 @@ pub struct Tape<E> {
     pub(crate) gates: Aligned<E>,
     /// c of every step, eq. (5); eq. (7) to (9) read it. For each block `[panels, T · rows, lanes]`.
     pub(crate) cells: Aligned<E>,
-    /// Z of the rows of the input where cells share them.
+    /// Z of the rows of the input where cells share them; nothing reads it after the run.
     pub(crate) z_of_rows: RowGates<E>,
     /// The weights of a run that brought none packed.
     pub(crate) packed: PackedWeights<E>,

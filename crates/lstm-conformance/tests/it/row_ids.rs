@@ -5,7 +5,8 @@ use lstm_candle::CandleLstm;
 use lstm_conformance::{Case, largest_error, tolerance};
 use lstm_core::random::RandomStream;
 use lstm_core::{
-    Lstm, LstmConfig, LstmLayer, Memory, RowIds, SeqOptions, SeqOutput, parallel, tensors,
+    LayerPlace, Lstm, LstmConfig, LstmLayer, Memory, RowIds, SeqOptions, SeqOutput, parallel,
+    tensors,
 };
 use lstm_hand::{HandLstm, HandRnn};
 use proptest::prelude::*;
@@ -98,15 +99,32 @@ fn large(seed: u64) -> (Case, RowIds) {
 
 /// Outputs have the same bits with rows as without, and everything has on any number of threads.
 #[test]
-fn of_one_layer_in_f32_to_the_bit() {
-    let (case, ids) = large(5);
+fn of_several_blocks_in_f32_to_the_bit() {
+    for memory in [Memory::KeepGates, Memory::RecomputeGates, Memory::Checkpoints] {
+        let (mut case, ids) = large(5);
+        case.memory = memory;
+        same_bits(&case, &ids);
+    }
+}
+
+/// Few rows of the batch and many features: the only block's cells are cut for all threads.
+#[test]
+fn of_one_block_in_f32_to_the_bit() {
+    let config = lstm_bi::StackedConfig::new(LstmConfig::new(200, 150));
+    let mut case = lstm_conformance::random_case(config, (200, 5), DType::F32, 3).unwrap();
+    let ids = share(&mut case, 30, 4);
+    same_bits(&case, &ids);
+}
+
+#[track_caller]
+fn same_bits(case: &Case, ids: &RowIds) {
     let shared = || {
-        answer::<HandLstm>(&case, |lstm, table, options| {
-            all_of(lstm.seq(table, &SeqOptions { ids: Some(&ids), ..*options }).unwrap())
+        answer::<HandLstm>(case, |lstm, table, options| {
+            all_of(lstm.seq(table, &SeqOptions { ids: Some(ids), ..*options }).unwrap())
         })
     };
-    let apart = answer::<HandLstm>(&case, |lstm, table, options| {
-        let cells = tensors::input_of_cells(table, Some(&ids)).unwrap();
+    let apart = answer::<HandLstm>(case, |lstm, table, options| {
+        let cells = tensors::input_of_cells(table, Some(ids)).unwrap();
         all_of(lstm.seq(&cells, options).unwrap())
     });
     let bits = |t: &Tensor| tensors::to_vec::<f32>(&t.detach()).unwrap();
@@ -117,6 +135,49 @@ fn of_one_layer_in_f32_to_the_bit() {
         for (name, tensor) in &one {
             assert!(bits(tensor) == bits(&other[name]), "{name}, {n_threads} threads");
         }
+    }
+}
+
+/// Longer than candle's graph may be deep: several graphs without a gradient, segments with one.
+#[test]
+fn of_long_sequences_on_candle() {
+    let config = lstm_bi::StackedConfig::new(LstmConfig::new(3, 4));
+    let mut case = lstm_conformance::random_case(config, (150, 2), DType::F64, 8).unwrap();
+    let ids = share(&mut case, 7, 9);
+    is_the_input_of_every_cell::<CandleLstm>(&case, &ids);
+    let weights = case.weights.iter().cloned().collect();
+    let vb = candle_nn::VarBuilder::from_tensors(weights, case.dtype, &Device::Cpu);
+    let lstm = CandleLstm::new(&LstmConfig::new(3, 4), vb).unwrap();
+    let options = SeqOptions { ids: Some(&ids), ..SeqOptions::default() };
+    let cells = tensors::input_of_cells(&case.x, Some(&ids)).unwrap();
+    let (shared, apart) = (lstm.seq(&case.x, &options).unwrap(), lstm.forward(&cells).unwrap());
+    let difference = (shared.output - apart).unwrap().abs().unwrap().max_all().unwrap();
+    assert!(difference.to_scalar::<f64>().unwrap() < 1e-14);
+}
+
+/// A table is neither `[T, I]` nor `[B, T, I]`, whatever the layout.
+#[test]
+fn of_pytorchs_layer_in_either_layout() {
+    for batch_first in [false, true] {
+        let variables = candle_nn::VarMap::new();
+        let vb = candle_nn::VarBuilder::from_varmap(&variables, DType::F64, &Device::Cpu);
+        let config = lstm_bi::TorchLstmConfig::new(3, 4).with_batch_first(batch_first);
+        let lstm = config.build::<HandLstm>(vb).unwrap();
+        let table = Tensor::arange(0.0, 15.0, &Device::Cpu).unwrap().reshape((5, 3)).unwrap();
+        let table = table.t().unwrap().contiguous().unwrap().t().unwrap();
+        let ids = RowIds::new(3, 2, [4, 0, 0, 4, 2, 0]).unwrap();
+        let state = Tensor::arange(0.0, 8.0, &Device::Cpu).unwrap().reshape((1, 2, 4)).unwrap();
+        let state = lstm_core::LstmState { h: state.clone(), c: state };
+        let options = SeqOptions { initial: Some(&state), ..SeqOptions::default() };
+        let cells = tensors::input_of_cells(&table, Some(&ids)).unwrap();
+        let cells = if batch_first { cells.transpose(0, 1).unwrap() } else { cells };
+        let apart = all_of(lstm.run(&cells, &options).unwrap());
+        let options = SeqOptions { ids: Some(&ids), ..options };
+        let shared = all_of(lstm.run(&table, &options).unwrap());
+        let numbers = |t: &Tensor| tensors::to_vec::<f64>(&t.detach()).unwrap();
+        assert_eq!(numbers(&shared), numbers(&apart));
+        let error = lstm.run(&cells, &options).unwrap_err().to_string();
+        assert!(error.contains("TorchLstm::run") && error.contains("[N, 3]"), "{error}");
     }
 }
 
@@ -163,6 +224,17 @@ fn ids_that_are_no_rows_and_inputs_that_are_no_table_are_refused() {
     assert!(error.contains("number of steps"), "{error}");
     let error = refused(&case.x.narrow(1, 0, 39).unwrap(), &ids);
     assert!(error.contains("last dimension of input"), "{error}");
+    // Of a step, too, that the last output of a reverse layer does not depend on.
+    let variables = candle_nn::VarMap::new();
+    let vb = candle_nn::VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu);
+    let reverse = HandLstm::build(&LstmConfig::new(40, 65), LayerPlace::reverse(0), vb).unwrap();
+    let mut bad = ids.ids().to_vec();
+    bad[3] = 51;
+    let (n_steps, batch) = ids.dims();
+    let bad = RowIds::new(n_steps, batch, bad).unwrap();
+    let options = SeqOptions { ids: Some(&bad), ..SeqOptions::default() };
+    let error = reverse.last_output(&case.x, &options).unwrap_err().to_string();
+    assert!(error.contains("id of cell 3") && error.contains("below 51"), "{error}");
     let error = lstm.seq(&case.x, &SeqOptions::default()).unwrap_err().to_string();
     assert!(error.contains("[T, B, 40]"), "{error}");
 }

@@ -79,13 +79,16 @@ impl SharedRows<'_> {
             let of_block = rest.split_off(..cells * row).unwrap_or_default();
             let dz = &of_block[self.layout.start(panel) * cells..][..cells * width];
             let mut places = block.places(0);
-            for dz in dz.chunks_exact(width) {
-                let sum = &mut sums[self.place(OP, places.take(), width)?];
-                vectorized(
-                    #[inline(always)]
-                    || sum.iter_mut().zip(dz).for_each(|(sum, &dz)| *sum += dz),
-                );
-            }
+            vectorized(
+                #[inline(always)]
+                || {
+                    dz.chunks_exact(width).try_for_each(|dz| {
+                        let sum = &mut sums[self.place(OP, places.take(), width)?];
+                        sum.iter_mut().zip(dz).for_each(|(sum, &dz)| *sum += dz);
+                        Ok::<_, Error>(())
+                    })
+                },
+            )?;
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use crate::blocks::rows;
 use crate::tape::Kept;
 
 /// The fewest terms of an input product that all threads share: some ten microseconds.
-const FEWEST_PRODUCT_TERMS: usize = 1 << 19;
+pub(crate) const FEWEST_PRODUCT_TERMS: usize = 1 << 19;
 
 /// The parts of an input product for each thread that shares it.
 const TASKS_A_THREAD: usize = 4;
@@ -38,7 +38,9 @@ impl<E: Element> Group<'_, E> {
         held_from: usize,
     ) -> Result<()> {
         let PackedWeights { set, layout, u, bias, .. } = plan.packed;
-        let terms = steps.len() * rows(self.blocks) * layout.row() * u.depth();
+        let shared_rows = plan.sequence.shared_rows(*layout);
+        let depth = if shared_rows.is_some() { 1 } else { u.depth() };
+        let terms = steps.len() * rows(self.blocks) * layout.row() * depth;
         let shared = plan.one_block && terms >= FEWEST_PRODUCT_TERMS;
         let mut tasks = Vec::new();
         let mut gates = &mut self.gates[..];
@@ -58,7 +60,6 @@ impl<E: Element> Group<'_, E> {
                 }
             }
         }
-        let shared_rows = plan.sequence.shared_rows(*layout);
         let run = |(block, panel, cells, ahead, z): (&BlockRows, usize, _, &[E], &mut [E])| {
             let (block, x) = (*block, plan.sequence.x);
             if let Some(rows) = &shared_rows {

@@ -31,17 +31,37 @@ impl<E: Number> Record<E> {
         pools: &Pools<E>,
     ) -> Result<Self> {
         let mut tape = pools.tapes.take();
-        match memory {
-            Memory::KeepGates => forward(sequence, outputs, &mut tape)?,
-            Memory::RecomputeGates => forward_without_gates(sequence, outputs, &mut tape)?,
-            Memory::Checkpoints => {
-                let mut checkpoints = Checkpoints::new();
-                forward_to_checkpoints(sequence, outputs, &mut checkpoints, &mut tape)?;
-                pools.tapes.put(tape);
-                return Ok(Self::Checkpoints(checkpoints));
-            }
+        // What the way back uses later, so that a run under way holds none of it.
+        let mut scratch = pools.scratch.take();
+        std::mem::swap(&mut tape.z_of_rows, &mut scratch.of_rows);
+        let run = Self::forward_with(memory, sequence, outputs, &mut tape);
+        std::mem::swap(&mut tape.z_of_rows, &mut scratch.of_rows);
+        pools.scratch.put(scratch);
+        let checkpoints = run?;
+        if let Some(checkpoints) = checkpoints {
+            pools.tapes.put(tape);
+            return Ok(Self::Checkpoints(checkpoints));
         }
         Ok(Self::Tape(Box::new(tape)))
+    }
+
+    /// The same with a tape, where there are no checkpoints that are all that is left.
+    fn forward_with(
+        memory: Memory,
+        sequence: &Sequence<'_, E>,
+        outputs: Outputs<'_, E>,
+        tape: &mut Tape<E>,
+    ) -> Result<Option<Checkpoints<E>>> {
+        match memory {
+            Memory::KeepGates => forward(sequence, outputs, tape)?,
+            Memory::RecomputeGates => forward_without_gates(sequence, outputs, tape)?,
+            Memory::Checkpoints => {
+                let mut checkpoints = Checkpoints::new();
+                forward_to_checkpoints(sequence, outputs, &mut checkpoints, tape)?;
+                return Ok(Some(checkpoints));
+            }
+        }
+        Ok(None)
     }
 
     /// Runs the backward pass; `y`: the output of the forward pass.
