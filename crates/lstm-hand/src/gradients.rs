@@ -5,9 +5,9 @@ use std::ops::Range;
 use lstm_core::ops::InstructionSet;
 use lstm_core::ops::block_rows::BlockRows;
 use lstm_core::ops::gate_layout::GateLayout;
-use lstm_core::ops::gate_products::GateGradients;
+use lstm_core::ops::gate_products::{GateGradients, Part};
 use lstm_core::ops::panels::Panels;
-use lstm_core::{Element, Result, SeqDims, parallel};
+use lstm_core::{Direction, Element, Result, SeqDims, parallel};
 
 use crate::row_products::all_rows;
 use crate::{BackwardScratch, Gradients, Sequence, Tape, blocks};
@@ -36,7 +36,7 @@ pub(crate) fn products<E: Element>(
     let order = Order { sequence, tape };
     let mut cells = Products { set, dz: of_cells, factor: &mut *factor };
     if let Some(w_hh) = gradients.w_hh.take() {
-        cells.weights(|part| order.h_before(part, output), hidden, w_hh)?;
+        cells.weights(order.after_zeros(), |part| order.h_before(part, output), hidden, w_hh)?;
     }
     let Some(rows) = sequence.shared_rows(layout) else {
         return cells.of_input(|part| order.x(part), sequence, gradients, u);
@@ -44,7 +44,7 @@ pub(crate) fn products<E: Element>(
     sums.sum(&rows, n_steps, blocks, dz)?;
     let read = sequence.rows_of_valid_cells(rows.ids);
     let at_once = if read.iter().all(|&read| read) { rows.n_rows } else { 1 };
-    let x = |_: Range<usize>| {
+    let x = |_: Part| {
         let firsts = (0..rows.n_rows).step_by(at_once);
         firsts.map(|row| read[row].then(|| &sequence.x[row * input..(row + at_once) * input]))
     };
@@ -62,36 +62,38 @@ struct Products<'a, E> {
 }
 
 impl<'a, E: Element> Products<'a, E> {
-    /// dW, `[4H, cols]`; `w`: what W was multiplied with in the cells of some blocks.
+    /// dW, `[4H, cols]`, of the cells of some steps; `w`: what W was multiplied with in those of them.
     fn weights<'w, I: Iterator<Item = Option<&'w [E]>>>(
         &mut self,
-        w: impl Fn(Range<usize>) -> I + Sync,
+        steps: Range<usize>,
+        w: impl Fn(Part) -> I + Sync,
         cols: usize,
         dw: &mut [E],
     ) -> Result<()> {
-        let GateGradients { layout, steps, blocks, .. } = self.dz;
-        for part in parts(blocks, steps) {
-            let cells = steps * blocks::rows(&blocks[part.clone()]);
+        let GateGradients { layout, blocks, .. } = self.dz;
+        for blocks_of in parts(blocks, steps.len()) {
+            let cells = steps.len() * blocks::rows(&blocks[blocks_of.clone()]);
+            let part = Part { blocks: blocks_of, steps: steps.clone() };
             self.factor.pack_columns(self.set, cells, cols, || w(part.clone()));
             let (set, dz, factor) = (self.set, &self.dz, &*self.factor);
             parallel::for_each(panel_rows(layout, dw, cols), |(panel, dw)| {
-                dz.weights(set, factor, cols, panel, part.clone(), dw)
+                dz.weights(set, factor, cols, panel, &part, dw)
             })?;
         }
         Ok(())
     }
 
-    /// dU, db and dx; `x`: the inputs of the cells of some blocks; `u`: room for U.
+    /// dU, db and dx; `x`: the inputs of some cells; `u`: room for U.
     fn of_input<'x, I: Iterator<Item = Option<&'x [E]>>>(
         mut self,
-        x: impl Fn(Range<usize>) -> I + Sync,
+        x: impl Fn(Part) -> I + Sync,
         sequence: &Sequence<'_, E>,
         gradients: Gradients<'_, E>,
         u: &mut Panels<E>,
     ) -> Result<()> {
         let input = sequence.dims.input;
         if let Some(w_ih) = gradients.w_ih {
-            self.weights(x, input, w_ih)?;
+            self.weights(0..self.dz.steps, x, input, w_ih)?;
         }
         let (set, dz) = (self.set, self.dz);
         if let Some(bias) = gradients.bias {
@@ -110,7 +112,7 @@ impl<'a, E: Element> Products<'a, E> {
 
 /// Cuts the blocks into runs of neighbours of about [`CELLS_AT_ONCE`] cells.
 fn parts(blocks: &[BlockRows], n_steps: usize) -> impl Iterator<Item = Range<usize>> {
-    let n = (blocks::rows(blocks) * n_steps).div_ceil(CELLS_AT_ONCE).min(blocks.len());
+    let n = (blocks::rows(blocks) * n_steps).div_ceil(CELLS_AT_ONCE).clamp(1, blocks.len());
     let edge = move |k: usize, len: usize| k * len / n;
     let len = blocks.len();
     (0..n).map(move |k| edge(k, len)..edge(k + 1, len))
@@ -141,10 +143,19 @@ struct Order<'a, E> {
 }
 
 impl<'a, E: Element> Order<'a, E> {
-    /// Steps and rows of all cells of some blocks: all rows of a block together where they are alike.
-    fn cells(&self, part: Range<usize>) -> impl Iterator<Item = (usize, Range<usize>)> {
-        let sequence = self.sequence;
-        let steps = 0..sequence.dims.n_steps;
+    /// The steps before which h is not zero in every row: V has no gradient of others.
+    fn after_zeros(&self) -> Range<usize> {
+        let Sequence { dims, direction, lengths, initial, .. } = self.sequence;
+        match (initial, lengths, direction) {
+            (None, _, Direction::Forward) => 1..dims.n_steps,
+            (None, None, Direction::Reverse) => 0..dims.n_steps - 1,
+            _ => 0..dims.n_steps,
+        }
+    }
+
+    /// Steps and rows of some cells: all rows of a block together where they are alike.
+    fn cells(&self, part: Part) -> impl Iterator<Item = (usize, Range<usize>)> {
+        let (sequence, Part { blocks, steps }) = (self.sequence, part);
         let of_block = move |block: &'a BlockRows| {
             steps.clone().flat_map(move |step_idx| {
                 let alike = sequence.lengths.is_none() && !sequence.is_first(step_idx, block.first);
@@ -152,11 +163,11 @@ impl<'a, E: Element> Order<'a, E> {
                 block.range().step_by(n).map(move |row| (step_idx, row..row + n))
             })
         };
-        self.tape.blocks[part].iter().flat_map(of_block)
+        self.tape.blocks[blocks].iter().flat_map(of_block)
     }
 
-    /// x of the cells of some blocks; nothing for padding, which may hold anything.
-    fn x(&self, part: Range<usize>) -> impl Iterator<Item = Option<&'a [E]>> {
+    /// x of some cells; nothing for padding, which may hold anything.
+    fn x(&self, part: Part) -> impl Iterator<Item = Option<&'a [E]>> {
         let sequence = self.sequence;
         let SeqDims { batch, input, .. } = sequence.dims;
         self.cells(part).map(move |(step_idx, rows)| {
@@ -166,12 +177,8 @@ impl<'a, E: Element> Order<'a, E> {
         })
     }
 
-    /// h of the steps before the cells of some blocks.
-    fn h_before(
-        &self,
-        part: Range<usize>,
-        output: &'a [E],
-    ) -> impl Iterator<Item = Option<&'a [E]>> {
+    /// h of the steps before some cells.
+    fn h_before(&self, part: Part, output: &'a [E]) -> impl Iterator<Item = Option<&'a [E]>> {
         let sequence = self.sequence;
         let SeqDims { batch, hidden, .. } = sequence.dims;
         self.cells(part).map(move |(step_idx, rows)| {

@@ -22,6 +22,15 @@ const DEPTH_BLOCK: usize = 512;
 /// Rows of a panel of U that a pass over all of dz keeps there: fewer passes read and write dx less often.
 const U_ROWS: usize = 2048;
 
+/// Which cells are multiplied: those of some neighbouring blocks at some neighbouring steps.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// The numbers of the blocks.
+    pub blocks: Range<usize>,
+    /// The steps.
+    pub steps: Range<usize>,
+}
+
 /// dz of every step of a batch.
 #[derive(Debug, Clone, Copy)]
 pub struct GateGradients<'a, E> {
@@ -78,10 +87,10 @@ impl<E: Element> GateGradients<'_, E> {
     }
 
     /// The rows of dW of one panel: for each gate those of the panel's units, `[units, cols]`; the terms of
-    /// the blocks `part`, added to what is there unless they are the first ones and `add` is not set.
+    /// the cells `part`, added to what is there unless their blocks are the first ones and `add` is not set.
     ///
-    /// `w` is what W was multiplied with in these blocks (x or h of the step before), packed by columns in
-    /// the order of blocks and their cells. Parts have to come in order.
+    /// `w` is what W was multiplied with in these cells (x or h of the step before), packed by columns in
+    /// the order of blocks and their cells. Parts have to come in the order of blocks, all of the same steps.
     ///
     /// # Errors
     ///
@@ -92,22 +101,30 @@ impl<E: Element> GateGradients<'_, E> {
         w: &Panels<E>,
         cols: usize,
         panel: usize,
-        part: Range<usize>,
+        part: &Part,
         dw: [&mut [E]; 4],
     ) -> Result<()> {
         const OP: &str = "GateGradients::weights";
         self.check(OP, set)?;
-        let Some(blocks) = self.blocks.get(part.clone()) else {
-            let got = format!("{part:?}");
-            return Err(Error::mismatch(OP, "blocks", format!("0..{}", self.blocks.len()), got));
+        let steps = part.steps.clone();
+        let blocks = self.blocks.get(part.blocks.clone());
+        let Some(blocks) = blocks.filter(|_| steps.start <= steps.end && steps.end <= self.steps)
+        else {
+            let expected =
+                format!("blocks of 0..{}, steps of 0..{}", self.blocks.len(), self.steps);
+            return Err(Error::mismatch(OP, "part", expected, format!("{part:?}")));
         };
         let batch: usize = blocks.iter().map(|block| block.rows).sum();
         let rows = self.layout.units(panel).len();
-        Error::check(OP, "depth of w", batch * self.steps, w.depth())?;
+        Error::check(OP, "depth of w", batch * steps.len(), w.depth())?;
         for dw in &dw {
             Error::check(OP, "length of dw", rows * cols, dw.len())?;
         }
-        E::run(set, WeightGradient { dz: *self, blocks, w, cols, panel, dw });
+        if steps.is_empty() && !self.add {
+            dw.into_iter().for_each(|dw| dw.fill(E::ZERO));
+            return Ok(());
+        }
+        E::run(set, WeightGradient { dz: *self, blocks, steps, w, cols, panel, dw });
         Ok(())
     }
 
@@ -212,6 +229,7 @@ impl<E: Constants> InputGradient<'_, E> {
 struct WeightGradient<'a, E> {
     dz: GateGradients<'a, E>,
     blocks: &'a [BlockRows],
+    steps: Range<usize>,
     w: &'a Panels<E>,
     cols: usize,
     panel: usize,
@@ -228,9 +246,9 @@ impl<E: Constants> Kernel<E> for WeightGradient<'_, E> {
     {
         for panel in 0..self.w.len() {
             for block in self.blocks {
-                let cells = self.dz.steps * block.rows;
-                for first in (0..cells).step_by(DEPTH_BLOCK) {
-                    let depth = first..(first + DEPTH_BLOCK).min(cells);
+                let cells = self.steps.start * block.rows..self.steps.end * block.rows;
+                for first in cells.clone().step_by(DEPTH_BLOCK) {
+                    let depth = first..(first + DEPTH_BLOCK).min(cells.end);
                     for_vectors!(self.w.span(panel).len(), W => {
                         self.columns::<S, W>(simd, panel, block, depth.clone());
                     });
@@ -255,9 +273,11 @@ impl<E: Constants> WeightGradient<'_, E> {
         let (layout, lanes) = (self.dz.layout, self.dz.layout.lanes);
         let (width, stride) = (layout.width(self.panel), layout.stride(self.panel));
         let dz = &self.dz.part(block, self.panel)[depth.start * width..depth.end * width];
-        let first_cell = block.first * self.dz.steps + depth.start;
+        let of_block = depth.start - self.steps.start * block.rows;
         let w = E::vectors(self.w.panel(panel)).as_chunks::<W>().0;
-        let w = &w[first_cell - self.blocks[0].first * self.dz.steps..][..depth.len()];
+        let w = &w[(block.first - self.blocks[0].first) * self.steps.len() + of_block..];
+        let w = &w[..depth.len()];
+        let is_first = block.first == 0 && of_block == 0 && !self.dz.add;
         let first_col = self.w.span(panel).start * lanes;
         let n_cols = (W * lanes).min(self.cols - first_col);
         for (gate, dw) in self.dw.iter_mut().enumerate() {
@@ -267,7 +287,7 @@ impl<E: Constants> WeightGradient<'_, E> {
                 let at = |r: usize| (first + r) * self.cols + first_col;
                 for_rows!(most.min(rows - first), R => {
                     let mut tile: Tile<_, R, W> = [[E::splat(simd, E::ZERO); W]; R];
-                    if self.dz.add || first_cell > 0 {
+                    if !is_first {
                         for r in 0..R {
                             load_row(simd, &dw[at(r)..][..n_cols], lanes, &mut tile[r]);
                         }
