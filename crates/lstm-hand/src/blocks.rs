@@ -1,9 +1,5 @@
 //! How a batch is cut into blocks of rows, and blocks into one group a thread.
 
-#[cfg(feature = "candle")]
-use crate::forward::FEWEST_PRODUCT_TERMS;
-#[cfg(feature = "candle")]
-use lstm_core::SeqDims;
 use lstm_core::ops::block_rows::BlockRows;
 use lstm_core::ops::gate_layout::GateLayout;
 use lstm_core::parallel;
@@ -16,10 +12,6 @@ const FEWEST_ROWS: usize = 8;
 
 /// The rows of the widest tile of a product.
 const TILE_ROWS: usize = 6;
-
-/// The fewest terms of a run that is worth a call of the pool (measured: docs/performance.md).
-#[cfg(feature = "candle")]
-const FEWEST_RUN_TERMS: usize = 1 << 17;
 
 /// Cuts a batch into blocks by its size alone, so that results do not depend on the number of threads.
 ///
@@ -47,20 +39,6 @@ pub(crate) fn rows(group: &[BlockRows]) -> usize {
 pub(crate) fn shares(rows: usize, layout: GateLayout) -> usize {
     let work = rows * layout.row() * layout.hidden;
     parallel::threads().min(work / parallel::PHASE_TERMS).clamp(1, layout.panels())
-}
-
-/// Whether two runs are quicker on a thread each than one after the other on all threads: where threads would have to
-/// share each step, and there are two of them; or where more would have neither steps nor input products to share.
-#[cfg(feature = "candle")]
-pub(crate) fn side_by_side(dims: SeqDims, layout: GateLayout) -> bool {
-    let SeqDims { batch, input, hidden, .. } = dims;
-    let terms = |depth: usize| dims.n_cells().saturating_mul(layout.row()).saturating_mul(depth);
-    let worth_it = terms(input + hidden) >= FEWEST_RUN_TERMS && blocks(batch).len() == 1;
-    match parallel::threads() {
-        1 => false,
-        2 => worth_it,
-        _ => worth_it && shares(batch, layout) == 1 && terms(input) < FEWEST_PRODUCT_TERMS,
-    }
 }
 
 #[cfg(test)]

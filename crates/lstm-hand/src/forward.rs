@@ -23,9 +23,7 @@ use crate::tape::Kept;
 use crate::{PackedWeights, Sequence, Tape};
 
 mod shared;
-mod steps;
-
-pub(crate) use steps::FEWEST_PRODUCT_TERMS;
+pub(crate) mod steps;
 
 /// Numbers of Z that are computed before the steps that use them: they should stay in the second cache.
 const Z_AT_ONCE: usize = 1 << 16;

@@ -1,10 +1,12 @@
 //! A whole sequence as one node of candle's autograd graph: tensors in, slices to the kernels, tensors out.
 
+mod both;
 mod connected;
 mod reads;
 mod record;
 mod variant;
 
+pub(crate) use both::run_both;
 pub(crate) use connected::Connected;
 pub(crate) use reads::{Reads, contiguous, slices};
 pub(crate) use variant::VariantSetting;
@@ -14,16 +16,13 @@ use std::sync::Arc;
 
 use candle_core::{CpuStorage, Device, Shape, Tensor};
 use lstm_core::graph::{self, Backward};
-use lstm_core::ops::InstructionSet;
-use lstm_core::ops::gate_layout::GateLayout;
 use lstm_core::tensors::{self, TensorSlice};
 use lstm_core::{
     Direction, Error, LayerPlace, Lengths, LstmConfig, LstmState, Memory, Mode, Result, RowIds,
-    SeqDims, SeqOutput, parallel,
+    SeqDims, SeqOutput,
 };
 
 use self::record::Record;
-use crate::blocks::side_by_side;
 use crate::buffers::{Buffers, Number, Pools};
 use crate::{Gradients, OutputGradients, Outputs, infer};
 
@@ -91,34 +90,6 @@ pub(crate) fn run<E: Number>(reads: Reads<Tensor>, setting: &Setting<'_>) -> Res
     let computed = Computed::<E>::new(&numbers, setting, &reads)?;
     drop(numbers);
     computed.finish(reads, setting)
-}
-
-/// [`run`] of two layers that do not depend on each other, at the same time where that is quicker.
-pub(crate) fn run_both<E: Number>(
-    reads: [Reads<Tensor>; 2],
-    settings: &[Setting<'_>; 2],
-) -> Result<[SeqOutput; 2]> {
-    let [one, two] = settings;
-    let dims = one.dims(&reads[0])?;
-    if !side_by_side(dims, GateLayout::new::<E>(InstructionSet::current(), dims.hidden)) {
-        let [first, second] = reads;
-        return Ok([run::<E>(first, one)?, run::<E>(second, two)?]);
-    }
-    let numbers = [reads[0].numbers::<E>()?, reads[1].numbers()?];
-    let mut computed = [None, None];
-    let tasks = computed.iter_mut().zip(settings).zip(numbers.iter().zip(&reads)).collect();
-    parallel::for_each(tasks, |((computed, setting), (numbers, reads))| {
-        let run = || Computed::new(numbers, setting, reads);
-        *computed = Some(parallel::with_threads(1, run)?);
-        Ok::<_, Error>(())
-    })?;
-    drop(numbers);
-    match (computed, reads) {
-        ([Some(first), Some(second)], [of_first, of_second]) => {
-            Ok([first.finish(of_first, one)?, second.finish(of_second, two)?])
-        }
-        _ => Err(Error::mismatch("hand-lstm", "number of runs", 2, "fewer")),
-    }
 }
 
 /// What a forward pass has computed, before it becomes tensors.
