@@ -76,12 +76,12 @@ impl<M: Lstm> TorchLstm<M> {
     /// B = 0, and for lengths or resets that do not fit; [`Error::Candle`] where candle fails.
     pub fn run(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<SeqOutput> {
         const OP: &str = "TorchLstm::run";
+        if options.ids.is_some() {
+            // The rows of a table have no order of time or batch.
+            tensors::check_seq(OP, &self.lstm, input, options)?;
+            return self.in_layout(self.lstm.seq(input, options)?);
+        }
         let batched = match input.rank() {
-            // The rows of a table have no order of time or batch; their ids are `[T, B]` in either layout.
-            _ if options.ids.is_some() => {
-                tensors::check_seq(OP, &self.lstm, input, options)?;
-                true
-            }
             3 => true,
             2 => false,
             rank => {
@@ -93,7 +93,6 @@ impl<M: Lstm> TorchLstm<M> {
             }
         };
         let time_major = match (batched, self.batch_first) {
-            _ if options.ids.is_some() => input.clone(),
             (false, _) => input.unsqueeze(1)?,
             (true, true) => input.transpose(0, 1)?,
             (true, false) => input.clone(),
@@ -101,8 +100,7 @@ impl<M: Lstm> TorchLstm<M> {
         // Not every operation of candle's takes a view.
         let time_major = time_major.contiguous()?;
         if let Some(state) = options.initial {
-            let batch = options.ids.map_or_else(|| time_major.dims()[1], |ids| ids.dims().1);
-            self.check_initial(OP, state, batched.then_some(batch))?;
+            self.check_initial(OP, state, batched.then(|| time_major.dims()[1]))?;
         }
         let unsqueezed = match options.initial {
             Some(LstmState { h, c }) if !batched => {
@@ -112,14 +110,20 @@ impl<M: Lstm> TorchLstm<M> {
         };
         let options = SeqOptions { initial: unsqueezed.as_ref().or(options.initial), ..*options };
         tensors::check_seq(OP, &self.lstm, &time_major, &options)?;
-        let SeqOutput { output, state } = self.lstm.seq(&time_major, &options)?;
-        Ok(match (batched, self.batch_first) {
-            (false, _) => SeqOutput {
-                output: output.squeeze(1)?,
-                state: LstmState { h: state.h.squeeze(1)?, c: state.c.squeeze(1)? },
-            },
-            (true, true) => SeqOutput { output: output.transpose(0, 1)?.contiguous()?, state },
-            (true, false) => SeqOutput { output, state },
+        let out = self.lstm.seq(&time_major, &options)?;
+        if batched {
+            return self.in_layout(out);
+        }
+        let SeqOutput { output, state: LstmState { h, c } } = out;
+        let state = LstmState { h: h.squeeze(1)?, c: c.squeeze(1)? };
+        Ok(SeqOutput { output: output.squeeze(1)?, state })
+    }
+
+    /// A batched output in this layer's layout.
+    fn in_layout(&self, out: SeqOutput) -> Result<SeqOutput> {
+        Ok(match self.batch_first {
+            true => SeqOutput { output: out.output.transpose(0, 1)?.contiguous()?, ..out },
+            false => out,
         })
     }
 

@@ -96,8 +96,9 @@ pub fn forward_to_checkpoints<E: Element>(
 
 /// Derives the gradients of a run as [`crate::backward`] does, from its checkpoints.
 ///
-/// `tape` and `scratch` lend their memory: that of one segment. The gradients by x (where cells have rows of their own), h₀ and c₀ have the same
-/// bits as those of [`crate::backward`]; those of the parameters are summed segment by segment.
+/// `tape` and `scratch` lend their memory: that of one segment. The gradients by x, h₀ and c₀ have the same bits as
+/// those of [`crate::backward`]; those of the parameters, and of rows of x that cells share, are summed segment by
+/// segment.
 ///
 /// # Errors
 ///
