@@ -12,7 +12,7 @@ use super::gates;
 use super::panels::Panels;
 use super::simd::instruction_set::{InstructionSet, Kernel};
 use super::simd::lanes::Lanes;
-use super::tile::{Tile, add_columns, add_pieces, for_rows, for_vectors, tile_rows};
+use super::tile::{self, for_rows, for_vectors, tile_rows};
 use crate::element::Constants;
 use crate::{Element, Error, Result};
 
@@ -204,21 +204,15 @@ impl<E: Constants> InputGradient<'_, E> {
                     let at: [usize; R] = std::array::from_fn(|_| {
                         (places.take() - self.rows.start) * self.cols + first_col
                     });
-                    let mut tile: Tile<_, R, W> = [[E::splat(simd, E::ZERO); W]; R];
-                    if depth.start > 0 {
-                        for r in 0..R {
-                            load_row(simd, &self.dx[at[r]..][..n_cols], lanes, &mut tile[r]);
-                        }
-                    }
                     let lhs = |p: usize| {
                         let width = layout.width(p);
                         let dz = &self.dz.part(block, p)[cell * width..];
                         std::array::from_fn(|r| &dz[r * width..][..width])
                     };
                     let (pieces, most) = (depth.clone(), layout.widest());
-                    add_pieces::<S, E, R, W>(simd, &mut tile, pieces, most, lhs, u);
-                    for r in 0..R {
-                        store_row(simd, &mut self.dx[at[r]..][..n_cols], lanes, &tile[r]);
+                    let tile = tile::pieces::<S, E, R, W>(simd, pieces, most, lhs, u);
+                    for (at, sum) in at.into_iter().zip(tile) {
+                        finish(simd, &mut self.dx[at..][..n_cols], depth.start > 0, sum);
                     }
                 });
             }
@@ -286,15 +280,10 @@ impl<E: Constants> WeightGradient<'_, E> {
             for first in (0..rows).step_by(most) {
                 let at = |r: usize| (first + r) * self.cols + first_col;
                 for_rows!(most.min(rows - first), R => {
-                    let mut tile: Tile<_, R, W> = [[E::splat(simd, E::ZERO); W]; R];
-                    if !is_first {
-                        for r in 0..R {
-                            load_row(simd, &dw[at(r)..][..n_cols], lanes, &mut tile[r]);
-                        }
-                    }
-                    add_columns::<S, E, R, W>(simd, &mut tile, dz, width, gate * stride + first, w);
-                    for r in 0..R {
-                        store_row(simd, &mut dw[at(r)..][..n_cols], lanes, &tile[r]);
+                    let first_row = gate * stride + first;
+                    let tile = tile::columns::<S, E, R, W>(simd, dz, width, first_row, w);
+                    for (r, sum) in tile.into_iter().enumerate() {
+                        finish(simd, &mut dw[at(r)..][..n_cols], !is_first, sum);
                     }
                 });
             }
@@ -335,36 +324,23 @@ impl<E: Constants> Kernel<E> for BiasGradient<'_, E> {
     }
 }
 
-/// Reads up to W vectors; what the row has not is left.
+/// Writes a sum of up to W vectors into a row; `add`: adds it to what is there.
 #[inline(always)]
-fn load_row<S: Simd, E: Lanes<S>, const W: usize>(
-    simd: S,
-    row: &[E],
-    lanes: usize,
-    to: &mut [E::Vector; W],
-) {
-    if row.len() == W * lanes {
-        to.iter_mut().zip(E::vectors(row)).for_each(|(to, from)| *to = *from);
-        return;
-    }
-    for (part, to) in row.chunks(lanes).zip(to) {
-        *to = E::load(simd, part);
-    }
-}
-
-/// Writes up to W vectors.
-#[inline(always)]
-fn store_row<S: Simd, E: Lanes<S>, const W: usize>(
+fn finish<S: Simd, E: Lanes<S>, const W: usize>(
     simd: S,
     row: &mut [E],
-    lanes: usize,
-    from: &[E::Vector; W],
+    add: bool,
+    sum: [E::Vector; W],
 ) {
+    let lanes = E::COUNT;
     if row.len() == W * lanes {
-        E::vectors_mut(row).iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+        for (to, sum) in E::vectors_mut(row).iter_mut().zip(sum) {
+            *to = if add { E::add(simd, *to, sum) } else { sum };
+        }
         return;
     }
-    for (part, from) in row.chunks_mut(lanes).zip(from) {
-        E::store(simd, part, *from);
+    for (part, sum) in row.chunks_mut(lanes).zip(sum) {
+        let sum = if add { E::add(simd, E::load(simd, part), sum) } else { sum };
+        E::store(simd, part, sum);
     }
 }

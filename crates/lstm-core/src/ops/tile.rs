@@ -156,21 +156,22 @@ fn rows_and_ahead<S: Simd, E: Lanes<S>, const R: usize, const W: usize, const AH
     *tile = acc;
 }
 
-/// The same with lhs in pieces: piece `n` holds `width` of the depth, the last what is left, as `lhs(n)`.
+/// lhs · panel with lhs in pieces: piece `n` holds `width` of the depth, the last what is left, as `lhs(n)`.
+///
+/// Pieces after one of another length count as zeros.
 #[inline(always)]
-pub(super) fn add_pieces<'a, S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
+pub(super) fn pieces<'a, S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
     simd: S,
-    tile: &mut Tile<E::Vector, R, W>,
     pieces: std::ops::Range<usize>,
     width: usize,
     lhs: impl Fn(usize) -> [&'a [E]; R],
     panel: &[[E::Vector; W]],
-) {
-    let mut acc = *tile;
+) -> Tile<E::Vector, R, W> {
+    let mut acc = [[E::splat(simd, E::ZERO); W]; R];
     for (n, panel) in pieces.zip(panel.chunks(width)) {
         let lhs = lhs(n);
         if lhs.iter().any(|row| row.len() != panel.len()) {
-            return;
+            break;
         }
         for (k, b) in panel.iter().enumerate() {
             for r in 0..R {
@@ -181,20 +182,19 @@ pub(super) fn add_pieces<'a, S: Simd, E: Lanes<S>, const R: usize, const W: usiz
             }
         }
     }
-    *tile = acc;
+    acc
 }
 
-/// tile += lhsᵀ · panel, with lhs as columns: `lhs` is `[depth][stride]`, of which R columns from `first` on.
+/// lhsᵀ · panel, with lhs as columns: `lhs` is `[depth][stride]`, of which R columns from `first` on.
 #[inline(always)]
-pub(super) fn add_columns<S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
+pub(super) fn columns<S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
     simd: S,
-    tile: &mut Tile<E::Vector, R, W>,
     lhs: &[E],
     stride: usize,
     first: usize,
     panel: &[[E::Vector; W]],
-) {
-    let mut acc = *tile;
+) -> Tile<E::Vector, R, W> {
+    let mut acc = [[E::splat(simd, E::ZERO); W]; R];
     for (row, b) in lhs.chunks_exact(stride).zip(panel) {
         let row: &[E] = &row[first..first + R];
         for r in 0..R {
@@ -204,7 +204,7 @@ pub(super) fn add_columns<S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
             }
         }
     }
-    *tile = acc;
+    acc
 }
 
 #[cfg(test)]
