@@ -3,8 +3,8 @@
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use lstm_core::{
-    Error, LayerPlace, Lstm, LstmConfig, LstmLayer, LstmState, Result, SeqOptions, SeqOutput,
-    tensors,
+    BothOutput, Error, LayerPlace, Lstm, LstmConfig, LstmLayer, LstmState, Result, SeqOptions,
+    SeqOutput, tensors,
 };
 
 use crate::Merge;
@@ -107,17 +107,17 @@ impl<L: Lstm> Lstm for Bidirectional<L> {
     }
 
     fn seq(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<SeqOutput> {
-        let [forward, reverse] =
+        let BothOutput { output, states: [forward, reverse] } =
             self.in_both(input, options, |both| self.forward.seq_both(&self.reverse, input, both))?;
         let interleave = |a: &Tensor, b: &Tensor| -> Result<Tensor> {
             let (rows, batch, hidden) = a.dims3()?;
             Ok(Tensor::stack(&[a, b], 1)?.reshape((2 * rows, batch, hidden))?)
         };
         Ok(SeqOutput {
-            output: self.merge.apply(&forward.output, &reverse.output)?,
+            output: self.merge.apply_joined(output)?,
             state: LstmState {
-                h: interleave(&forward.state.h, &reverse.state.h)?,
-                c: interleave(&forward.state.c, &reverse.state.c)?,
+                h: interleave(&forward.h, &reverse.h)?,
+                c: interleave(&forward.c, &reverse.c)?,
             },
         })
     }

@@ -1,7 +1,7 @@
 //! How the outputs of two directions become one.
 
 use candle_core::{D, Tensor};
-use lstm_core::Result;
+use lstm_core::{Error, Result};
 
 /// How a bidirectional layer joins its two outputs, `[T, B, F]` each, or their last steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,5 +39,20 @@ impl Merge {
             Self::Mean => forward.add(reverse)?.affine(0.5, 0.0)?,
             Self::Product => forward.mul(reverse)?,
         })
+    }
+
+    /// Merges two outputs that lie side by side along the last dimension of one tensor, `[T, B, 2F]`.
+    ///
+    /// # Errors
+    ///
+    /// [`lstm_core::Error::Candle`] where there are not two of one size.
+    pub(crate) fn apply_joined(self, joined: Tensor) -> Result<Tensor> {
+        if self == Self::Concat {
+            return Ok(joined);
+        }
+        match &joined.chunk(2, D::Minus1)?[..] {
+            [forward, reverse] => self.apply(forward, reverse),
+            parts => Err(Error::mismatch("Merge::apply_joined", "parts", 2, parts.len())),
+        }
     }
 }

@@ -10,7 +10,7 @@ pub use outputs::OnnxOutputs;
 pub use parameters::OnnxParameters;
 
 use lstm_core::onnx::{EmptyRows, OnnxAttributes, OnnxDialect, OnnxLayout};
-use lstm_core::{LstmLayer, Memory, Mode, Result, SeqOptions, tensors};
+use lstm_core::{LstmLayer, Memory, Mode, Result, SeqOptions, SeqOutput, tensors};
 
 /// An LSTM node of ONNX: layers of the implementation `L` behind the operator's inputs and outputs.
 ///
@@ -105,18 +105,20 @@ impl<L: LstmLayer> OnnxLstm<L> {
         for (layer, options) in self.layers.iter().zip(&options) {
             tensors::check_seq(OP, layer, &x, options)?;
         }
-        let directions = match (&self.layers[..], &options[..]) {
-            ([one, two], [first, second]) => one.seq_both(two, &x, [first, second])?.into(),
-            (layers, options) => {
-                let runs =
-                    layers.iter().zip(options).map(|(layer, options)| layer.seq(&x, options));
-                runs.collect::<Result<Vec<_>>>()?
+        let (output, states) = match (&self.layers[..], &options[..]) {
+            ([one, two], [first, second]) => {
+                let both = one.seq_both(two, &x, [first, second])?;
+                (both.output, both.states.into())
+            }
+            _ => {
+                let SeqOutput { output, state } = self.layers[0].seq(&x, &options[0])?;
+                (output, vec![state])
             }
         };
         let empty = match self.empty_rows {
             EmptyRows::CarryState => None,
             EmptyRows::Zero => lengths.filter(|lengths| lengths.rows().contains(&0)),
         };
-        OnnxOutputs::new(directions, self.layout, empty)
+        OnnxOutputs::new(output, states, self.layout, empty)
     }
 }

@@ -85,4 +85,4 @@ pub use state::LstmState;
 pub use weights::LstmWeights;
 
 #[cfg(feature = "candle")]
-pub use lstm::{Lstm, LstmLayer, LstmStep, SeqOptions, SeqOutput};
+pub use lstm::{BothOutput, Lstm, LstmLayer, LstmStep, SeqOptions, SeqOutput};

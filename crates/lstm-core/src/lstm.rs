@@ -1,6 +1,6 @@
 //! The one trait: whole sequences over candle tensors, for layers and wrappers alike.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{D, DType, Device, Tensor};
 use candle_nn::VarBuilder;
 
 use crate::last_step::last_step;
@@ -31,6 +31,27 @@ pub struct SeqOutput {
     pub output: Tensor,
     /// The state after each row's last valid step (after step 0 for reverse layers), `[L·D, B, H]` each.
     pub state: LstmState<Tensor>,
+}
+
+/// What a run of two layers over one input returns.
+#[derive(Debug, Clone)]
+pub struct BothOutput {
+    /// `[T, B, ..]`: the output of the first layer, and after it in each row that of the second.
+    pub output: Tensor,
+    /// The state that each of them ends with, as in [`SeqOutput::state`].
+    pub states: [LstmState<Tensor>; 2],
+}
+
+impl BothOutput {
+    /// Puts the outputs of two runs side by side.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Error::Candle`] where the sizes do not agree.
+    pub fn join([one, two]: [SeqOutput; 2]) -> Result<Self> {
+        let output = Tensor::cat(&[one.output, two.output], D::Minus1)?;
+        Ok(Self { output, states: [one.state, two.state] })
+    }
 }
 
 /// A layer or wrapper that maps a sequence to a sequence and carries an LSTM's state.
@@ -98,8 +119,8 @@ pub trait Lstm: Send + Sync {
         last_step(&self.seq(input, options)?.output)
     }
 
-    /// [`Lstm::seq`] of this layer and of another one over the same input, which may run at the same time; each
-    /// has options of its own.
+    /// [`Lstm::seq`] of this layer and of another one over the same input, whose outputs lie side by side: they may run
+    /// at the same time, forward and backward. Each has options of its own.
     ///
     /// # Errors
     ///
@@ -109,11 +130,11 @@ pub trait Lstm: Send + Sync {
         other: &Self,
         input: &Tensor,
         options: [&SeqOptions<'_>; 2],
-    ) -> Result<[SeqOutput; 2]>
+    ) -> Result<BothOutput>
     where
         Self: Sized,
     {
-        Ok([self.seq(input, options[0])?, other.seq(input, options[1])?])
+        BothOutput::join([self.seq(input, options[0])?, other.seq(input, options[1])?])
     }
 
     /// The state of zeros for `batch` rows: h `[L·D, B, P]`, c `[L·D, B, H]`.

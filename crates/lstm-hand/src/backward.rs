@@ -15,14 +15,14 @@ use lstm_core::ops::aligned::Aligned;
 use lstm_core::ops::block_rows::BlockRows;
 use lstm_core::ops::gate_layout::GateLayout;
 use lstm_core::ops::panels::Panels;
-use lstm_core::ops::step_backward::{BackwardStep, StepTape};
+use lstm_core::ops::step_backward::{BackwardStep, StepTape, Units};
 use lstm_core::{Element, Result, SeqDims, parallel};
 
 use crate::forward::{back_and_forth, take};
 use crate::row_products::RowGates;
 use crate::sequence::check_len;
 use crate::tape::Kept;
-use crate::{Sequence, Tape, blocks, gradients, recompute};
+use crate::{Columns, Sequence, Tape, blocks, gradients, recompute};
 
 mod flags;
 mod shared;
@@ -34,7 +34,7 @@ use self::state::{pack_state, unpack_state};
 /// The loss's gradients by what the forward pass returned; absent means zero.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OutputGradients<'a, E> {
-    /// dy: `[T, B, H]`; entries of padded steps are ignored.
+    /// dy: `[T, B, H]`, or as wide as the run's [`crate::Columns`] say; entries of padded steps are ignored.
     pub output: Option<&'a [E]>,
     /// dh_n: `[B, H]`.
     pub h: Option<&'a [E]>,
@@ -105,7 +105,7 @@ impl<E: Element> BackwardScratch<E> {
 
 /// Derives the gradients of a run, eq. (7) to (13) for every step against the order of time.
 ///
-/// `output`: y of the forward pass, `[T, B, H]`; `tape`: its tape, of the same `sequence`. Gates that it has
+/// `output`: y of the forward pass, shaped as dy; `tape`: its tape, of the same `sequence`. Gates that it has
 /// not kept are computed again into the memory of dz.
 ///
 /// # Errors
@@ -121,9 +121,8 @@ pub fn backward<E: Element>(
     scratch: &mut BackwardScratch<E>,
 ) -> Result<()> {
     const OP: &str = "lstm_hand::backward";
-    let SeqDims { n_steps, batch, hidden, .. } = sequence.dims;
     check(OP, sequence, of_outputs, &gradients)?;
-    check_len(OP, "output", &[n_steps, batch, hidden], output)?;
+    check_len(OP, "output", &sequence.output_shape(), output)?;
     sequence.run().check(OP, "tape", tape.of)?;
     run(sequence, output, tape, of_outputs, gradients, scratch, false)
 }
@@ -144,9 +143,9 @@ pub(crate) fn run<E: Element>(
     }
     let (layout, hidden) = (tape.packed.layout, sequence.dims.hidden);
     let w_hh = sequence.weights.w_hh;
-    scratch
-        .weights
-        .pack_columns(tape.packed.set, layout.row(), hidden, || layout.runs(w_hh, hidden));
+    scratch.weights.pack_columns(tape.packed.set, (layout.row(), hidden), hidden, || {
+        layout.runs(w_hh, hidden)
+    });
     let one_block = tape.blocks.len() == 1;
     let shares = if one_block { blocks::shares(sequence.dims.batch, layout) } else { 1 };
     let shares = shares.min(scratch.weights.len());
@@ -173,7 +172,7 @@ pub(crate) fn check<E: Element>(
 ) -> Result<()> {
     let SeqDims { n_steps, batch, input, hidden } = sequence.dims;
     sequence.check(op)?;
-    let (whole, state) = ([n_steps, batch, hidden], [batch, hidden]);
+    let (whole, state) = (sequence.output_shape(), [batch, hidden]);
     let (of_cells, of_rows) = ([n_steps, batch, input], [sequence.n_rows(), input]);
     let x = if sequence.ids.is_some() { &of_rows[..] } else { &of_cells };
     let read: [Stated<'_, E>; 3] = [
@@ -367,7 +366,11 @@ impl<E: Element> Plan<'_, E> {
             },
             c: &self.tape.cells[first * panels * layout.lanes..][..cells * panels * layout.lanes],
             c_initial: self.sequence.initial.as_ref().map(|s| &s.c[state(block.first)]),
-            dy: self.of_outputs.output.map(|dy| &dy[state(step_idx * batch + block.first)]),
+            dy: self.of_outputs.output.map(|dy| {
+                let Columns { first, width } = self.sequence.columns();
+                let row = step_idx * batch + block.first;
+                Units { data: &dy[row * width..(row + block.rows) * width], stride: width, first }
+            }),
             valid: flags.valid(rows.clone()),
             starts: flags.starts(rows),
         }

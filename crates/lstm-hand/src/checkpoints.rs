@@ -71,9 +71,10 @@ pub fn forward_to_checkpoints<E: Element>(
     scratch: &mut Tape<E>,
 ) -> Result<()> {
     const OP: &str = "lstm_hand::forward_to_checkpoints";
-    let SeqDims { n_steps, batch, hidden, .. } = sequence.dims;
+    let SeqDims { batch, hidden, .. } = sequence.dims;
+    let width = sequence.columns().width;
     sequence.check(OP)?;
-    check_len(OP, "output", &[n_steps, batch, hidden], outputs.output)?;
+    check_len(OP, "output", &sequence.output_shape(), outputs.output)?;
     check_len(OP, "last h", &[batch, hidden], outputs.last.h)?;
     check_len(OP, "last c", &[batch, hidden], outputs.last.c)?;
     checkpoints.start(sequence.run());
@@ -87,7 +88,7 @@ pub fn forward_to_checkpoints<E: Element>(
         let ids = sequence.ids.map(|ids| ids.part(&steps));
         let cells = (lengths.as_ref(), ids.as_ref());
         let part = sequence.part(&steps, cells, checkpoints.before(k));
-        let output = &mut output[rows(&steps, batch * hidden)];
+        let output = &mut output[rows(&steps, batch * width)];
         let last = LstmState { h: &mut *h, c: &mut *c };
         forward::run_packed(OP, &part, Outputs { output, last }, scratch, Kept::Nothing)?;
     }
@@ -122,7 +123,8 @@ pub fn backward_from_checkpoints<E: Element>(
     let (mut dh, mut dc) = (state(of_outputs.h), state(of_outputs.c));
     let (mut dh_before, mut dc_before) = (state(None), state(None));
     let (mut h, mut c) = (state(None), state(None));
-    let mut y = vec![E::ZERO; segment_steps(n_steps) * batch * hidden];
+    let width = sequence.columns().width;
+    let mut y = vec![E::ZERO; segment_steps(n_steps) * batch * width];
     // Where cells share rows of the input, a segment's share of their gradients.
     let shared = sequence.ids.is_some();
     let of_rows = shared && segments.len() > 1 && gradients.x.is_some();
@@ -132,11 +134,11 @@ pub fn backward_from_checkpoints<E: Element>(
         let ids = sequence.ids.map(|ids| ids.part(steps));
         let cells = (lengths.as_ref(), ids.as_ref());
         let part = sequence.part(steps, cells, checkpoints.before(k));
-        let y = &mut y[..steps.len() * batch * hidden];
+        let y = &mut y[..steps.len() * batch * width];
         let last = LstmState { h: &mut h[..], c: &mut c[..] };
         forward::run_packed(OP, &part, Outputs { output: y, last }, tape, Kept::Gates)?;
         let of_part = OutputGradients {
-            output: of_outputs.output.map(|dy| &dy[rows(steps, batch * hidden)]),
+            output: of_outputs.output.map(|dy| &dy[rows(steps, batch * width)]),
             h: Some(&dh),
             c: Some(&dc),
         };

@@ -31,7 +31,8 @@ const Z_AT_ONCE: usize = 1 << 16;
 /// Where the forward pass writes.
 #[derive(Debug)]
 pub struct Outputs<'a, E> {
-    /// y: `[T, B, H]`, h of every step in input time order; zero past each row's length.
+    /// y: `[T, B, H]`, or as wide as the run's [`crate::Columns`] say, of which these are written: h of every step in input time
+    /// order; zero past each row's length.
     pub output: &'a mut [E],
     /// The state after each row's last valid step, `[B, H]` each; the initial state for empty rows.
     pub last: LstmState<&'a mut [E]>,
@@ -114,7 +115,7 @@ fn run<E: Element>(
     kept: Kept,
 ) -> Result<()> {
     let SeqDims { n_steps, batch, hidden, .. } = sequence.dims;
-    check_len(op, "output", &[n_steps, batch, hidden], outputs.output)?;
+    check_len(op, "output", &sequence.output_shape(), outputs.output)?;
     check_len(op, "last h", &[batch, hidden], outputs.last.h)?;
     check_len(op, "last c", &[batch, hidden], outputs.last.c)?;
     let layout = packed.layout;
@@ -165,7 +166,7 @@ struct Group<'a, E> {
     /// Where threads share a step of the only group: h before and after it for each, and what they exchange.
     h_copies: &'a mut [E],
     h_exchange: &'a mut [E],
-    /// y by step, `[rows, H]` each.
+    /// y by step, `[rows, width]` each.
     y: Vec<&'a mut [E]>,
     last: LstmState<&'a mut [E]>,
 }
@@ -227,10 +228,11 @@ impl<E: Element> Plan<'_, E> {
                 },
             });
         }
-        for mut step in outputs.output.chunks_mut(batch * hidden) {
+        let width = self.sequence.columns().width;
+        for mut step in outputs.output.chunks_mut(batch * width) {
             for group in &mut groups {
                 let rows = blocks::rows(group.blocks);
-                group.y.push(take(&mut step, rows * hidden));
+                group.y.push(take(&mut step, rows * width));
             }
         }
         groups

@@ -10,7 +10,7 @@ use lstm_core::ops::panels::Panels;
 use lstm_core::{Direction, Element, Result, SeqDims, parallel};
 
 use crate::row_products::all_rows;
-use crate::{BackwardScratch, Gradients, Sequence, Tape, blocks};
+use crate::{BackwardScratch, Columns, Gradients, Sequence, Tape, blocks};
 
 /// The fewest cells of a part of dx: fewer would read U too often.
 const FEWEST_CELLS: usize = 48;
@@ -36,7 +36,8 @@ pub(crate) fn products<E: Element>(
     let order = Order { sequence, tape };
     let mut cells = Products { set, dz: of_cells, factor: &mut *factor };
     if let Some(w_hh) = gradients.w_hh.take() {
-        cells.weights(order.after_zeros(), |part| order.h_before(part, output), hidden, w_hh)?;
+        let h = |part| order.h_before(part, output);
+        cells.weights(order.after_zeros(), h, (hidden, sequence.columns().width), w_hh)?;
     }
     let Some(rows) = sequence.shared_rows(layout) else {
         return cells.of_input(|part| order.x(part), sequence, gradients, u);
@@ -62,19 +63,20 @@ struct Products<'a, E> {
 }
 
 impl<'a, E: Element> Products<'a, E> {
-    /// dW, `[4H, cols]`, of the cells of some steps; `w`: what W was multiplied with in those of them.
+    /// dW, `[4H, cols]`, of the cells of some steps; `w`: what W was multiplied with in those of them, rows of `cols`
+    /// elements, `stride` from one to the next.
     fn weights<'w, I: Iterator<Item = Option<&'w [E]>>>(
         &mut self,
         steps: Range<usize>,
         w: impl Fn(Part) -> I + Sync,
-        cols: usize,
+        (cols, stride): (usize, usize),
         dw: &mut [E],
     ) -> Result<()> {
         let GateGradients { layout, blocks, .. } = self.dz;
         for blocks_of in parts(blocks, steps.len()) {
             let cells = steps.len() * blocks::rows(&blocks[blocks_of.clone()]);
             let part = Part { blocks: blocks_of, steps: steps.clone() };
-            self.factor.pack_columns(self.set, cells, cols, || w(part.clone()));
+            self.factor.pack_columns(self.set, (cells, cols), stride, || w(part.clone()));
             let (set, dz, factor) = (self.set, &self.dz, &*self.factor);
             parallel::for_each(panel_rows(layout, dw, cols), |(panel, dw)| {
                 dz.weights(set, factor, cols, panel, &part, dw)
@@ -93,7 +95,7 @@ impl<'a, E: Element> Products<'a, E> {
     ) -> Result<()> {
         let input = sequence.dims.input;
         if let Some(w_ih) = gradients.w_ih {
-            self.weights(0..self.dz.steps, x, input, w_ih)?;
+            self.weights(0..self.dz.steps, x, (input, input), w_ih)?;
         }
         let (set, dz) = (self.set, self.dz);
         if let Some(bias) = gradients.bias {
@@ -102,7 +104,7 @@ impl<'a, E: Element> Products<'a, E> {
         }
         let Some(dx) = gradients.x else { return Ok(()) };
         let w_ih = sequence.weights.w_ih;
-        u.pack_columns(set, dz.layout.row(), input, || dz.layout.runs(w_ih, input));
+        u.pack_columns(set, (dz.layout.row(), input), input, || dz.layout.runs(w_ih, input));
         let n_cells = dz.steps * blocks::rows(dz.blocks);
         parallel::for_each(input_parts(n_cells, input, dx), |(rows, dx)| {
             dz.input(set, u, input, rows, dx)
@@ -177,10 +179,11 @@ impl<'a, E: Element> Order<'a, E> {
         })
     }
 
-    /// h of the steps before some cells.
+    /// h of the steps before some cells; a row ends with the columns of the layer in the last of them.
     fn h_before(&self, part: Part, output: &'a [E]) -> impl Iterator<Item = Option<&'a [E]>> {
         let sequence = self.sequence;
         let SeqDims { batch, hidden, .. } = sequence.dims;
+        let Columns { first: column, width } = sequence.columns();
         self.cells(part).map(move |(step_idx, rows)| {
             if !sequence.is_valid(step_idx, rows.start) {
                 return None;
@@ -190,7 +193,8 @@ impl<'a, E: Element> Order<'a, E> {
                 return Some(&initial.h[rows.start * hidden..rows.end * hidden]);
             }
             let first = sequence.step_before(step_idx) * batch + rows.start;
-            Some(&output[first * hidden..(first + rows.len()) * hidden])
+            let row = |n: usize| (first + n) * width + column;
+            Some(&output[row(0)..row(rows.len() - 1) + hidden])
         })
     }
 }

@@ -4,13 +4,13 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use lstm_core::memory::segment_steps;
 use lstm_core::{
-    Element, Error, LayerPlace, Lstm, LstmConfig, LstmLayer, LstmState, LstmStep, Masks, Memory,
-    Result, RowIds, SeqOptions, SeqOutput,
+    BothOutput, Element, Error, LayerPlace, Lstm, LstmConfig, LstmLayer, LstmState, LstmStep,
+    Masks, Memory, Result, RowIds, SeqOptions, SeqOutput,
 };
 use lstm_core::{last_step, tensors};
 
 use crate::buffers::Buffers;
-use crate::node::{Reads, Setting, VariantSetting, run, run_both, run_variant};
+use crate::node::{NodeOutput, Reads, Setting, VariantSetting, run, run_variant};
 use crate::sequence::on_plain_kernels;
 
 /// The cells that have to read a row in the mean for its products to be worth computing by themselves: these are kept
@@ -119,11 +119,8 @@ impl Lstm for HandLstm {
         self.check_memory(options)?;
         if self.is_plain(options) {
             let input = Rows::new(input, options)?;
-            let (reads, setting) = (self.reads(&input, options)?, self.setting(&input, options));
-            return match self.dtype {
-                DType::F64 => run::<f64>(reads, &setting),
-                _ => run::<f32>(reads, &setting),
-            };
+            let reads = Reads::new(&input.x, &self.parameters, options.initial)?;
+            return self.run(vec![reads], &[self.setting(&input, options)])?.single();
         }
         let input = tensors::input_of_cells(input, options.ids)?;
         let reads = Reads::new(&input, &self.parameters, options.initial)?;
@@ -138,31 +135,25 @@ impl Lstm for HandLstm {
         other: &Self,
         input: &Tensor,
         options: [&SeqOptions<'_>; 2],
-    ) -> Result<[SeqOutput; 2]> {
-        let layers = [self, other];
-        let mut both = layers.iter().zip(options);
-        if self.dtype != other.dtype || !both.all(|(layer, options)| layer.is_plain(options)) {
-            return Ok([self.seq(input, options[0])?, other.seq(input, options[1])?]);
+    ) -> Result<BothOutput> {
+        let [one, two] = options;
+        let ids = [one, two].map(|options| options.ids.map(std::ptr::from_ref));
+        let alike = (self.dtype, one.memory, ids[0]) == (other.dtype, two.memory, ids[1]);
+        if !(alike && self.is_plain(one) && other.is_plain(two)) {
+            return BothOutput::join([self.seq(input, one)?, other.seq(input, two)?]);
         }
-        for (layer, options) in layers.iter().zip(options) {
-            tensors::check_seq("Lstm::seq", *layer, input, options)?;
-        }
-        let first = Rows::new(input, options[0])?;
-        let alike = match options.map(|options| options.ids) {
-            [Some(one), Some(two)] => {
-                std::ptr::eq(one, two) && options[0].memory == options[1].memory
-            }
-            _ => false,
-        };
-        let second = if alike { first.clone() } else { Rows::new(input, options[1])? };
-        let inputs = [first, second];
-        let reads = [self.reads(&inputs[0], options[0])?, other.reads(&inputs[1], options[1])?];
-        let settings =
-            [self.setting(&inputs[0], options[0]), other.setting(&inputs[1], options[1])];
-        match self.dtype {
-            DType::F64 => run_both::<f64>(reads, &settings),
-            _ => run_both::<f32>(reads, &settings),
-        }
+        tensors::check_seq("Lstm::seq", self, input, one)?;
+        tensors::check_seq("Lstm::seq", other, input, two)?;
+        let input = Rows::new(input, one)?;
+        let first = Reads::new(&input.x, &self.parameters, one.initial)?;
+        let second = Reads::new(&first.x, &other.parameters, two.initial)?;
+        let settings = [self.setting(&input, one), other.setting(&input, two)];
+        let NodeOutput { output, states } = self.run(vec![first, second], &settings)?;
+        let n_states = states.len();
+        let states = states.try_into();
+        let states =
+            states.map_err(|_| Error::mismatch("Lstm::seq_both", "states", 2, n_states))?;
+        Ok(BothOutput { output, states })
     }
 
     fn last_output(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<Tensor> {
@@ -172,7 +163,6 @@ impl Lstm for HandLstm {
 
 /// The input of a plain cell: of a table the rows alone that are read, or that of every cell where these are too many
 /// to gain from it.
-#[derive(Clone)]
 struct Rows {
     x: Tensor,
     ids: Option<RowIds>,
@@ -215,8 +205,11 @@ impl HandLstm {
         })
     }
 
-    fn reads(&self, input: &Rows, options: &SeqOptions<'_>) -> Result<Reads<Tensor>> {
-        Reads::new(&input.x, &self.parameters, options.initial)
+    fn run(&self, reads: Vec<Reads<Tensor>>, settings: &[Setting<'_>]) -> Result<NodeOutput> {
+        match self.dtype {
+            DType::F64 => run::<f64>(reads, settings),
+            _ => run::<f32>(reads, settings),
+        }
     }
 
     fn setting<'a>(&'a self, input: &'a Rows, options: &SeqOptions<'a>) -> Setting<'a> {

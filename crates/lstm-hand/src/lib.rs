@@ -61,7 +61,7 @@ pub use backward::{BackwardScratch, Gradients, OutputGradients, backward};
 pub use checkpoints::{Checkpoints, backward_from_checkpoints, forward_to_checkpoints};
 pub use forward::{Outputs, forward, forward_without_gates, infer};
 pub use packed::PackedWeights;
-pub use sequence::{Sequence, WeightSlices};
+pub use sequence::{Columns, Sequence, WeightSlices};
 pub use stream::{Stream, WeightFormat};
 pub use tape::Tape;
 

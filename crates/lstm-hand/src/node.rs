@@ -1,20 +1,18 @@
-//! A whole sequence as one node of candle's autograd graph: tensors in, slices to the kernels, tensors out.
+//! Whole sequences as one node of candle's autograd graph: tensors in, slices to the kernels, tensors out.
 
-mod both;
 mod connected;
 mod reads;
 mod record;
+mod run;
+mod side_by_side;
 mod variant;
 
-pub(crate) use both::run_both;
 pub(crate) use connected::Connected;
 pub(crate) use reads::{Reads, contiguous, slices};
 pub(crate) use variant::VariantSetting;
 pub(crate) use variant::run as run_variant;
 
-use std::sync::Arc;
-
-use candle_core::{CpuStorage, Device, Shape, Tensor};
+use candle_core::{Device, Shape, Tensor};
 use lstm_core::graph::{self, Backward};
 use lstm_core::tensors::{self, TensorSlice};
 use lstm_core::{
@@ -22,24 +20,55 @@ use lstm_core::{
     SeqDims, SeqOutput,
 };
 
-use self::record::Record;
+use self::run::{Layer, Recorded, Run};
 use crate::buffers::{Buffers, Number, Pools};
-use crate::{Gradients, OutputGradients, Outputs, infer};
+use crate::{Columns, OutputGradients};
 
-/// Enters the outputs of `node` into the graph.
-fn recorded(
-    reads: &Reads<Tensor>,
-    outputs: Vec<(CpuStorage, Shape)>,
-    node: impl Backward + 'static,
-) -> Result<SeqOutput> {
-    let reads: Vec<Tensor> = reads.map(|tensor| Ok(tensor.clone()))?.in_order().collect();
-    let reads: Vec<&Tensor> = reads.iter().collect();
-    match &graph::record("hand-lstm", &reads, outputs, node)?[..] {
-        [output, h, c] => {
-            let state = LstmState { h: h.clone(), c: c.clone() };
-            Ok(SeqOutput { output: output.clone(), state })
+/// What a node returns: the outputs of its layers side by side, and the state that each ends with.
+pub(crate) struct NodeOutput {
+    /// `[T, B, ..]`.
+    pub(crate) output: Tensor,
+    /// h and c, `[1, B, ..]` each.
+    pub(crate) states: Vec<LstmState<Tensor>>,
+}
+
+impl NodeOutput {
+    /// Numbers as tensors: y, then h and c of each layer; entered into the graph as a function of `inputs` where there
+    /// is a `node` to go back.
+    fn new<E: Number>(
+        numbers: Vec<(Vec<E>, Shape)>,
+        inputs: &[Tensor],
+        node: Option<impl Backward>,
+    ) -> Result<Self> {
+        let numbers = numbers.into_iter();
+        let tensors = match node {
+            Some(node) => {
+                let outputs = numbers.map(|(numbers, shape)| tensors::storage(numbers, shape));
+                let inputs: Vec<&Tensor> = inputs.iter().collect();
+                graph::record("hand-lstm", &inputs, outputs.collect(), node)?
+            }
+            None => {
+                let tensor = |(numbers, shape)| Tensor::from_vec(numbers, shape, &Device::Cpu);
+                numbers.map(tensor).collect::<candle_core::Result<_>>()?
+            }
+        };
+        let mut tensors = tensors.into_iter();
+        let mut next = || tensors.next().ok_or(Error::mismatch("hand-lstm", "outputs", "y", 0));
+        let output = next()?;
+        let mut states = Vec::new();
+        while let (Some(h), Some(c)) = (tensors.next(), tensors.next()) {
+            states.push(LstmState { h, c });
         }
-        other => Err(Error::mismatch("hand-lstm", "number of outputs", 3, other.len())),
+        Ok(Self { output, states })
+    }
+
+    /// That of one layer.
+    pub(crate) fn single(self) -> Result<SeqOutput> {
+        let n_states = self.states.len();
+        match <[_; 1]>::try_from(self.states) {
+            Ok([state]) => Ok(SeqOutput { output: self.output, state }),
+            Err(_) => Err(Error::mismatch("hand-lstm", "states", 1, n_states)),
+        }
     }
 }
 
@@ -84,141 +113,111 @@ impl Setting<'_> {
     }
 }
 
-/// Runs the forward pass; enters its outputs into the graph where anything that it reads is tracked.
-pub(crate) fn run<E: Number>(reads: Reads<Tensor>, setting: &Setting<'_>) -> Result<SeqOutput> {
-    let numbers = reads.numbers()?;
-    let computed = Computed::<E>::new(&numbers, setting, &reads)?;
+/// Runs the forward pass of a layer, or of two that read the same x.
+pub(crate) fn run<E: Number>(
+    reads: Vec<Reads<Tensor>>,
+    settings: &[Setting<'_>],
+) -> Result<NodeOutput> {
+    let recorded = reads.iter().any(Reads::tracked);
+    let numbers = reads.iter().map(Reads::numbers::<E>).collect::<Result<Vec<_>>>()?;
+    let mut layers = Vec::with_capacity(reads.len());
+    for ((reads, numbers), setting) in reads.iter().zip(&numbers).zip(settings) {
+        layers.push(Layer { numbers, setting, dims: setting.dims(reads)?, recorded });
+    }
+    let SeqDims { n_steps, batch, .. } = layers[0].dims;
+    let (y, runs) = forward(&layers)?;
+    drop(layers);
     drop(numbers);
-    computed.finish(reads, setting)
+    let width = runs.iter().map(|run| run.dims.hidden).sum();
+    let mut outputs = vec![(y, Shape::from((n_steps, batch, width)))];
+    let mut layers = Vec::with_capacity(reads.len());
+    let mut first = 0;
+    for ((run, reads), setting) in runs.into_iter().zip(&reads).zip(settings) {
+        let Run { dims, last, kept } = run;
+        let state = Shape::from((1, batch, dims.hidden));
+        outputs.extend([(last.h, state.clone()), (last.c, state)]);
+        if let Some(kept) = kept {
+            let reads = reads.map(|tensor| Ok(tensor.clone()))?;
+            layers.push(Recorded::new(kept, reads, setting, dims, Columns { first, width }));
+        }
+        first += dims.hidden;
+    }
+    let node = recorded.then_some(Node { layers });
+    NodeOutput::new(outputs, &inputs(reads), node)
 }
 
-/// What a forward pass has computed, before it becomes tensors.
-struct Computed<E: Number> {
-    dims: SeqDims,
-    /// `[T, B, H]`.
-    y: Vec<E>,
-    /// `[B, H]` each.
-    last: LstmState<Vec<E>>,
-    connected: Option<Connected<E>>,
-    /// What the backward pass needs, where there will be one.
-    record: Option<Record<E>>,
+/// y of all layers, `[T, B, ..]`, and what else each has computed.
+fn forward<E: Number>(layers: &[Layer<'_, E>]) -> Result<(Vec<E>, Vec<Run<E>>)> {
+    let dims: Vec<SeqDims> = layers.iter().map(|layer| layer.dims).collect();
+    let width = dims.iter().map(|dims| dims.hidden).sum();
+    let n_cells = dims[0].n_cells();
+    let mut y = vec![E::ZERO; n_cells * width];
+    let mut runs = Vec::with_capacity(layers.len());
+    let mut first = 0;
+    if !side_by_side::quicker::<E>(&dims) {
+        for layer in layers {
+            runs.push(layer.forward(Some(Columns { first, width }), &mut y)?);
+            first += layer.dims.hidden;
+        }
+        return Ok((y, runs));
+    }
+    let room = |dims: &SeqDims| (None, vec![E::ZERO; n_cells * dims.hidden]);
+    let mut apart: Vec<(Option<Run<E>>, Vec<E>)> = dims.iter().map(room).collect();
+    let tasks = layers.iter().zip(&mut apart).collect();
+    side_by_side::each(true, tasks, |(layer, (run, y))| {
+        *run = Some(layer.forward(None, y)?);
+        Ok(())
+    })?;
+    for (run, part) in apart {
+        let hidden = part.len() / n_cells;
+        for (row, part) in y.chunks_mut(width).zip(part.chunks(hidden)) {
+            row[first..first + hidden].copy_from_slice(part);
+        }
+        first += hidden;
+        runs.extend(run);
+    }
+    Ok((y, runs))
 }
 
-impl<E: Number> Computed<E> {
-    /// Runs the forward pass, without candle. Over constants nothing is kept, and the weights are packed once while
-    /// they stay.
-    fn new(
-        numbers: &Reads<TensorSlice<'_, E>>,
-        setting: &Setting<'_>,
-        reads: &Reads<Tensor>,
-    ) -> Result<Self> {
-        let dims = setting.dims(reads)?;
-        let SeqDims { batch, hidden, .. } = dims;
-        let mut y = vec![E::ZERO; dims.n_cells() * hidden];
-        let (mut h, mut c) = (vec![E::ZERO; batch * hidden], vec![E::ZERO; batch * hidden]);
-        let pools = E::pools(setting.buffers);
-        let connected = setting.connected(numbers.v(), &pools);
-        let v = connected.as_ref().map(Connected::v);
-        let cells = (setting.lengths, setting.ids);
-        let sequence = numbers.sequence(dims, setting.direction(), cells, v);
-        let last = LstmState { h: &mut h[..], c: &mut c[..] };
-        let outputs = Outputs { output: &mut y, last };
-        let record = if reads.tracked() {
-            Some(Record::forward(setting.memory, &sequence, outputs, &pools)?)
-        } else {
-            let mut scratch = pools.tapes.take();
-            pools.with_packed(&sequence.weights, dims, |packed| {
-                infer(&sequence, packed, outputs, &mut scratch)
-            })?;
-            pools.tapes.put(scratch);
-            None
-        };
-        Ok(Self { dims, y, last: LstmState { h, c }, connected, record })
-    }
-
-    /// The outputs as tensors; entered into the graph where there will be a backward pass.
-    fn finish(self, reads: Reads<Tensor>, setting: &Setting<'_>) -> Result<SeqOutput> {
-        let Self { dims, y, last, connected, record } = self;
-        let SeqDims { n_steps, batch, hidden, .. } = dims;
-        let (output, state) = ((n_steps, batch, hidden), (1, batch, hidden));
-        let pools = E::pools(setting.buffers);
-        let Some(record) = record else {
-            connected.into_iter().for_each(|connected| pools.connected.put(connected));
-            let output = Tensor::from_vec(y, output, &Device::Cpu)?;
-            let h = Tensor::from_vec(last.h, state, &Device::Cpu)?;
-            let c = Tensor::from_vec(last.c, state, &Device::Cpu)?;
-            return Ok(SeqOutput { output, state: LstmState { h, c } });
-        };
-        let outputs = vec![
-            tensors::storage(y, output),
-            tensors::storage(last.h, state),
-            tensors::storage(last.c, state),
-        ];
-        let (lengths, ids) = (setting.lengths.cloned(), setting.ids.cloned());
-        let direction = setting.direction();
-        let node = Node { dims, direction, lengths, ids, connected, reads, record, pools };
-        let reads = node.reads.map(|tensor| Ok(tensor.clone()))?;
-        recorded(&reads, outputs, node)
-    }
+/// Everything that a node reads, x once, in the order in which gradients are returned.
+fn inputs<T>(reads: Vec<Reads<T>>) -> Vec<T> {
+    let of_layer = |(k, reads): (usize, Reads<T>)| reads.in_order().skip(usize::from(k > 0));
+    reads.into_iter().enumerate().flat_map(of_layer).collect()
 }
 
 /// What the backward pass reads again.
 struct Node<E: Number> {
-    dims: SeqDims,
-    direction: Direction,
-    lengths: Option<Lengths>,
-    ids: Option<RowIds>,
-    connected: Option<Connected<E>>,
-    reads: Reads<Tensor>,
-    record: Record<E>,
-    pools: Arc<Pools<E>>,
-}
-
-impl<E: Number> Drop for Node<E> {
-    fn drop(&mut self) {
-        std::mem::take(&mut self.record).give_back(&self.pools);
-        self.connected.take().into_iter().for_each(|connected| self.pools.connected.put(connected));
-    }
+    layers: Vec<Recorded<E>>,
 }
 
 impl<E: Number> Node<E> {
-    /// `y`: the output of the forward pass; `grads`: of output, h and c.
+    /// `y`: the output of the forward pass; `grads`: of it, and of h and c of each layer.
     fn gradients(&self, y: &Tensor, grads: &[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> {
-        let numbers = self.reads.numbers()?;
         let y = TensorSlice::new(y)?;
         let grads = contiguous(grads)?;
         let of_outputs = slices(&grads)?;
         let grad = |k: usize| of_outputs.get(k)?.as_deref();
-        let of_outputs = OutputGradients { output: grad(0), h: grad(1), c: grad(2) };
-
-        let mut room = self.reads.room::<E>()?;
-        let mut parameters = room.parameters.iter_mut();
-        let mut next = || parameters.next().and_then(Option::as_deref_mut);
-        let (w_ih, w_hh) = (next(), next());
-        let biases = [next(), next()];
-        let mut bias =
-            biases.iter().any(Option::is_some).then(|| vec![E::ZERO; 4 * self.dims.hidden]);
-        let (h0, c0) = room.initial.as_mut().map_or((None, None), |s| (s.h.as_mut(), s.c.as_mut()));
-        let gradients = Gradients {
-            x: room.x.as_deref_mut(),
-            h0: h0.map(|h0| &mut h0[..]),
-            c0: c0.map(|c0| &mut c0[..]),
-            w_ih,
-            w_hh,
-            bias: bias.as_deref_mut(),
-        };
-        let v = self.connected.as_ref().map(Connected::v);
-        let cells = (self.lengths.as_ref(), self.ids.as_ref());
-        let sequence = numbers.sequence(self.dims, self.direction, cells, v);
-        self.record.backward(&sequence, &y, &of_outputs, gradients, &self.pools)?;
-        // Both biases enter as their sum, so they share a gradient.
-        for (to, bias) in biases.into_iter().flatten().zip(bias.iter().cycle()) {
-            to.copy_from_slice(bias);
+        let reads = || self.layers.iter().map(|layer| &layer.reads);
+        let numbers = reads().map(Reads::numbers).collect::<Result<Vec<_>>>()?;
+        let mut rooms = reads().map(Reads::room::<E>).collect::<Result<Vec<_>>>()?;
+        let dims: Vec<SeqDims> = self.layers.iter().map(|layer| layer.dims).collect();
+        let tasks = self.layers.iter().zip(&numbers).zip(&mut rooms).enumerate().collect();
+        let at_the_same_time = side_by_side::quicker::<E>(&dims);
+        side_by_side::each(at_the_same_time, tasks, |(k, ((layer, numbers), room))| {
+            let (h, c) = (grad(1 + 2 * k), grad(2 + 2 * k));
+            let of_outputs = OutputGradients { output: grad(0), h, c };
+            layer.backward(numbers, &y, &of_outputs, room)
+        })?;
+        drop(numbers);
+        let parts: Vec<_> = rooms.iter_mut().skip(1).filter_map(|room| room.x.take()).collect();
+        if let Some(dx) = rooms.first_mut().and_then(|room| room.x.as_mut()) {
+            for part in parts {
+                dx.iter_mut().zip(part).for_each(|(dx, part)| *dx += part);
+            }
         }
-        if let (Some(connected), Some(Some(dv))) = (&self.connected, room.parameters.get_mut(1)) {
-            connected.drop_gradient(dv);
-        }
-        self.reads.gradients(room)
+        let of_layers =
+            self.layers.iter().zip(rooms).map(|(layer, room)| layer.reads.gradients(room));
+        Ok(inputs(of_layers.collect::<Result<_>>()?))
     }
 }
 

@@ -10,8 +10,6 @@
 //!
 //! The kernels are those of the forward pass, so the bits are the same.
 
-use std::ops::Range;
-
 use lstm_core::ops::block_rows::BlockRows;
 use lstm_core::ops::input_product::InputProduct;
 use lstm_core::ops::step_forward::{ForwardStep, UnitsMut};
@@ -19,11 +17,11 @@ use lstm_core::{Element, Result, SeqDims, parallel};
 
 use crate::forward::take;
 use crate::row_products::RowGates;
-use crate::{PackedWeights, Sequence, Tape};
+use crate::{Columns, PackedWeights, Sequence, Tape};
 
 /// Writes the activated gates of every step to `gates`: for each block `[panels, T · rows, width of the panel]`.
 ///
-/// `output`: y of the forward pass, `[T, B, H]`; `tape`: its tape, with the cells; `z_of_rows`: room for Z of the
+/// `output`: y of the forward pass, shaped as it wrote it; `tape`: its tape, with the cells; `z_of_rows`: room for Z of the
 /// rows of the input where cells share them.
 pub(crate) fn gates<E: Element>(
     sequence: &Sequence<'_, E>,
@@ -142,7 +140,7 @@ impl<E: Element> Part<'_, E> {
 }
 
 /// h_{t-1} of the rows of `block` at the step computed as number `nth`, `[rows, H]`; `joined` lends its memory
-/// where some rows start there and others do not.
+/// where some rows start there and others do not, or another direction lies between them.
 fn h_before<'a, E: Element>(
     sequence: &Sequence<'a, E>,
     output: &'a [E],
@@ -152,27 +150,30 @@ fn h_before<'a, E: Element>(
 ) -> &'a [E] {
     let SeqDims { batch, hidden, .. } = sequence.dims;
     let step_idx = sequence.step(nth);
-    let rows = |first: usize| -> Range<usize> { first * hidden..(first + block.rows) * hidden };
-    let of_step = |step_idx: usize| &output[rows(step_idx * batch + block.first)];
-    let Some(initial) = &sequence.initial else {
-        // Before a row's first step the output is zero, as its state.
-        return of_step(if nth == 0 { step_idx } else { sequence.step_before(step_idx) });
+    let Columns { first, width } = sequence.columns();
+    let of_step = |step_idx: usize| {
+        let row = step_idx * batch + block.first;
+        &output[row * width..(row + block.rows) * width]
     };
-    let initial = &initial.h[rows(block.first)];
-    if nth == 0 {
-        return initial;
-    }
-    let before = of_step(sequence.step_before(step_idx));
-    if !block.range().any(|row| sequence.is_first(step_idx, row)) {
+    let initial = sequence.initial.as_ref();
+    let initial = initial.map(|state| &state.h[block.first * hidden..][..block.rows * hidden]);
+    let before = match (nth, initial) {
+        (0, Some(initial)) => return initial,
+        // Zeros are multiplied with nothing.
+        (0, None) => of_step(step_idx),
+        _ => of_step(sequence.step_before(step_idx)),
+    };
+    // Without an initial state the output before a row's first step is zero, as its state.
+    let start = |row| initial.filter(|_| sequence.is_first(step_idx, row));
+    if width == hidden && block.range().all(|row| start(row).is_none()) {
         return before;
     }
     joined.clear();
-    joined.extend_from_slice(before);
     for (k, row) in block.range().enumerate() {
-        if sequence.is_first(step_idx, row) {
-            let units = k * hidden..(k + 1) * hidden;
-            joined[units.clone()].copy_from_slice(&initial[units]);
-        }
+        joined.extend_from_slice(match start(row) {
+            Some(initial) => &initial[k * hidden..][..hidden],
+            None => &before[k * width + first..][..hidden],
+        });
     }
     joined
 }

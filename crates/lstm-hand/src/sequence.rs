@@ -31,6 +31,16 @@ impl<'a, E: Element> From<&'a LstmWeights<E>> for WeightSlices<'a, E> {
     }
 }
 
+/// Which elements of a row of y and of dy, `[T, B, width]`, are those of a layer: H from `first` on. Two directions may
+/// lie side by side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Columns {
+    /// The place of the first unit.
+    pub first: usize,
+    /// Elements of a row.
+    pub width: usize,
+}
+
 /// A batch of sequences, the layer that runs over it and the state before the first step.
 #[derive(Debug, Clone, Copy)]
 pub struct Sequence<'a, E> {
@@ -49,6 +59,8 @@ pub struct Sequence<'a, E> {
     pub ids: Option<&'a RowIds>,
     /// h₀ and c₀, `[B, H]` each; zero where absent.
     pub initial: Option<LstmState<&'a [E]>>,
+    /// Where the layer's units lie in rows of y and dy; a row is H of them where absent.
+    pub columns: Option<Columns>,
 }
 
 impl<'a, E: Element> Sequence<'a, E> {
@@ -94,7 +106,20 @@ impl<'a, E: Element> Sequence<'a, E> {
             check_len(op, "h0", &[batch, hidden], state.h)?;
             check_len(op, "c0", &[batch, hidden], state.c)?;
         }
+        let Columns { first, width } = self.columns();
+        let end = first.saturating_add(hidden);
+        Error::check(op, "end of the columns in a row of y", end.min(width), end)?;
         self.lengths.map_or(Ok(()), |lengths| lengths.check(op, n_steps, batch))
+    }
+
+    /// Where the layer's units lie in rows of y and dy.
+    pub(crate) fn columns(&self) -> Columns {
+        self.columns.unwrap_or(Columns { first: 0, width: self.dims.hidden })
+    }
+
+    /// `[T, B, width]` of y and dy.
+    pub(crate) fn output_shape(&self) -> [usize; 3] {
+        [self.dims.n_steps, self.dims.batch, self.columns().width]
     }
 
     /// What a record of this run is of.

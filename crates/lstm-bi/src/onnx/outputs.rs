@@ -2,31 +2,32 @@
 
 use candle_core::{Device, Tensor};
 use lstm_core::onnx::OnnxLayout;
-use lstm_core::{Lengths, LstmState, Result, SeqOutput};
+use lstm_core::{Lengths, LstmState, Result};
 
 /// The operator's outputs, each laid out when it is asked for.
 #[derive(Debug, Clone)]
 pub struct OnnxOutputs {
-    /// One for each direction: output `[T, B, H]`, states `[1, B, H]`.
-    directions: Vec<SeqOutput>,
+    /// `[T, B, D·H]`.
+    output: Tensor,
+    /// One for each direction: `[1, B, H]`.
+    states: Vec<LstmState<Tensor>>,
     layout: OnnxLayout,
 }
 
 impl OnnxOutputs {
     /// `empty`: lengths, where the states of rows of length 0 are to be zero.
     pub(super) fn new(
-        mut directions: Vec<SeqOutput>,
+        output: Tensor,
+        mut states: Vec<LstmState<Tensor>>,
         layout: OnnxLayout,
         empty: Option<Lengths>,
     ) -> Result<Self> {
         if let Some(lengths) = empty {
-            for one in &mut directions {
-                let (h, c) = (&one.state.h, &one.state.c);
-                let (h, c) = (zero_empty_rows(h, &lengths)?, zero_empty_rows(c, &lengths)?);
-                one.state = LstmState { h, c };
+            for LstmState { h, c } in &mut states {
+                (*h, *c) = (zero_empty_rows(h, &lengths)?, zero_empty_rows(c, &lengths)?);
             }
         }
-        Ok(Self { directions, layout })
+        Ok(Self { output, states, layout })
     }
 
     /// Y: `[T, D, B, H]`, or `[B, T, D, H]` with `layout` 1; in input time order, zero past each row's length.
@@ -35,12 +36,15 @@ impl OnnxOutputs {
     ///
     /// [`lstm_core::Error::Candle`] where candle fails.
     pub fn y(&self) -> Result<Tensor> {
-        let outputs = self.directions.iter().map(|one| match self.layout {
-            OnnxLayout::TimeMajor => Ok(one.output.clone()),
-            OnnxLayout::BatchMajor => one.output.transpose(0, 1),
-        });
-        let axis = if self.layout == OnnxLayout::TimeMajor { 1 } else { 2 };
-        Ok(Tensor::stack(&outputs.collect::<candle_core::Result<Vec<_>>>()?, axis)?)
+        let (n_steps, batch, features) = self.output.dims3()?;
+        let n_directions = self.states.len();
+        let by_direction =
+            self.output.reshape((n_steps, batch, n_directions, features / n_directions))?;
+        let laid_out = match self.layout {
+            OnnxLayout::TimeMajor => by_direction.transpose(1, 2)?,
+            OnnxLayout::BatchMajor => by_direction.transpose(0, 1)?,
+        };
+        Ok(laid_out.contiguous()?)
     }
 
     /// Y_h: `[D, B, H]`, or `[B, D, H]` with `layout` 1.
@@ -62,7 +66,7 @@ impl OnnxOutputs {
     }
 
     fn state(&self, part: impl Fn(&LstmState<Tensor>) -> &Tensor) -> Result<Tensor> {
-        let states: Vec<&Tensor> = self.directions.iter().map(|one| part(&one.state)).collect();
+        let states: Vec<&Tensor> = self.states.iter().map(part).collect();
         let joined = Tensor::cat(&states, 0)?;
         Ok(match self.layout {
             OnnxLayout::TimeMajor => joined,

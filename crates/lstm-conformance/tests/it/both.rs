@@ -1,6 +1,7 @@
 //! Two layers that run at the same time compute what each computes by itself, to the bit.
 
 use candle_core::{DType, Device, Tensor};
+use candle_nn::{VarBuilder, VarMap};
 use lstm_bi::{Directions, Merge, StackedConfig};
 use lstm_conformance::Case;
 use lstm_core::{
@@ -78,24 +79,28 @@ fn rows_that_cells_share_are_those_of_both() {
 fn each_is_the_layer_by_itself() {
     let case = case(DType::F32, 1);
     let weights = case.weights.iter().cloned().collect();
-    let vb = candle_nn::VarBuilder::from_tensors(weights, case.dtype, &Device::Cpu);
+    let vb = VarBuilder::from_tensors(weights, case.dtype, &Device::Cpu);
     let config = LstmConfig::new(20, 65);
     let forward = HandLstm::new(&config, vb.clone()).unwrap();
     let reverse = HandLstm::build(&config, LayerPlace::reverse(0), vb).unwrap();
     let plain = SeqOptions::default();
     let lengths = Lengths::new(vec![11, 3, 0, 7, 11, 1, 9]);
     let ragged = SeqOptions { lengths: Some(&lengths), ..plain };
-    for (one, two) in [(&forward, &reverse), (&forward, &forward)] {
+    let variables = VarBuilder::from_varmap(&VarMap::new(), case.dtype, &Device::Cpu);
+    let other_size = HandLstm::new(&LstmConfig::new(20, 33), variables).unwrap();
+    for (one, two) in [(&forward, &reverse), (&forward, &forward), (&other_size, &reverse)] {
         for options in [[&plain, &plain], [&plain, &ragged]] {
             let both = || one.seq_both(two, &case.x, options).unwrap();
-            let [first, second] = parallel::with_threads(2, both);
-            for (got, (layer, options)) in
-                [first, second].into_iter().zip([(one, options[0]), (two, options[1])])
-            {
-                let alone = layer.seq(&case.x, options).unwrap();
-                assert_eq!(bits(&got.output), bits(&alone.output));
-                assert_eq!(bits(&got.state.h), bits(&alone.state.h));
-                assert_eq!(bits(&got.state.c), bits(&alone.state.c));
+            for got in [1, 2].map(|n_threads| parallel::with_threads(n_threads, both)) {
+                let mut first = 0;
+                for (k, layer) in [one, two].into_iter().enumerate() {
+                    let alone = layer.seq(&case.x, options[k]).unwrap();
+                    let output = got.output.narrow(2, first, layer.output_size()).unwrap();
+                    assert_eq!(bits(&output), bits(&alone.output));
+                    assert_eq!(bits(&got.states[k].h), bits(&alone.state.h));
+                    assert_eq!(bits(&got.states[k].c), bits(&alone.state.c));
+                    first += layer.output_size();
+                }
             }
         }
     }

@@ -102,14 +102,14 @@ impl<E: Element> Panels<E> {
     }
 
     /// Packs a matrix `[depth, cols]` given by its rows, in order: one or more at a time, `None` for a row of
-    /// zeros.
+    /// zeros. Each begins `stride` elements after the one before it.
     ///
     /// Rows that are missing or short count as zeros, what is too much is left out.
     pub fn pack_columns<'a, I>(
         &mut self,
         set: InstructionSet,
-        depth: usize,
-        cols: usize,
+        (depth, cols): (usize, usize),
+        stride: usize,
         rows: impl Fn() -> I + Sync,
     ) where
         I: Iterator<Item = Option<&'a [E]>>,
@@ -121,7 +121,7 @@ impl<E: Element> Panels<E> {
         self.fill(|panel, data| {
             let span = cut.span(panel);
             let (first, width) = (span.start * lanes, span.len() * lanes);
-            E::run(set, PackColumns { data, rows: rows(), first, cols, width });
+            E::run(set, PackColumns { data, rows: rows(), first, cols, stride, width });
         });
     }
 
@@ -245,6 +245,7 @@ struct PackColumns<'a, E, I> {
     rows: I,
     first: usize,
     cols: usize,
+    stride: usize,
     width: usize,
 }
 
@@ -256,7 +257,7 @@ impl<'r, E: Constants, I: Iterator<Item = Option<&'r [E]>>> Kernel<E> for PackCo
     where
         E: Lanes<S>,
     {
-        let Self { data, rows, first, cols, width } = self;
+        let Self { data, rows, first, cols, stride, width } = self;
         let end = (first + width).min(cols);
         let mut to = data.chunks_exact_mut(width);
         for run in rows {
@@ -265,7 +266,7 @@ impl<'r, E: Constants, I: Iterator<Item = Option<&'r [E]>>> Kernel<E> for PackCo
                 continue;
             };
             // In this order: the other takes a row more before it finds that the run is over.
-            for (row, to) in run.chunks(cols).zip(to.by_ref()) {
+            for (row, to) in run.chunks(stride).zip(to.by_ref()) {
                 let from = row.get(first..end).unwrap_or_default();
                 for_vectors!(width / E::COUNT, W => copy::<S, E, W>(simd, from, to));
             }

@@ -42,6 +42,30 @@ pub struct BackwardStep<'a, E> {
     pub now_first: usize,
 }
 
+/// The units of a layer within the rows of a matrix.
+#[derive(Debug, Clone, Copy)]
+pub struct Units<'a, E> {
+    /// `[rows, stride]`.
+    pub data: &'a [E],
+    /// Elements of a row.
+    pub stride: usize,
+    /// The place of the first unit in a row.
+    pub first: usize,
+}
+
+impl<'a, E> Units<'a, E> {
+    #[inline(always)]
+    fn row(&self, row: usize, units: Range<usize>) -> &'a [E] {
+        &self.data[row * self.stride + self.first + units.start..][..units.len()]
+    }
+
+    fn check(&self, op: &'static str, what: &str, rows: usize, units: usize) -> Result<()> {
+        Error::check(op, what, rows * self.stride, self.data.len())?;
+        let end = self.first + units;
+        Error::check(op, "end of the units in a row", end.min(self.stride), end)
+    }
+}
+
 /// What the forward pass left about a step, and the gradient of its output.
 #[derive(Debug, Clone, Copy)]
 pub struct StepTape<'a, E> {
@@ -57,8 +81,8 @@ pub struct StepTape<'a, E> {
     pub c: &'a [E],
     /// c₀: `[rows, H]`; zero where absent.
     pub c_initial: Option<&'a [E]>,
-    /// dy: `[rows, H]`; zero where absent.
-    pub dy: Option<&'a [E]>,
+    /// dy of H units; zero where absent.
+    pub dy: Option<Units<'a, E>>,
     /// Whether the step of each row is real; all where empty. The state's gradient passes by padding.
     pub valid: &'a [bool],
     /// Whether each row starts at this step; none where empty.
@@ -98,12 +122,12 @@ impl<E: Element> BackwardStep<'_, E> {
                 ("length of c", layout.panels() * at.cells * lanes, at.c.len()),
                 ("length of dz", columns * at.cells, self.dz.len()),
                 ("length of c0", rows * hidden, at.c_initial.map_or(rows * hidden, <[E]>::len)),
-                ("length of dy", rows * hidden, at.dy.map_or(rows * hidden, <[E]>::len)),
                 ("length of valid", rows, at.valid.len().max(rows)),
                 ("length of starts", rows, at.starts.len().max(rows)),
             ] {
                 Error::check(OP, what, expected, got)?;
             }
+            at.dy.map_or(Ok(()), |dy| dy.check(OP, "length of dy", rows, hidden))?;
         }
         if let Some(v) = self.v {
             let (dz_after, depth) = (self.dz_after, layout.row());
@@ -234,7 +258,7 @@ impl<E: Constants> StepTape<'_, E> {
     {
         let GateLayout { hidden, lanes } = layout;
         let units = layout.units(panel);
-        let state = row * hidden + units.start..row * hidden + units.end;
+        let state = || row * hidden + units.start..row * hidden + units.end;
         let zero = E::splat(simd, E::ZERO);
         let tape = |first: usize| {
             E::vectors(&self.c[(panel * self.cells + first + row) * lanes..][..lanes])[0]
@@ -242,12 +266,12 @@ impl<E: Constants> StepTape<'_, E> {
         Read {
             gates: gates::load::<S, E>(simd, gates, layout.stride(panel)),
             c_before: match (self.starts.get(row), self.c_initial) {
-                (Some(true), Some(c)) => E::load(simd, &c[state.clone()]),
+                (Some(true), Some(c)) => E::load(simd, &c[state()]),
                 (Some(true), None) => zero,
                 _ => tape(self.first_before),
             },
             c: tape(self.first),
-            dy: self.dy.map_or(zero, |dy| load::<S, E>(simd, &dy[state], lanes)),
+            dy: self.dy.map_or(zero, |dy| load::<S, E>(simd, dy.row(row, units.clone()), lanes)),
         }
     }
 }

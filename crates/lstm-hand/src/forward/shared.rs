@@ -8,6 +8,7 @@ use lstm_core::ops::step_forward::{ForwardStep, UnitsMut};
 use lstm_core::{Element, Result, parallel};
 
 use super::{Group, Plan, back_and_forth, take};
+use crate::Columns;
 use crate::exchange::Exchange;
 use crate::tape::Kept;
 
@@ -138,11 +139,14 @@ impl<E: Element> Share<'_, '_, E> {
         steps.exchange.complete(self.number, phase - 1, self.h_before);
         let Some(y) = &mut self.y else { return };
         let Plan { sequence, packed, .. } = steps.plan;
+        let (hidden, Columns { first, width }) = (packed.layout.hidden, sequence.columns());
         let step_idx = sequence.step(steps.nths.start + phase - 1);
-        y[step_idx].copy_from_slice(self.h_before);
-        for (row, y) in y[step_idx].chunks_mut(packed.layout.hidden).enumerate() {
-            if !sequence.is_valid(step_idx, row) {
-                y.fill(E::ZERO);
+        let rows = y[step_idx].chunks_mut(width).zip(self.h_before.chunks(hidden));
+        for (row, (y, h)) in rows.enumerate() {
+            let y = &mut y[first..first + hidden];
+            match sequence.is_valid(step_idx, row) {
+                true => y.copy_from_slice(h),
+                false => y.fill(E::ZERO),
             }
         }
     }

@@ -9,9 +9,9 @@ use lstm_core::ops::step_forward::{ForwardStep, UnitsMut};
 use lstm_core::{Element, Result, parallel};
 
 use super::{Group, Plan, back_and_forth, take};
-use crate::PackedWeights;
 use crate::blocks::rows;
 use crate::tape::Kept;
+use crate::{Columns, PackedWeights};
 
 /// The fewest terms of an input product that all threads share: some ten microseconds.
 pub(crate) const FEWEST_PRODUCT_TERMS: usize = 1 << 19;
@@ -88,6 +88,7 @@ impl<E: Element> Group<'_, E> {
         let (held, cell_steps) = (plan.held, plan.cell_steps());
         let step_idx = plan.sequence.step(nth);
         let (y, blocks) = (&mut *self.y[step_idx], self.blocks);
+        let Columns { first: column, width: stride } = plan.sequence.columns();
         for panel in back_and_forth(nth, layout.panels()) {
             let (first, width) = (layout.units(panel).start, layout.width(panel));
             let next = if nth.is_multiple_of(2) { panel + 1 } else { panel.wrapping_sub(1) };
@@ -113,7 +114,11 @@ impl<E: Element> Group<'_, E> {
                         _ => &mut self.cells[kept..][..block.rows * lanes],
                     },
                     h: UnitsMut { data: &mut self.h[state.clone()], stride: hidden, first },
-                    y: Some(UnitsMut { data: &mut y[state], stride: hidden, first }),
+                    y: Some(UnitsMut {
+                        data: &mut y[of_block.start * stride..of_block.end * stride],
+                        stride,
+                        first: column + first,
+                    }),
                     valid: if valid.is_empty() { valid } else { &valid[of_block] },
                 }
                 .run(plan.packed.set)?;

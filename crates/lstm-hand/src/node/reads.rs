@@ -1,6 +1,6 @@
 //! The tensors that a run reads, as numbers and as gradients.
 
-use candle_core::{Device, Shape, Tensor, WithDType};
+use candle_core::{Device, Tensor, WithDType};
 use lstm_core::tensors::TensorSlice;
 use lstm_core::{Direction, Element, Lengths, LstmState, Result, RowIds, SeqDims};
 
@@ -9,7 +9,7 @@ use crate::{Sequence, WeightSlices};
 
 /// Everything a run reads that may need a gradient; `T` is a tensor or its numbers.
 pub(crate) struct Reads<T> {
-    pub(super) x: T,
+    pub(crate) x: T,
     /// In the order of `LstmConfig::parameters`.
     pub(super) parameters: Vec<T>,
     pub(super) initial: Option<LstmState<T>>,
@@ -41,17 +41,16 @@ impl Reads<Tensor> {
         self.map(|read| Ok(read.track_op().then(|| vec![E::ZERO; read.elem_count()])))
     }
 
-    /// The filled room as tensors, in the order in which gradients are returned.
+    /// The filled room as tensors.
     pub(super) fn gradients<E: Number>(
         &self,
         room: Reads<Option<Vec<E>>>,
-    ) -> Result<Vec<Option<Tensor>>> {
-        let shapes = self.map(|read| Ok(read.shape().clone()))?;
-        let tensor = |(numbers, shape): (Option<Vec<E>>, Shape)| {
-            numbers.map(|numbers| Tensor::from_vec(numbers, shape, &Device::Cpu)).transpose()
-        };
-        let tensors = room.in_order().zip(shapes.in_order()).map(tensor);
-        Ok(tensors.collect::<candle_core::Result<_>>()?)
+    ) -> Result<Reads<Option<Tensor>>> {
+        let mut room = room.in_order();
+        self.map(|read| match room.next().flatten() {
+            Some(numbers) => Ok(Some(Tensor::from_vec(numbers, read.shape(), &Device::Cpu)?)),
+            None => Ok(None),
+        })
     }
 }
 
@@ -98,6 +97,7 @@ impl<E: Number> Reads<TensorSlice<'_, E>> {
             x: &self.x,
             ids,
             initial: self.state(),
+            columns: None,
         }
     }
 

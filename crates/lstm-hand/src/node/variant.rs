@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
+use candle_core::{Shape, Tensor};
 use lstm_core::graph::Backward;
-use lstm_core::tensors::{self, TensorSlice};
+use lstm_core::tensors::TensorSlice;
 use lstm_core::{
     Direction, Lengths, LstmConfig, LstmState, Masks, Memory, Resets, Result, SeqOutput,
 };
 
-use super::{Reads, contiguous, recorded, slices};
+use super::{NodeOutput, Reads, contiguous, slices};
 use crate::buffers::{Buffers, Number, Pools};
 use crate::variant::{
     ParameterSlices, VariantGradients, VariantSequence, VariantTape, backward,
@@ -45,16 +45,10 @@ pub(crate) fn run<E: Number>(
         Node { config, size, direction, lengths, resets, masks, reads, tape, checkpoints, pools };
     let (hidden, output) = (config.hidden_size, config.output_size());
     let shapes = [(n_steps, batch, output), (1, batch, output), (1, batch, hidden)];
-    let outputs = node.forward()?;
-    let reads = node.reads.map(|tensor| Ok(tensor.clone()))?;
-    if reads.tracked() {
-        let storage = |(numbers, shape)| tensors::storage(numbers, shape);
-        return recorded(&reads, outputs.into_iter().zip(shapes).map(storage).collect(), node);
-    }
-    let [output, h, c] = outputs;
-    let tensor = |numbers, shape| Tensor::from_vec(numbers, shape, &Device::Cpu);
-    let state = LstmState { h: tensor(h, shapes[1])?, c: tensor(c, shapes[2])? };
-    Ok(SeqOutput { output: tensor(output, shapes[0])?, state })
+    let outputs = node.forward()?.into_iter().zip(shapes.map(Shape::from)).collect();
+    let inputs: Vec<Tensor> = node.reads.map(|tensor| Ok(tensor.clone()))?.in_order().collect();
+    let node = node.reads.tracked().then_some(node);
+    NodeOutput::new(outputs, &inputs, node)?.single()
 }
 
 /// What the backward pass reads again.
@@ -157,7 +151,7 @@ impl<E: Number> Node<E> {
             }
         }
         self.pools.variant_scratch.put(scratch);
-        self.reads.gradients(room)
+        Ok(self.reads.gradients(room)?.in_order().collect())
     }
 }
 

@@ -8,8 +8,8 @@ use lstm_core::{
     Parameter, SeqDims,
 };
 use lstm_hand::{
-    BackwardScratch, Gradients, OutputGradients, Outputs, Sequence, Tape, WeightSlices, backward,
-    forward,
+    BackwardScratch, Columns, Gradients, OutputGradients, Outputs, Sequence, Tape, WeightSlices,
+    backward, forward,
 };
 use proptest::prelude::*;
 
@@ -24,6 +24,8 @@ pub struct Case {
     pub initial: Option<LstmState<Vec<f64>>>,
     pub d_output: Vec<f64>,
     pub d_last: LstmState<Vec<f64>>,
+    /// The elements before and after the layer's own in a row of y and dy.
+    pub beside: [usize; 2],
 }
 
 /// Everything that forward and backward return, as f64.
@@ -85,14 +87,41 @@ impl Case {
             initial: Some(state("initial")),
             d_output: numbers(stream, "d output", n_steps * batch * hidden),
             d_last: state("d last"),
+            beside: [0; 2],
         }
+    }
+
+    fn columns(&self) -> Columns {
+        let [before, after] = self.beside;
+        Columns { first: before, width: before + self.dims.hidden + after }
+    }
+
+    /// Rows of H as rows of y and dy are; what is beside them is NaN.
+    fn beside_nan<E: Element>(&self, rows: &[f64]) -> Vec<E> {
+        let Columns { first, width } = self.columns();
+        let mut wide = vec![E::from_f64(f64::NAN); rows.len() / self.dims.hidden * width];
+        for (wide, row) in wide.chunks_mut(width).zip(rows.chunks(self.dims.hidden)) {
+            wide[first..first + row.len()].copy_from_slice(&cast::<E>(row));
+        }
+        wide
+    }
+
+    /// The layer's own elements of y; nothing may have been written beside them.
+    fn own<E: Element>(&self, y: &[E]) -> Vec<f64> {
+        let Columns { first, width } = self.columns();
+        let own = first..first + self.dims.hidden;
+        let beside = |row: &[E]| {
+            row.iter().enumerate().all(|(k, v)| own.contains(&k) || v.to_f64().is_nan())
+        };
+        assert!(y.chunks(width).all(beside), "columns of another layer were written");
+        y.chunks(width).flat_map(|row| widen(&row[own.clone()])).collect()
     }
 
     /// Runs the hand-written kernels in precision `E`.
     pub fn hand<E: Element>(&self) -> Answer {
         let SeqDims { n_steps, batch, input, hidden } = self.dims;
         let weights: LstmWeights<E> = self.weights.cast();
-        let (x, dy) = (cast::<E>(&self.x), cast::<E>(&self.d_output));
+        let (x, dy) = (cast::<E>(&self.x), self.beside_nan::<E>(&self.d_output));
         let initial = self.initial.as_ref().map(|s| (cast::<E>(&s.h), cast::<E>(&s.c)));
         let sequence = Sequence {
             dims: self.dims,
@@ -102,10 +131,11 @@ impl Case {
             x: &x,
             ids: None,
             initial: initial.as_ref().map(|(h, c)| LstmState { h: &h[..], c: &c[..] }),
+            columns: Some(self.columns()),
         };
         let room = |n: usize| vec![E::ZERO; n];
-        let (mut y, mut h, mut c) =
-            (room(n_steps * batch * hidden), room(batch * hidden), room(batch * hidden));
+        let mut y = self.beside_nan::<E>(&vec![0.0; n_steps * batch * hidden]);
+        let (mut h, mut c) = (room(batch * hidden), room(batch * hidden));
         let mut tape = Tape::new();
         let last = LstmState { h: &mut h[..], c: &mut c[..] };
         forward(&sequence, Outputs { output: &mut y, last }, &mut tape).unwrap();
@@ -127,7 +157,7 @@ impl Case {
         let mut scratch = BackwardScratch::new();
         backward(&sequence, &y, &tape, &of_outputs, gradients, &mut scratch).unwrap();
         Answer {
-            output: widen(&y),
+            output: self.own(&y),
             last: LstmState { h: widen(&h), c: widen(&c) },
             dx: widen(&dx),
             d_initial: LstmState { h: widen(&dh0), c: widen(&dc0) },
@@ -182,17 +212,20 @@ fn with_bias(weights: &LstmWeights<f64>) -> LstmWeights<f64> {
     LstmWeights::new(config, tensor).unwrap()
 }
 
-/// Any small problem: both directions, ragged or full, with and without bias and initial state.
+/// Any small problem: both directions, ragged or full, with and without bias and initial state, alone in the rows of y or
+/// beside others.
 pub fn any_case() -> impl Strategy<Value = Case> {
     let sizes = (1..8_usize, 1..6_usize, 1..6_usize, 1..20_usize, any::<u64>());
     sizes
         .prop_flat_map(|(n_steps, batch, input, hidden, seed)| {
             let lengths = prop::option::of(prop::collection::vec(0..=n_steps, batch));
             let flags = (any::<bool>(), any::<bool>(), any::<bool>());
-            (Just(SeqDims { n_steps, batch, input, hidden }), Just(seed), lengths, flags)
+            let beside = prop::option::of([0..3_usize, 0..20]);
+            (Just(SeqDims { n_steps, batch, input, hidden }), Just(seed), lengths, flags, beside)
         })
-        .prop_map(|(dims, seed, lengths, (reverse, bias, initial))| {
+        .prop_map(|(dims, seed, lengths, (reverse, bias, initial), beside)| {
             let mut case = Case::random(dims, seed);
+            case.beside = beside.unwrap_or_default();
             case.lengths = lengths.map(Lengths::new);
             if reverse {
                 case.direction = Direction::Reverse;

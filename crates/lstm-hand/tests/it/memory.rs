@@ -25,8 +25,16 @@ fn each_memory_holds_what_it_says() {
     let x = numbers(stream, "x", n_steps * batch * input);
     let dy = numbers(stream, "dy", n_steps * batch * hidden);
     let (weights, direction) = ((&weights).into(), Direction::Reverse);
-    let sequence =
-        Sequence { dims, direction, lengths: None, weights, x: &x, ids: None, initial: None };
+    let sequence = Sequence {
+        dims,
+        direction,
+        lengths: None,
+        weights,
+        x: &x,
+        ids: None,
+        initial: None,
+        columns: None,
+    };
     let of_outputs = OutputGradients { output: Some(&dy), h: None, c: None };
     let state = || vec![0.0; batch * hidden];
     let (mut y, mut h, mut c) = (vec![0.0; n_steps * batch * hidden], state(), state());

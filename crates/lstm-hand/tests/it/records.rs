@@ -51,6 +51,7 @@ impl Run {
             x: &self.x,
             ids: None,
             initial: None,
+            columns: None,
         }
     }
 

@@ -15,6 +15,7 @@ fn run(change: impl FnOnce(&mut Sequence<'_, f32>)) -> Result<()> {
         x: &x,
         ids: None,
         initial: Some(LstmState { h: &state[..], c: &state[..] }),
+        columns: None,
     };
     change(&mut sequence);
     let (mut y, mut h, mut c) = (vec![0.0; 30], vec![0.0; 15], vec![0.0; 15]);
