@@ -6,9 +6,10 @@ mod hand;
 use std::hint::black_box;
 
 use anyhow::{Context, Result};
+use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
-use lstm_core::tensors;
+use lstm_core::{graph, tensors};
 
 use super::data::Data;
 use super::limits;
@@ -69,6 +70,14 @@ impl Subject {
         Ok(Model { forward, input: leaf(input, recorded)?, parameters, rows_first })
     }
 
+    /// The way back, as each documents it.
+    fn gradients(self, loss: &Tensor) -> Result<GradStore> {
+        Ok(match self {
+            Self::Hand => graph::backward(loss)?,
+            Self::CandleNn => loss.backward()?,
+        })
+    }
+
     fn stepper(self, data: &Data) -> Result<Box<dyn Stepper>> {
         match self {
             Self::Hand => hand::stepper(data),
@@ -87,10 +96,10 @@ impl Implementation for Subject {
             let mut stepper = self.stepper(data)?;
             return Ok(Box::new(move || stepper.step()));
         }
-        let model = self.model(data, pass)?;
+        let (subject, model) = (*self, self.model(data, pass)?);
         Ok(Box::new(move || {
             match pass {
-                Pass::Train => drop(black_box(model.output()?.sum_all()?.backward()?)),
+                Pass::Train => drop(black_box(subject.gradients(&model.output()?.sum_all()?)?)),
                 _ => drop(black_box(model.output()?)),
             }
             Ok(())
@@ -110,7 +119,7 @@ impl Implementation for Subject {
         let output = model.output()?;
         let mut answer = vec![model.time_first(&output)?];
         if pass == Pass::Train {
-            let gradients = output.sum_all()?.backward()?;
+            let gradients = self.gradients(&output.sum_all()?)?;
             let gradient = |of: &Tensor| gradients.get(of).context("a gradient is missing");
             answer.push(model.time_first(gradient(&model.input)?)?);
             for parameter in &model.parameters {
