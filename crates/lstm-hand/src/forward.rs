@@ -28,6 +28,9 @@ pub(crate) mod steps;
 /// Numbers of Z that are computed before the steps that use them: they should stay in the second cache.
 const Z_AT_ONCE: usize = 1 << 16;
 
+/// The cells whose Z is computed at once where the weights are far: enough to be worth fetching U again.
+const FAR_CELLS_AT_ONCE: usize = 96;
+
 /// Where the forward pass writes.
 #[derive(Debug)]
 pub struct Outputs<'a, E> {
@@ -120,7 +123,9 @@ fn run<E: Element>(
     check_len(op, "last c", &[batch, hidden], outputs.last.c)?;
     let layout = packed.layout;
     let threads = parallel::threads();
-    let at_once = (Z_AT_ONCE * threads / (batch * layout.row())).clamp(1, n_steps);
+    let by_numbers = Z_AT_ONCE * threads / (batch * layout.row());
+    let by_cells = if packed.is_far() { (FAR_CELLS_AT_ONCE * threads).div_ceil(batch) } else { 1 };
+    let at_once = by_numbers.max(by_cells).clamp(1, n_steps);
     let held = if kept == Kept::Gates { n_steps } else { at_once };
     tape.resize(sequence.run(), layout, held, kept);
     let one_block = tape.blocks.len() == 1;

@@ -9,6 +9,9 @@ use lstm_core::{Element, LstmWeights, Result};
 use crate::WeightSlices;
 use crate::sequence::check_len;
 
+/// The bytes of packed weights beyond which they are far (measured: docs/performance.md).
+const FAR_WEIGHTS: usize = 8 << 20;
+
 /// The weights of a layer, packed for the forward pass: 4·H·(I + H + 1) numbers, 4·H rounded up to a vector.
 ///
 /// Pack once where the weights stay, and run [`crate::infer`] as often as needed.
@@ -49,6 +52,11 @@ impl<E: Element> PackedWeights<E> {
         let mut packed = Self::default();
         packed.pack(&weights.into(), config.input_size, config.hidden_size)?;
         Ok(packed)
+    }
+
+    /// Whether a step finds the weights no longer in the nearer caches.
+    pub(crate) fn is_far(&self) -> bool {
+        self.u.bytes() + self.v.bytes() > FAR_WEIGHTS
     }
 
     /// Packs other weights into the same memory.

@@ -22,10 +22,6 @@ const TASKS_A_THREAD: usize = 4;
 /// The cells of the smallest part: a few tiles.
 const FEWEST_CELLS: usize = 16;
 
-/// The bytes of packed weights beyond which a step finds them no longer in the nearer caches (measured:
-/// docs/performance.md).
-const FAR_WEIGHTS: usize = 8 << 20;
-
 /// The fewest rows whose products take longer than the panel after theirs takes to come.
 const FEWEST_ROWS_AHEAD: usize = 8;
 
@@ -147,9 +143,7 @@ impl<E: Element> Plan<'_, E> {
         panel: usize,
         (nth, blocks): (usize, &[BlockRows]),
     ) -> &'p [E] {
-        let PackedWeights { u, v, .. } = self.packed;
-        let is_far = u.bytes() + v.bytes() > FAR_WEIGHTS;
-        if !is_far || rows(blocks) < FEWEST_ROWS_AHEAD {
+        if !self.packed.is_far() || rows(blocks) < FEWEST_ROWS_AHEAD {
             return &[];
         }
         panels.part(panel, nth, blocks.len())
