@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use lstm_core::{
     Direction, LayerPlace, Lstm, LstmConfig, LstmLayer, LstmState, LstmStep, Result, SeqOptions,
-    SeqOutput, last_step, tensors,
+    SeqOutput, allocator, last_step, tensors,
 };
 
 use crate::cell::Cell;
@@ -119,6 +119,7 @@ impl LstmLayer for CandleLstm {
     const NAME: &'static str = "candle";
 
     fn build(config: &LstmConfig, place: LayerPlace, vb: VarBuilder<'_>) -> Result<Self> {
+        allocator::keep_freed();
         let parameters = tensors::layer_parameters("CandleLstm::build", config, place, &vb)?;
         let cell = Cell::new(config, parameters)?;
         let (dtype, device) = (vb.dtype(), vb.device().clone());

@@ -52,6 +52,7 @@ pub mod onnx;
 pub mod random;
 pub mod weights;
 
+pub mod allocator;
 mod atomic_file;
 mod element;
 pub mod ops;
