@@ -129,6 +129,11 @@ impl<L: Lstm> Lstm for Bidirectional<L> {
         })?;
         self.merge.apply(&forward, &reverse)
     }
+
+    fn assume_constant(&mut self) {
+        self.forward.assume_constant();
+        self.reverse.assume_constant();
+    }
 }
 
 /// Refuses parts of one wrapper on different devices.

@@ -71,7 +71,10 @@ impl<L: LstmLayer> OnnxLstm<L> {
         let configs = attributes.layers(input_size, peepholes, biases, dialect)?;
         let mut layers = Vec::with_capacity(configs.len());
         for (index, (place, config)) in configs.iter().enumerate() {
-            layers.push(L::build(config, *place, parameters.variables(index, *place)?)?);
+            let mut layer = L::build(config, *place, parameters.variables(index, *place)?)?;
+            // What has been put in order is a copy.
+            layer.assume_constant();
+            layers.push(layer);
         }
         Ok(Self { layers, layout: attributes.layout, empty_rows: dialect.empty_rows })
     }

@@ -156,6 +156,10 @@ impl<L: Lstm> Lstm for Stacked<L> {
         }
         Ok(output)
     }
+
+    fn assume_constant(&mut self) {
+        self.layers.iter_mut().for_each(Lstm::assume_constant);
+    }
 }
 
 /// The options of one layer: the lowest alone reads rows of the stack's input.

@@ -137,6 +137,12 @@ pub trait Lstm: Send + Sync {
         BothOutput::join([self.seq(input, options[0])?, other.seq(input, options[1])?])
     }
 
+    /// The caller's word that the parameters keep their numbers from now on. Runs without gradients then read what an
+    /// earlier one has prepared, packed weights say, without comparing; others are what they were.
+    ///
+    /// Layers that prepare nothing have nothing to do.
+    fn assume_constant(&mut self) {}
+
     /// The state of zeros for `batch` rows: h `[L·D, B, P]`, c `[L·D, B, H]`.
     ///
     /// # Errors
@@ -206,5 +212,8 @@ impl<L: Lstm + ?Sized> Lstm for Box<L> {
     }
     fn last_output(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<Tensor> {
         (**self).last_output(input, options)
+    }
+    fn assume_constant(&mut self) {
+        (**self).assume_constant();
     }
 }

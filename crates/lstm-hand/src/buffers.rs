@@ -1,5 +1,7 @@
 //! Memory that a layer uses again: a training step in its steady state allocates no tape and no scratch.
 
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::WithDType;
@@ -54,28 +56,34 @@ pub(crate) struct Pools<E: Element> {
 struct Constant<E> {
     source: [Vec<E>; 4],
     packed: PackedWeights<E>,
+    /// Whether they are those of weights that do not change any more.
+    is_constant: AtomicBool,
 }
 
 impl<E: Element> Pools<E> {
     /// Calls `run` with the weights packed, which is done again only where their numbers have changed: a
-    /// tensor without gradient may share the memory of a variable.
+    /// tensor without gradient may share the memory of a variable. Where they are `constant` that is seen once.
     pub(crate) fn with_packed(
         &self,
         weights: &WeightSlices<'_, E>,
         dims: SeqDims,
+        constant: bool,
         run: impl FnOnce(&PackedWeights<E>) -> Result<()>,
     ) -> Result<()> {
         let source = [weights.w_ih, weights.w_hh, weights.b_ih, weights.b_hh];
         let kept = self.constant.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let is_of = |kept: &Arc<Constant<E>>| {
-            kept.source.iter().zip(source).all(|(kept, now)| same_bits(kept, now))
+            (constant && kept.is_constant.load(Relaxed))
+                || kept.source.iter().zip(source).all(|(kept, now)| same_bits(kept, now))
         };
         if let Some(kept) = kept.filter(is_of) {
+            kept.is_constant.store(constant, Relaxed);
             return run(&kept.packed);
         }
         let mut packed = PackedWeights::default();
         packed.pack(weights, dims.input, dims.hidden)?;
-        let fresh = Arc::new(Constant { source: source.map(<[E]>::to_vec), packed });
+        let source = source.map(<[E]>::to_vec);
+        let fresh = Arc::new(Constant { source, packed, is_constant: AtomicBool::new(constant) });
         *self.constant.lock().unwrap_or_else(PoisonError::into_inner) = Some(fresh.clone());
         run(&fresh.packed)
     }

@@ -7,7 +7,7 @@ use lstm_core::{
     BothOutput, Element, Error, LayerPlace, Lstm, LstmConfig, LstmLayer, LstmState, LstmStep,
     Masks, Memory, Result, RowIds, SeqOptions, SeqOutput,
 };
-use lstm_core::{last_step, tensors};
+use lstm_core::{allocator, last_step, tensors};
 
 use crate::buffers::Buffers;
 use crate::node::{NodeOutput, Reads, Setting, VariantSetting, run, run_variant};
@@ -27,7 +27,8 @@ const CELLS_A_ROW: usize = 2;
 /// [`Memory::RecomputeGates`].
 ///
 /// Where nothing that a run reads is tracked (weights from a file, say), nothing is kept for a backward
-/// pass, and the weights are packed only where they differ from those of the last such run.
+/// pass, and the weights are packed only where they differ from those of the last such run; after
+/// [`Lstm::assume_constant`] they are not compared either, which is up to a tenth of a short run.
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
@@ -74,6 +75,8 @@ pub struct HandLstm {
     dtype: DType,
     device: Device,
     buffers: Buffers,
+    /// [`Lstm::assume_constant`].
+    constant: bool,
 }
 
 impl HandLstm {
@@ -159,6 +162,10 @@ impl Lstm for HandLstm {
     fn last_output(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<Tensor> {
         last_step::of_layer(self, (&self.config, self.place), input, options)
     }
+
+    fn assume_constant(&mut self) {
+        self.constant = true;
+    }
 }
 
 /// The input of a plain cell: of a table the rows alone that are read, or that of every cell where these are too many
@@ -221,6 +228,7 @@ impl HandLstm {
             lengths: options.lengths,
             ids: input.ids.as_ref(),
             buffers: &self.buffers,
+            constant: self.constant,
         }
     }
 
@@ -266,10 +274,12 @@ impl LstmLayer for HandLstm {
             let got = format!("{:?}", vb.device().location());
             return Err(Error::mismatch(OP, "device", "Cpu (lstm-candle runs on others)", got));
         }
+        allocator::keep_freed();
         let parameters = tensors::layer_parameters(OP, config, place, &vb)?;
         let (dtype, device) = (vb.dtype(), vb.device().clone());
         let buffers = Buffers::default();
         let name = vb.prefix();
-        Ok(Self { config: *config, place, name, parameters, dtype, device, buffers })
+        let constant = false;
+        Ok(Self { config: *config, place, name, parameters, dtype, device, buffers, constant })
     }
 }

@@ -84,6 +84,8 @@ pub(crate) struct Setting<'a> {
     /// The row of x that each cell reads; each its own where absent.
     pub(crate) ids: Option<&'a RowIds>,
     pub(crate) buffers: &'a Buffers,
+    /// Whether the parameters keep their numbers.
+    pub(crate) constant: bool,
 }
 
 impl Setting<'_> {

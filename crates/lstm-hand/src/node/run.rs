@@ -48,7 +48,8 @@ impl<E: Number> Layer<'_, E> {
             Some(Kept { connected, record, pools })
         } else {
             let mut scratch = pools.tapes.take();
-            pools.with_packed(&sequence.weights, dims, |packed| {
+            let constant = setting.constant && connected.is_none();
+            pools.with_packed(&sequence.weights, dims, constant, |packed| {
                 infer(&sequence, packed, outputs, &mut scratch)
             })?;
             pools.tapes.put(scratch);

@@ -68,6 +68,9 @@ impl Lstm for WithMemory {
     fn last_output(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<Tensor> {
         self.layers.last_output(input, &self.with_memory(options))
     }
+    fn assume_constant(&mut self) {
+        self.layers.assume_constant();
+    }
 }
 
 impl WithMemory {

@@ -10,7 +10,9 @@ use crate::bench::shape::Shape;
 
 /// The stack over `[T, B, I]`.
 pub(super) fn forward(shape: &Shape, vb: VarBuilder<'_>) -> Result<Forward> {
-    let lstm = shape.config().build::<HandLstm>(vb)?;
+    let mut lstm = shape.config().build::<HandLstm>(vb)?;
+    // As the weights of the runtimes are.
+    lstm.assume_constant();
     Ok(Box::new(move |x| Ok(lstm.forward(x)?)))
 }
 
