@@ -80,11 +80,6 @@ impl<E: Element> Tape<E> {
         }
     }
 
-    /// Whether the last run was [`crate::forward`], which leaves its gates.
-    pub fn has_gates(&self) -> bool {
-        self.kept == Kept::Gates
-    }
-
     /// Packs the weights of a run and forgets the last run.
     pub(crate) fn pack(&mut self, sequence: &Sequence<'_, E>) -> Result<()> {
         self.of = None;

@@ -32,11 +32,11 @@ impl<E: Number> Record<E> {
     ) -> Result<Self> {
         let mut tape = pools.tapes.take();
         // What the way back uses later, so that a run under way holds none of it.
-        let mut scratch = pools.scratch.take();
+        let mut scratch = pools.scratch.plain.take();
         std::mem::swap(&mut tape.z_of_rows, &mut scratch.of_rows);
         let run = Self::forward_with(memory, sequence, outputs, &mut tape);
         std::mem::swap(&mut tape.z_of_rows, &mut scratch.of_rows);
-        pools.scratch.put(scratch);
+        pools.scratch.plain.put(scratch);
         let checkpoints = run?;
         if let Some(checkpoints) = checkpoints {
             pools.tapes.put(tape);
@@ -73,15 +73,9 @@ impl<E: Number> Record<E> {
         gradients: Gradients<'_, E>,
         pools: &Pools<E>,
     ) -> Result<()> {
-        let mut scratch = pools.scratch.take();
+        let mut scratch = pools.scratch.plain.take();
         match self {
-            Self::Tape(tape) => {
-                backward(sequence, y, tape, of_outputs, gradients, &mut scratch)?;
-                if tape.has_gates() {
-                    pools.scratch.put(scratch);
-                }
-                // Elsewhere room for the gates of every step is there for one layer at a time.
-            }
+            Self::Tape(tape) => backward(sequence, y, tape, of_outputs, gradients, &mut scratch)?,
             Self::Checkpoints(checkpoints) => {
                 let mut tape = pools.tapes.take();
                 backward_from_checkpoints(
@@ -93,9 +87,9 @@ impl<E: Number> Record<E> {
                     &mut scratch,
                 )?;
                 pools.tapes.put(tape);
-                pools.scratch.put(scratch);
             }
         }
+        pools.scratch.plain.put(scratch);
         Ok(())
     }
 

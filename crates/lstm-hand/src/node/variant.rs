@@ -133,7 +133,7 @@ impl<E: Number> Node<E> {
             c0: c0.map(|c0| &mut c0[..]),
             parameters: room.parameters.iter_mut().map(Option::as_deref_mut).collect(),
         };
-        let mut scratch = self.pools.variant_scratch.take();
+        let mut scratch = self.pools.scratch.variant.take();
         let sequence = self.sequence(&numbers)?;
         match &self.checkpoints {
             None => backward(&sequence, &self.tape, &of_outputs, gradients, &mut scratch)?,
@@ -150,7 +150,7 @@ impl<E: Number> Node<E> {
                 self.pools.variant_tapes.put(tape);
             }
         }
-        self.pools.variant_scratch.put(scratch);
+        self.pools.scratch.variant.put(scratch);
         Ok(self.reads.gradients(room)?.in_order().collect())
     }
 }
