@@ -21,7 +21,7 @@ use lstm_core::{Element, Result, SeqDims, parallel};
 use crate::forward::{back_and_forth, take};
 use crate::row_products::RowGates;
 use crate::sequence::check_len;
-use crate::tape::Kept;
+use crate::tape::Gates;
 use crate::{Columns, Sequence, Tape, blocks, gradients, recompute};
 
 mod flags;
@@ -61,11 +61,12 @@ pub struct Gradients<'a, E> {
 
 /// Memory that the backward pass works in; make it once and reuse it for runs of any size.
 ///
-/// It holds 4·T·B·H numbers for dz, up to T·B·max(I, H) (2048 rows or a block of the batch at a time) where weight
+/// It holds 4·T·B·H numbers for dz where the tape has no gates whose place it could take, up to T·B·max(I, H) (2048 rows or a block of the batch at a time) where weight
 /// gradients are wanted, and 4·H·max(I, H); 4·N·H and N·I more where cells share N rows of the input.
 #[derive(Debug, Clone, Default)]
 pub struct BackwardScratch<E> {
-    /// dz of every step, zero for padding: for each block `[panels, T · rows, width of the panel]`.
+    /// The gates, where the tape has none, and then dz of every step, zero for padding: for each block
+    /// `[panels, T · rows, width of the panel]`.
     pub(crate) dz: Aligned<E>,
     /// Where cells share rows of the input: Z of the rows where gates are computed again, then the sums of dz by row.
     pub(crate) of_rows: RowGates<E>,
@@ -105,8 +106,8 @@ impl<E: Element> BackwardScratch<E> {
 
 /// Derives the gradients of a run, eq. (7) to (13) for every step against the order of time.
 ///
-/// `output`: y of the forward pass, shaped as dy; `tape`: its tape, of the same `sequence`. Gates that it has
-/// not kept are computed again into the memory of dz.
+/// `output`: y of the forward pass, shaped as dy; `tape`: its tape, of the same `sequence`. dz takes the place of the
+/// gates, which are used up: those that the tape has not, or no longer, are computed again to the same bits.
 ///
 /// # Errors
 ///
@@ -115,7 +116,7 @@ impl<E: Element> BackwardScratch<E> {
 pub fn backward<E: Element>(
     sequence: &Sequence<'_, E>,
     output: &[E],
-    tape: &Tape<E>,
+    tape: &mut Tape<E>,
     of_outputs: &OutputGradients<'_, E>,
     gradients: Gradients<'_, E>,
     scratch: &mut BackwardScratch<E>,
@@ -124,11 +125,38 @@ pub fn backward<E: Element>(
     check(OP, sequence, of_outputs, &gradients)?;
     check_len(OP, "output", &sequence.output_shape(), output)?;
     sequence.run().check(OP, "tape", tape.of)?;
-    run(sequence, output, tape, of_outputs, gradients, scratch, false)
+    let mut gates = tape.take_gates();
+    let result = run(sequence, output, tape, &mut gates, of_outputs, gradients, scratch, false);
+    tape.gates = gates.memory;
+    result
 }
 
-/// [`backward`] of checked slices; `add`: whether the gradients of the parameters are added to what is there.
+/// [`backward`] of checked slices, with the gates beside the tape; `add`: whether the gradients of the parameters are
+/// added to what is there.
+#[expect(clippy::too_many_arguments, reason = "those of `backward`, and two")]
 pub(crate) fn run<E: Element>(
+    sequence: &Sequence<'_, E>,
+    output: &[E],
+    tape: &Tape<E>,
+    gates: &mut Gates<E>,
+    of_outputs: &OutputGradients<'_, E>,
+    gradients: Gradients<'_, E>,
+    scratch: &mut BackwardScratch<E>,
+    add: bool,
+) -> Result<()> {
+    if !std::mem::take(&mut gates.are_there) {
+        scratch.dz.resize(sequence.dims.n_cells() * tape.packed.layout.row());
+        recompute::gates(sequence, output, tape, &mut scratch.dz, &mut scratch.of_rows)?;
+        return from_gates(sequence, output, tape, of_outputs, gradients, scratch, add);
+    }
+    std::mem::swap(&mut gates.memory, &mut scratch.dz);
+    let result = from_gates(sequence, output, tape, of_outputs, gradients, scratch, add);
+    std::mem::swap(&mut gates.memory, &mut scratch.dz);
+    result
+}
+
+/// The way back, from the gates in `scratch.dz`.
+fn from_gates<E: Element>(
     sequence: &Sequence<'_, E>,
     output: &[E],
     tape: &Tape<E>,
@@ -137,10 +165,6 @@ pub(crate) fn run<E: Element>(
     scratch: &mut BackwardScratch<E>,
     add: bool,
 ) -> Result<()> {
-    if tape.kept == Kept::Cells {
-        scratch.dz.resize(sequence.dims.n_cells() * tape.packed.layout.row());
-        recompute::gates(sequence, output, tape, &mut scratch.dz, &mut scratch.of_rows)?;
-    }
     let (layout, hidden) = (tape.packed.layout, sequence.dims.hidden);
     let w_hh = sequence.weights.w_hh;
     scratch.weights.pack_columns(tape.packed.set, (layout.row(), hidden), hidden, || {
@@ -218,14 +242,13 @@ struct Group<'a, E> {
 }
 
 impl<E: Element> Plan<'_, E> {
-    /// Fills `scratch.dz`, and leaves dh₀ and dc₀ in `scratch.dh` and `scratch.dc`.
+    /// Puts dz in the place of the gates, and leaves dh₀ and dc₀ in `scratch.dh` and `scratch.dc`.
     fn scan(&self, scratch: &mut BackwardScratch<E>) -> Result<()> {
         let SeqDims { n_steps, batch, .. } = self.sequence.dims;
         let layout = self.tape.packed.layout;
         let (row, padded) = (layout.row(), layout.panels() * layout.lanes);
         let BackwardScratch { dz, dz_now: [after, now], dz_exchange, dh, dc, weights: v, .. } =
             scratch;
-        dz.resize(n_steps * batch * row);
         after.resize(self.shares * batch * row);
         now.resize(self.shares * batch * row);
         dz_exchange.resize(if self.shares > 1 { 2 * batch * row } else { 0 });
@@ -360,10 +383,6 @@ impl<E: Element> Plan<'_, E> {
             cells,
             first: step_idx * block.rows,
             first_before: before * block.rows,
-            gates: match self.tape.kept {
-                Kept::Gates => &self.tape.gates[first * layout.row()..][..cells * layout.row()],
-                _ => &[],
-            },
             c: &self.tape.cells[first * panels * layout.lanes..][..cells * panels * layout.lanes],
             c_initial: self.sequence.initial.as_ref().map(|s| &s.c[state(block.first)]),
             dy: self.of_outputs.output.map(|dy| {

@@ -155,7 +155,11 @@ pub fn backward_from_checkpoints<E: Element>(
             w_hh: gradients.w_hh.as_deref_mut(),
             bias: gradients.bias.as_deref_mut(),
         };
-        backward::run(&part, y, tape, &of_part, of_part_reads, scratch, add)?;
+        let mut gates = tape.take_gates();
+        let result =
+            backward::run(&part, y, tape, &mut gates, &of_part, of_part_reads, scratch, add);
+        tape.gates = gates.memory;
+        result?;
         if let (Some(dx), true) = (gradients.x.as_deref_mut(), shared && add) {
             dx.iter_mut().zip(&of_rows).for_each(|(sum, &part)| *sum += part);
         }

@@ -37,6 +37,15 @@ pub struct Tape<E> {
     pub(crate) of: Option<Run>,
 }
 
+/// The gates of a tape, whose place dz takes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Gates<E> {
+    /// As [`Tape::gates`].
+    pub(crate) memory: Aligned<E>,
+    /// Whether they have not been used up.
+    pub(crate) are_there: bool,
+}
+
 /// What a forward pass leaves in its tape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kept {
@@ -78,6 +87,15 @@ impl<E: Element> Tape<E> {
             Kept::Cells => size_of_val(&self.cells[..]),
             Kept::Gates => size_of_val(&self.cells[..]) + size_of_val(&self.gates[..]),
         }
+    }
+
+    /// The gates of the last run, where they are there: the tape has them no longer.
+    pub(crate) fn take_gates(&mut self) -> Gates<E> {
+        let are_there = self.kept == Kept::Gates;
+        if are_there {
+            self.kept = Kept::Cells;
+        }
+        Gates { memory: std::mem::take(&mut self.gates), are_there }
     }
 
     /// Packs the weights of a run and forgets the last run.

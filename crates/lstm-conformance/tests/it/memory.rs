@@ -1,9 +1,13 @@
 //! What is kept for the backward pass changes no output and no gradient.
 
-use candle_core::DType;
+use std::thread;
+
+use candle_core::{DType, Device, Tensor};
+use candle_nn::{VarBuilder, VarMap};
 use lstm_bi::{Directions, Merge, StackedConfig};
 use lstm_conformance::{Answer, Case, Subject, largest_error, random_case, tolerance};
-use lstm_core::{Lengths, LstmConfig, Memory, Mode, Resets, tensors};
+use lstm_core::{Lengths, Lstm, LstmConfig, Memory, Mode, Resets, SeqOptions, tensors};
+use lstm_hand::HandLstm;
 use proptest::prelude::*;
 
 use crate::rounding::assert_near;
@@ -141,5 +145,34 @@ fn what_cannot_be_done_is_refused_by_name() {
         let text = subject.solve(&case).unwrap_err().to_string();
         let named = text.contains("Memory::RecomputeGates") && text.contains(words);
         assert!(named && text.contains("Memory::Checkpoints"), "{text}");
+    }
+}
+
+/// The first way back uses up what was kept; others, later or at the same time, compute it again.
+#[test]
+fn a_graph_may_be_walked_back_any_number_of_times() {
+    let variables = VarMap::new();
+    let vb = VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu);
+    let config =
+        StackedConfig::new(LstmConfig::new(5, 70)).with_directions(Directions::Both(Merge::Concat));
+    let lstm = config.with_layers(2).build::<HandLstm>(vb).unwrap();
+    let x = Tensor::randn(0_f32, 1.0, (12, 9, 5), &Device::Cpu).unwrap();
+    for memory in [Memory::KeepGates, Memory::RecomputeGates, Memory::Checkpoints] {
+        let options = SeqOptions { memory, ..SeqOptions::default() };
+        let loss = || lstm.seq(&x, &options).unwrap().output.sqr().unwrap().sum_all().unwrap();
+        let gradients = |loss: &Tensor| -> Vec<Vec<f32>> {
+            let store = loss.backward().unwrap();
+            let of = |var: &candle_core::Var| tensors::to_vec(store.get(var).unwrap()).unwrap();
+            variables.all_vars().iter().map(of).collect()
+        };
+        let (once, several) = (loss(), loss());
+        let expected = gradients(&once);
+        assert!(gradients(&once) == expected, "{memory:?}: a second time");
+        thread::scope(|scope| {
+            let passes = [(); 4].map(|()| scope.spawn(|| gradients(&several)));
+            for pass in passes {
+                assert!(pass.join().unwrap() == expected, "{memory:?}: at the same time");
+            }
+        });
     }
 }

@@ -32,7 +32,8 @@ pub struct BackwardStep<'a, E> {
     pub dc: &'a mut [E],
     /// What the step itself is; `None` only adds the product to dh.
     pub at: Option<StepTape<'a, E>>,
-    /// dz: `[span, cells, width of the panel]`, of which this step's cells are written.
+    /// The activated gates, then dz: `[span, cells, width of the panel]`, of which this step's cells are read and
+    /// written.
     pub dz: &'a mut [E],
     /// dz again: `[rows]` rows of `now_stride` elements, written from `now_first` on.
     pub dz_now: &'a mut [E],
@@ -75,8 +76,6 @@ pub struct StepTape<'a, E> {
     pub first: usize,
     /// The cell of the first row at the step before; read where a row does not start here.
     pub first_before: usize,
-    /// The activated gates: `[panels, cells, width of the panel]`; empty where they lie in `dz`, which takes their place.
-    pub gates: &'a [E],
     /// c: `[panels, cells, lanes]`.
     pub c: &'a [E],
     /// c₀: `[rows, H]`; zero where absent.
@@ -115,10 +114,8 @@ impl<E: Element> BackwardStep<'_, E> {
             Error::check(OP, what, expected, got)?;
         }
         if let Some(at) = &self.at {
-            let gates = if at.gates.is_empty() { 0 } else { layout.row() };
             for (what, expected, got) in [
                 ("step", at.cells, at.cells.max(at.first.max(at.first_before) + rows)),
-                ("length of gates", gates * at.cells, at.gates.len()),
                 ("length of c", layout.panels() * at.cells * lanes, at.c.len()),
                 ("length of dz", columns * at.cells, self.dz.len()),
                 ("length of c0", rows * hidden, at.c_initial.map_or(rows * hidden, <[E]>::len)),
@@ -214,14 +211,7 @@ impl<E: Constants> Kernel<E> for Pointwise<'_, E> {
                     dz.fill(E::ZERO);
                     continue;
                 }
-                let gates = match at.gates {
-                    [] => &dz[..],
-                    gates => {
-                        let of_panel = layout.start(panel) * at.cells;
-                        &gates[of_panel + (at.first + row) * width..][..width]
-                    }
-                };
-                let read = at.read::<S>(simd, layout, panel, row, gates);
+                let read = at.read::<S>(simd, layout, panel, row, dz);
                 let dh_now = E::add(simd, dh[j], read.dy);
                 dh[j] = E::splat(simd, E::ZERO);
                 let (grads, before) =

@@ -1,8 +1,12 @@
 //! What a recorded run keeps for its backward pass, by the memory that it may take.
 
+use std::sync::{Mutex, PoisonError};
+
+use lstm_core::parallel::lock;
 use lstm_core::{Element, Memory, Result};
 
 use crate::buffers::{Number, Pools};
+use crate::tape::Gates;
 use crate::{
     Checkpoints, Gradients, OutputGradients, Outputs, Sequence, Tape, backward,
     backward_from_checkpoints, forward, forward_to_checkpoints, forward_without_gates,
@@ -11,8 +15,8 @@ use crate::{
 /// The record of a forward pass of a plain cell.
 #[derive(Debug)]
 pub(super) enum Record<E> {
-    /// With the gates of every step, or without.
-    Tape(Box<Tape<E>>),
+    /// A tape, and beside it the gates of every step, or none, for the first pass that comes to take.
+    Tape(Box<Tape<E>>, Mutex<Gates<E>>),
     Checkpoints(Checkpoints<E>),
 }
 
@@ -42,7 +46,8 @@ impl<E: Number> Record<E> {
             pools.tapes.put(tape);
             return Ok(Self::Checkpoints(checkpoints));
         }
-        Ok(Self::Tape(Box::new(tape)))
+        let gates = tape.take_gates();
+        Ok(Self::Tape(Box::new(tape), Mutex::new(gates)))
     }
 
     /// The same with a tape, where there are no checkpoints that are all that is left.
@@ -75,7 +80,13 @@ impl<E: Number> Record<E> {
     ) -> Result<()> {
         let mut scratch = pools.scratch.plain.take();
         match self {
-            Self::Tape(tape) => backward(sequence, y, tape, of_outputs, gradients, &mut scratch)?,
+            Self::Tape(tape, gates) => {
+                // Not held on to: a pass on another thread goes on without them.
+                let mut own = std::mem::take(&mut *lock(gates));
+                let to = &mut scratch;
+                backward::run(sequence, y, tape, &mut own, of_outputs, gradients, to, false)?;
+                *lock(gates) = own;
+            }
             Self::Checkpoints(checkpoints) => {
                 let mut tape = pools.tapes.take();
                 backward_from_checkpoints(
@@ -95,7 +106,8 @@ impl<E: Number> Record<E> {
 
     /// Returns the memory for the next run.
     pub(super) fn give_back(self, pools: &Pools<E>) {
-        if let Self::Tape(tape) = self {
+        if let Self::Tape(mut tape, gates) = self {
+            tape.gates = gates.into_inner().unwrap_or_else(PoisonError::into_inner).memory;
             pools.tapes.put(*tape);
         }
     }

@@ -155,7 +155,7 @@ impl Case {
             bias: Some(&mut dbias),
         };
         let mut scratch = BackwardScratch::new();
-        backward(&sequence, &y, &tape, &of_outputs, gradients, &mut scratch).unwrap();
+        backward(&sequence, &y, &mut tape, &of_outputs, gradients, &mut scratch).unwrap();
         Answer {
             output: self.own(&y),
             last: LstmState { h: widen(&h), c: widen(&c) },

@@ -91,7 +91,7 @@ fn refusals(of: &Run, read: &Run) -> [Result<(), lstm_core::Error>; 4] {
     let (mut scratch, mut variant_scratch) = (BackwardScratch::new(), VariantScratch::new());
     let (plain, variant) = (read.plain(), read.variant());
     [
-        backward(&plain, &read.y, &tape, &none, Gradients::default(), &mut scratch),
+        backward(&plain, &read.y, &mut tape, &none, Gradients::default(), &mut scratch),
         backward_from_checkpoints(
             &plain,
             &checkpoints,
@@ -151,20 +151,20 @@ fn a_tape_that_only_lent_its_memory_is_of_no_run() {
     let run = Run::new((4, 2, 3), Direction::Forward);
     let mut room = run.clone();
     let mut tape = Tape::new();
-    let check = |tape: &Tape<f32>, word: &str| {
+    let check = |tape: &mut Tape<f32>, word: &str| {
         let (none, to) = (OutputGradients::default(), Gradients::default());
         let mut scratch = BackwardScratch::new();
         let error = backward(&run.plain(), &run.y, tape, &none, to, &mut scratch);
         let text = error.unwrap_err().to_string();
         assert!(text.contains("run of the tape") && text.contains(word), "{text}");
     };
-    check(&tape, "got none");
+    check(&mut tape, "got none");
     forward(&run.plain(), room.outputs(), &mut tape).unwrap();
     let mut checkpoints = Checkpoints::new();
     forward_to_checkpoints(&run.plain(), room.outputs(), &mut checkpoints, &mut tape).unwrap();
-    check(&tape, "got none");
+    check(&mut tape, "got none");
     forward(&run.plain(), room.outputs(), &mut tape).unwrap();
     let packed = lstm_hand::PackedWeights::new(&run.weights).unwrap();
     infer(&run.plain(), &packed, room.outputs(), &mut tape).unwrap();
-    check(&tape, "got none");
+    check(&mut tape, "got none");
 }
