@@ -61,8 +61,9 @@ pub struct Gradients<'a, E> {
 
 /// Memory that the backward pass works in; make it once and reuse it for runs of any size.
 ///
-/// It holds 4·T·B·H numbers for dz where the tape has no gates whose place it could take, up to T·B·max(I, H) (2048 rows or a block of the batch at a time) where weight
-/// gradients are wanted, and 4·H·max(I, H); 4·N·H and N·I more where cells share N rows of the input.
+/// It holds 4·T·B·H numbers for dz, where the tape has no gates whose place dz takes, up to T·B·max(I, H) (2048 rows or
+/// a block of the batch at a time) where weight gradients are wanted, and 4·H·max(I, H); 4·N·H and N·I more where cells
+/// share N rows of the input.
 #[derive(Debug, Clone, Default)]
 pub struct BackwardScratch<E> {
     /// The gates, where the tape has none, and then dz of every step, zero for padding: for each block

@@ -81,6 +81,7 @@ impl<E: Number> Record<E> {
         let mut scratch = pools.scratch.plain.take();
         match self {
             Self::Tape(tape, gates) => {
+                backward::check("lstm_hand::backward", sequence, of_outputs, &gradients)?;
                 // Not held on to: a pass on another thread goes on without them.
                 let mut own = std::mem::take(&mut *lock(gates));
                 let to = &mut scratch;
