@@ -99,7 +99,7 @@ impl<E: Element> BackwardScratch<E> {
         }
     }
 
-    /// The bytes of the last run's dz, of which there are most.
+    /// The bytes of the room for dz of runs whose tape had no gates, of which there are most.
     pub fn bytes(&self) -> usize {
         size_of_val(&self.dz[..])
     }

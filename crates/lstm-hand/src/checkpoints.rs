@@ -113,6 +113,8 @@ pub fn backward_from_checkpoints<E: Element>(
     scratch: &mut BackwardScratch<E>,
 ) -> Result<()> {
     const OP: &str = "lstm_hand::backward_from_checkpoints";
+    // Without dy nobody has said that there are rows as wide.
+    let sequence = &Sequence { columns: of_outputs.output.and(sequence.columns), ..*sequence };
     backward::check(OP, sequence, of_outputs, &gradients)?;
     let SeqDims { n_steps, batch, input, hidden } = sequence.dims;
     let segments = of(sequence);

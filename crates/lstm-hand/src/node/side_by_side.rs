@@ -26,13 +26,17 @@ pub(super) fn each<T: Send>(
 /// would have to share each step, and there are two of them; or where more would have neither steps nor input products
 /// to share.
 pub(super) fn quicker<E: Element>(runs: &[SeqDims]) -> bool {
-    let [SeqDims { batch, input, hidden, .. }, _] = *runs else { return false };
-    let layout = GateLayout::new::<E>(InstructionSet::current(), hidden);
-    let terms = |depth: usize| runs[0].n_cells().saturating_mul(layout.row()).saturating_mul(depth);
-    let worth_it = terms(input + hidden) >= FEWEST_RUN_TERMS && blocks(batch).len() == 1;
-    match parallel::threads() {
-        1 => false,
-        2 => worth_it,
-        _ => worth_it && shares(batch, layout) == 1 && terms(input) < FEWEST_PRODUCT_TERMS,
-    }
+    let quicker = |dims: &SeqDims| {
+        let SeqDims { batch, input, hidden, .. } = *dims;
+        let layout = GateLayout::new::<E>(InstructionSet::current(), hidden);
+        let terms =
+            |depth: usize| dims.n_cells().saturating_mul(layout.row()).saturating_mul(depth);
+        let worth_it = terms(input + hidden) >= FEWEST_RUN_TERMS && blocks(batch).len() == 1;
+        match parallel::threads() {
+            1 => false,
+            2 => worth_it,
+            _ => worth_it && shares(batch, layout) == 1 && terms(input) < FEWEST_PRODUCT_TERMS,
+        }
+    };
+    runs.len() == 2 && runs.iter().all(quicker)
 }
