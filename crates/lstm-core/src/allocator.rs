@@ -1,4 +1,4 @@
-//! What a training step frees stays with the process for the next one.
+//! The process's allocator: what a training step frees stays for the next one.
 
 use std::hint::black_box;
 use std::sync::Once;
