@@ -21,7 +21,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use check::Minimum;
 use client::{Turn, Worker};
@@ -58,8 +58,11 @@ pub struct Args {
     /// Also every program of this folder that speaks the workers' protocol (docs/performance.md).
     #[arg(long, value_name = "DIR")]
     peers: Option<PathBuf>,
+    /// Without this implementation, candle-nn say, whose training of long sequences takes minutes. May be repeated.
+    #[arg(long, value_name = "NAME")]
+    without: Vec<String>,
     /// Fail where ours is not as many times quicker than candle's as is on record.
-    #[arg(long, conflicts_with_all = ["threads", "json", "torch", "peers"])]
+    #[arg(long, conflicts_with_all = ["threads", "json", "torch", "peers", "without"])]
     check: bool,
     /// Check for this ratio, on any shape, instead of those on record.
     #[arg(long, value_name = "RATIO", requires = "check", value_parser = positive)]
@@ -104,6 +107,13 @@ fn workers(args: &Args, threads: u16) -> Result<Vec<Worker>> {
     }
     if let Some(folder) = &args.peers {
         workers.extend(peers::others(folder, threads)?);
+    }
+    for unwanted in &args.without {
+        let theirs: Vec<&str> = workers.iter().skip(1).map(|worker| worker.name.as_str()).collect();
+        let Some(found) = theirs.iter().position(|name| name == unwanted) else {
+            bail!("--without: expected one of {theirs:?}, got {unwanted}");
+        };
+        workers.remove(1 + found);
     }
     Ok(workers)
 }

@@ -103,6 +103,16 @@ fn a_ratio_is_held_or_named() {
 }
 
 #[test]
+fn an_implementation_may_be_left_out() {
+    let out = text(&quick(&["--shape", "2,3,4,5,1", "--without", "candle-nn"]));
+    assert!(out.contains("hand") && !out.contains("candle-nn"), "{out}");
+    for name in ["hand", "torch"] {
+        refused(&["--shape", "S16", "--without", name], &["--without", "candle-nn", name]);
+    }
+    refused(&["--check", "--without", "candle-nn"], &["--check", "--without"]);
+}
+
+#[test]
 fn a_python_without_torch_is_left_out_with_the_reason() {
     let out = text(&quick(&["--shape", "S16", "--torch", "/no/such/python"]));
     assert!(out.contains("without torch: start /no/such/python"), "{out}");
