@@ -51,6 +51,11 @@ impl<M: Lstm> TorchLstm<M> {
         self.batch_first
     }
 
+    /// As [`Lstm::assume_constant`], for the layer or stack.
+    pub fn assume_constant(&mut self) {
+        self.lstm.assume_constant();
+    }
+
     /// Runs a batched or unbatched input in evaluation mode from `initial`, or from zeros: PyTorch's
     /// `lstm(input, (h_0, c_0))`.
     ///

@@ -78,6 +78,11 @@ impl<L: LstmLayer> TorchLstmCell<L> {
         &self.layer
     }
 
+    /// As [`lstm_core::Lstm::assume_constant`]: steps no longer compare the weights with those of the step before.
+    pub fn assume_constant(&mut self) {
+        self.layer.assume_constant();
+    }
+
     /// One step from `state`, or from zeros: PyTorch's `cell(input, (h_0, c_0))`.
     ///
     /// `input` is `[B, I]` or `[I]`, the states `[B, H]` or `[H]` alike; so are those that are returned.

@@ -1,6 +1,6 @@
 //! Two layers that run at the same time compute what each computes by itself, to the bit.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{D, DType, Device, Tensor, Var};
 use candle_nn::{VarBuilder, VarMap};
 use lstm_bi::{Directions, Merge, StackedConfig};
 use lstm_conformance::Case;
@@ -108,4 +108,35 @@ fn each_is_the_layer_by_itself() {
     let wrong = SeqOptions { lengths: Some(&short), ..plain };
     let error = forward.seq_both(&reverse, &case.x, [&plain, &wrong]).unwrap_err().to_string();
     assert!(error.contains("number of lengths"), "{error}");
+}
+
+/// Their gradients, too, where the sizes differ; that by the input they share is the sum.
+#[test]
+fn each_is_trained_as_by_itself() {
+    let case = case(DType::F32, 1);
+    let x = Var::from_tensor(&case.x).unwrap();
+    let variables = VarMap::new();
+    let vb = |name| VarBuilder::from_varmap(&variables, case.dtype, &Device::Cpu).pp(name);
+    let forward = HandLstm::new(&LstmConfig::new(20, 33), vb("forward")).unwrap();
+    let config = LstmConfig::new(20, 65);
+    let reverse = HandLstm::build(&config, LayerPlace::reverse(0), vb("reverse")).unwrap();
+    let (n_steps, batch, width) = (11, 7, 33 + 65);
+    let factors: Vec<f32> = (0..n_steps * batch * width).map(|k| (k as f32).sin()).collect();
+    let factors = Tensor::from_vec(factors, (n_steps, batch, width), &Device::Cpu).unwrap();
+    let gradients = |output: Tensor| {
+        let of = output.mul(&factors).unwrap().sum_all().unwrap().backward().unwrap();
+        let read = variables.all_vars().into_iter().chain([x.clone()]);
+        read.map(|var| bits(of.get(&var).unwrap())).collect::<Vec<_>>()
+    };
+    for memory in [Memory::KeepGates, Memory::RecomputeGates, Memory::Checkpoints] {
+        let options = SeqOptions { memory, ..SeqOptions::default() };
+        let alone = || [&forward, &reverse].map(|layer| layer.seq(&x, &options).unwrap().output);
+        let alone = || gradients(Tensor::cat(&alone(), D::Minus1).unwrap());
+        let both = || forward.seq_both(&reverse, &x, [&options; 2]).unwrap().output;
+        let both = || gradients(both());
+        let expected = parallel::with_threads(1, alone);
+        for n_threads in [1, 2, 5] {
+            assert!(parallel::with_threads(n_threads, both) == expected, "{memory:?}, {n_threads}");
+        }
+    }
 }
