@@ -117,6 +117,24 @@ impl Error {
         }
         Err(Self::mismatch(op, what, format!("{expected:?}"), format!("{got:?}")))
     }
+
+    /// [`Error::check`] of several sizes, `(what, expected, got)` each, for where so little happens that it counts:
+    /// the way on has their comparisons and nothing else.
+    #[inline(always)]
+    pub(crate) fn check_sizes<const N: usize>(
+        op: &'static str,
+        sizes: impl Fn() -> [(&'static str, usize, usize); N],
+    ) -> Result<()> {
+        match sizes().iter().all(|(_, expected, got)| expected == got) {
+            true => Ok(()),
+            false => Self::check_each(op, &sizes()),
+        }
+    }
+
+    #[cold]
+    fn check_each(op: &'static str, sizes: &[(&'static str, usize, usize)]) -> Result<()> {
+        sizes.iter().try_for_each(|&(what, expected, got)| Self::check(op, what, expected, got))
+    }
 }
 
 /// Lets `?` carry our errors through functions that return candle's result, as models do.

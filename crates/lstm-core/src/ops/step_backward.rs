@@ -60,10 +60,15 @@ impl<'a, E> Units<'a, E> {
         &self.data[row * self.stride + self.first + units.start..][..units.len()]
     }
 
-    fn check(&self, op: &'static str, what: &str, rows: usize, units: usize) -> Result<()> {
-        Error::check(op, what, rows * self.stride, self.data.len())?;
+    #[inline(always)]
+    fn check(&self, op: &'static str, what: &'static str, rows: usize, units: usize) -> Result<()> {
         let end = self.first + units;
-        Error::check(op, "end of the units in a row", end.min(self.stride), end)
+        Error::check_sizes(op, || {
+            [
+                (what, rows * self.stride, self.data.len()),
+                ("end of the units in a row", end.min(self.stride), end),
+            ]
+        })
     }
 }
 
@@ -102,28 +107,28 @@ impl<E: Element> BackwardStep<'_, E> {
         let rows = self.dz_now.len().checked_div(self.now_stride).unwrap_or(0);
         let columns = layout.columns(self.span.clone()).len();
         let after = if self.v.is_some() { layout.row() } else { 0 };
-        for (what, expected, got) in [
-            ("span", self.span.end.min(layout.panels()), self.span.end),
-            ("vectors of span", span.clamp(1, 4), span),
-            ("row of dz_now", self.now_stride.max(self.now_first + columns), self.now_stride),
-            ("length of v", after * span * lanes, self.v.map_or(0, <[E]>::len)),
-            ("length of dz_after", rows * after, self.dz_after.len().min(rows * after)),
-            ("length of dh", rows * span * lanes, self.dh.len()),
-            ("length of dc", rows * span * lanes, self.dc.len()),
-        ] {
-            Error::check(OP, what, expected, got)?;
-        }
+        Error::check_sizes(OP, || {
+            [
+                ("span", self.span.end.min(layout.panels()), self.span.end),
+                ("vectors of span", span.clamp(1, 4), span),
+                ("row of dz_now", self.now_stride.max(self.now_first + columns), self.now_stride),
+                ("length of v", after * span * lanes, self.v.map_or(0, <[E]>::len)),
+                ("length of dz_after", rows * after, self.dz_after.len().min(rows * after)),
+                ("length of dh", rows * span * lanes, self.dh.len()),
+                ("length of dc", rows * span * lanes, self.dc.len()),
+            ]
+        })?;
         if let Some(at) = &self.at {
-            for (what, expected, got) in [
-                ("step", at.cells, at.cells.max(at.first.max(at.first_before) + rows)),
-                ("length of c", layout.panels() * at.cells * lanes, at.c.len()),
-                ("length of dz", columns * at.cells, self.dz.len()),
-                ("length of c0", rows * hidden, at.c_initial.map_or(rows * hidden, <[E]>::len)),
-                ("length of valid", rows, at.valid.len().max(rows)),
-                ("length of starts", rows, at.starts.len().max(rows)),
-            ] {
-                Error::check(OP, what, expected, got)?;
-            }
+            Error::check_sizes(OP, || {
+                [
+                    ("step", at.cells, at.cells.max(at.first.max(at.first_before) + rows)),
+                    ("length of c", layout.panels() * at.cells * lanes, at.c.len()),
+                    ("length of dz", columns * at.cells, self.dz.len()),
+                    ("length of c0", rows * hidden, at.c_initial.map_or(rows * hidden, <[E]>::len)),
+                    ("length of valid", rows, at.valid.len().max(rows)),
+                    ("length of starts", rows, at.starts.len().max(rows)),
+                ]
+            })?;
             at.dy.map_or(Ok(()), |dy| dy.check(OP, "length of dy", rows, hidden))?;
         }
         if let Some(v) = self.v {

@@ -59,10 +59,15 @@ impl<E> UnitsMut<'_, E> {
         &mut self.data[row * self.stride + self.first..][..units]
     }
 
-    fn check(&self, op: &'static str, what: &str, rows: usize, units: usize) -> Result<()> {
-        Error::check(op, what, rows * self.stride, self.data.len())?;
+    #[inline(always)]
+    fn check(&self, op: &'static str, what: &'static str, rows: usize, units: usize) -> Result<()> {
         let end = self.first + units;
-        Error::check(op, "end of the units in a row", end.min(self.stride), end)
+        Error::check_sizes(op, || {
+            [
+                (what, rows * self.stride, self.data.len()),
+                ("end of the units in a row", end.min(self.stride), end),
+            ]
+        })
     }
 }
 
@@ -78,17 +83,17 @@ impl<E: Element> ForwardStep<'_, E> {
         Error::check(OP, "lanes", set.lanes::<E>(), lanes)?;
         let (rows, width) = (self.c.len() / lanes, self.layout.width(self.panel));
         let depth = if self.v.is_some() { hidden } else { 0 };
-        for (what, expected, got) in [
-            ("panel", self.panel.min(self.layout.panels() - 1), self.panel),
-            ("length of v", depth * width, self.v.map_or(0, <[E]>::len)),
-            ("length of c", rows * lanes, self.c.len()),
-            ("length of z", rows * width, self.z.len()),
-            ("length of h_before", rows * hidden, self.h_before.len()),
-            ("length of cells", rows * lanes, self.cells.len().max(rows * lanes)),
-            ("length of valid", rows, self.valid.len().max(rows)),
-        ] {
-            Error::check(OP, what, expected, got)?;
-        }
+        Error::check_sizes(OP, || {
+            [
+                ("panel", self.panel.min(self.layout.panels() - 1), self.panel),
+                ("length of v", depth * width, self.v.map_or(0, <[E]>::len)),
+                ("length of c", rows * lanes, self.c.len()),
+                ("length of z", rows * width, self.z.len()),
+                ("length of h_before", rows * hidden, self.h_before.len()),
+                ("length of cells", rows * lanes, self.cells.len().max(rows * lanes)),
+                ("length of valid", rows, self.valid.len().max(rows)),
+            ]
+        })?;
         let units = self.layout.units(self.panel).len();
         self.h.check(OP, "length of h", rows, units)?;
         self.y.as_ref().map_or(Ok(()), |y| y.check(OP, "length of y", rows, units))?;

@@ -104,28 +104,15 @@ impl<E> StepState<'_, E> {
     /// Refuses slices that are not those of `rows` rows.
     #[inline(always)]
     fn check(&self, op: &'static str, rows: usize, sizes: Sizes) -> Result<()> {
-        let state = rows * sizes.hidden;
-        let fits = self.x.len() == rows * sizes.input
-            && self.h_before.len() == state
-            && self.z.len() == rows * sizes.row
-            && self.c.len() == state
-            && self.h.len() == state;
-        if fits { Ok(()) } else { self.refuse(op, rows, sizes) }
-    }
-
-    /// Names what does not fit.
-    #[cold]
-    fn refuse(&self, op: &'static str, rows: usize, sizes: Sizes) -> Result<()> {
-        for (what, size, got) in [
-            ("length of x", sizes.input, self.x.len()),
-            ("length of h_before", sizes.hidden, self.h_before.len()),
-            ("length of z", sizes.row, self.z.len()),
-            ("length of c", sizes.hidden, self.c.len()),
-            ("length of h", sizes.hidden, self.h.len()),
-        ] {
-            Error::check(op, what, rows * size, got)?;
-        }
-        Ok(())
+        Error::check_sizes(op, || {
+            [
+                ("length of x", rows * sizes.input, self.x.len()),
+                ("length of h_before", rows * sizes.hidden, self.h_before.len()),
+                ("length of z", rows * sizes.row, self.z.len()),
+                ("length of c", rows * sizes.hidden, self.c.len()),
+                ("length of h", rows * sizes.hidden, self.h.len()),
+            ]
+        })
     }
 }
 
