@@ -103,7 +103,7 @@ impl<E: Element> BackwardStep<'_, E> {
         const OP: &str = "BackwardStep::run";
         let (layout, span) = (self.layout, self.span.len());
         let GateLayout { hidden, lanes } = layout;
-        Error::check(OP, "lanes", set.lanes::<E>(), lanes)?;
+        Error::check_sizes(OP, || [("lanes", set.lanes::<E>(), lanes)])?;
         let rows = self.dz_now.len().checked_div(self.now_stride).unwrap_or(0);
         let columns = layout.columns(self.span.clone()).len();
         let after = if self.v.is_some() { layout.row() } else { 0 };

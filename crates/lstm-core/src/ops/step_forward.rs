@@ -77,10 +77,10 @@ impl<E: Element> ForwardStep<'_, E> {
     /// # Errors
     ///
     /// [`Error::Mismatch`] where sizes do not agree.
-    pub fn run(self, set: InstructionSet) -> Result<()> {
+    pub fn run(mut self, set: InstructionSet) -> Result<()> {
         const OP: &str = "ForwardStep::run";
         let GateLayout { hidden, lanes } = self.layout;
-        Error::check(OP, "lanes", set.lanes::<E>(), lanes)?;
+        Error::check_sizes(OP, || [("lanes", set.lanes::<E>(), lanes)])?;
         let (rows, width) = (self.c.len() / lanes, self.layout.width(self.panel));
         let depth = if self.v.is_some() { hidden } else { 0 };
         Error::check_sizes(OP, || {
@@ -99,15 +99,16 @@ impl<E: Element> ForwardStep<'_, E> {
         self.y.as_ref().map_or(Ok(()), |y| y.check(OP, "length of y", rows, units))?;
         let whole = width == self.layout.widest();
         match (self.v, rows) {
-            (Some(_), 1) if whole => E::run(set, FewRows::<E, 1>(self)),
-            (Some(_), 2) if whole => E::run(set, FewRows::<E, 2>(self)),
+            (Some(_), 1) if whole => E::run(set, FewRows::<E, 1>(&mut self)),
+            (Some(_), 2) if whole => E::run(set, FewRows::<E, 2>(&mut self)),
             _ => self.in_two(set, width / lanes),
         }
         Ok(())
     }
 
     /// The product, and then the rest.
-    fn in_two(self, set: InstructionSet, vectors: usize) {
+    #[inline(always)]
+    fn in_two(&mut self, set: InstructionSet, vectors: usize) {
         let (h_before, ahead, hidden) = (self.h_before, self.ahead, self.layout.hidden);
         if let Some(v) = self.v {
             E::run(set, Recurrence { v, h_before, ahead, hidden, vectors, z: self.z });
@@ -118,9 +119,9 @@ impl<E: Element> ForwardStep<'_, E> {
 
 /// All of it for R rows, as many as leave registers for the constants of the gates: the processor computes the gates
 /// of a panel beside the product of the next.
-struct FewRows<'a, E, const R: usize>(ForwardStep<'a, E>);
+struct FewRows<'s, 'a, E, const R: usize>(&'s mut ForwardStep<'a, E>);
 
-impl<E: Constants, const R: usize> Kernel<E> for FewRows<'_, E, R> {
+impl<E: Constants, const R: usize> Kernel<E> for FewRows<'_, '_, E, R> {
     type Output = ();
 
     #[inline(always)]
@@ -128,7 +129,7 @@ impl<E: Constants, const R: usize> Kernel<E> for FewRows<'_, E, R> {
     where
         E: Lanes<S>,
     {
-        let mut step = self.0;
+        let step = self.0;
         let hidden = step.layout.hidden;
         let (h_before, v) = (step.h_before, step.v.unwrap_or_default());
         let lhs = std::array::from_fn(|r| &h_before[r * hidden..][..hidden]);
@@ -198,9 +199,9 @@ impl<E: Constants> Recurrence<'_, E> {
 }
 
 /// Everything after the product.
-struct Pointwise<'a, E>(ForwardStep<'a, E>);
+struct Pointwise<'s, 'a, E>(&'s mut ForwardStep<'a, E>);
 
-impl<E: Constants> Kernel<E> for Pointwise<'_, E> {
+impl<E: Constants> Kernel<E> for Pointwise<'_, '_, E> {
     type Output = ();
 
     #[inline(always)]
@@ -208,7 +209,7 @@ impl<E: Constants> Kernel<E> for Pointwise<'_, E> {
     where
         E: Lanes<S>,
     {
-        let mut step = self.0;
+        let step = self.0;
         let (width, stride) = (step.layout.width(step.panel), step.layout.stride(step.panel));
         for row in 0..E::vectors(step.c).len() {
             let before = gates::load::<S, E>(simd, &step.z[row * width..][..width], stride);
