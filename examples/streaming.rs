@@ -9,7 +9,7 @@ use lstm_hand::Stream;
 fn main() -> Result<()> {
     let config = LstmConfig::new(2, 32);
     let weights: LstmWeights<f32> = LstmInit::default().weights(config, RandomStream::new(7))?;
-    let equations = Parameters::from_weights(&weights);
+    let equations = Parameters::from_weights(&weights)?;
     let mut stream = Stream::new(weights)?;
 
     // The textbook's equations run beside the stream, in f64.

@@ -173,6 +173,24 @@ impl LstmConfig {
         *self == Self::new(self.input_size, self.hidden_size).with_biases(self.biases)
     }
 
+    /// Whether it does so in evaluation: DropConnect drops in training alone.
+    pub fn is_plain_in_evaluation(&self) -> bool {
+        self.with_drop_connect(0.0).is_plain()
+    }
+
+    /// Refuses layers that evaluate more than equations (1) to (6), for kernels that have only these.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] with the configuration.
+    pub fn check_plain_in_evaluation(&self, op: &'static str) -> Result<()> {
+        if self.is_plain_in_evaluation() {
+            return Ok(());
+        }
+        let reason = "it has the plain cell's equations alone".to_owned();
+        Err(Error::Unsupported { op, what: format!("{self:?}"), reason })
+    }
+
     /// The tensors that a layer of this configuration owns, in PyTorch's order.
     pub fn parameters(&self) -> Vec<Parameter> {
         Parameter::ALL.into_iter().filter(|parameter| parameter.is_in(self)).collect()

@@ -38,7 +38,7 @@ pub mod variant;
 pub use linear::Normed;
 pub use sequence::{SequenceGradients, Trace, backward, forward};
 
-use crate::{Element, Gate, GateOrder, LstmWeights, Parameter};
+use crate::{Element, Gate, GateOrder, LstmWeights, Parameter, Result};
 
 /// The logistic function σ(z) = 1 / (1 + e^-z).
 pub fn sigmoid(z: f64) -> f64 {
@@ -103,7 +103,12 @@ impl Parameters {
     }
 
     /// Reads PyTorch's layout; b is the sum of the two biases.
-    pub fn from_weights<E: Element>(weights: &LstmWeights<E>) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Error::Unsupported`] where the layer has options: [`variant`] has their equations.
+    pub fn from_weights<E: Element>(weights: &LstmWeights<E>) -> Result<Self> {
+        weights.config().check_plain_in_evaluation("equations::Parameters::from_weights")?;
         let (input, hidden) = (weights.config().input_size, weights.config().hidden_size);
         let read = |gate: Gate| {
             let first = GateOrder::IFGO.block(gate) * hidden;
@@ -122,12 +127,12 @@ impl Parameters {
                 b: (0..hidden).map(bias).collect(),
             }
         };
-        Self {
+        Ok(Self {
             i: read(Gate::Input),
             f: read(Gate::Forget),
             g: read(Gate::Candidate),
             o: read(Gate::Output),
-        }
+        })
     }
 }
 

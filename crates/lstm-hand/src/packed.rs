@@ -46,11 +46,12 @@ impl<E: Element> PackedWeights<E> {
     ///
     /// # Errors
     ///
-    /// [`lstm_core::Error::Mismatch`] where a size is zero.
+    /// [`lstm_core::Error::Mismatch`] where a size is zero, [`lstm_core::Error::Unsupported`] where the layer has
+    /// options.
     pub fn new(weights: &LstmWeights<E>) -> Result<Self> {
         let config = weights.config();
         let mut packed = Self::default();
-        packed.pack(&weights.into(), config.input_size, config.hidden_size)?;
+        packed.pack(&weights.try_into()?, config.input_size, config.hidden_size)?;
         Ok(packed)
     }
 

@@ -3,8 +3,7 @@
 use std::fmt;
 
 use lstm_core::{
-    Direction, Element, Error, Lengths, LstmConfig, LstmState, LstmWeights, Parameter, Result,
-    RowIds, SeqDims,
+    Direction, Element, Error, Lengths, LstmState, LstmWeights, Parameter, Result, RowIds, SeqDims,
 };
 
 /// The parameters of one layer as borrowed slices, in PyTorch's layout.
@@ -20,14 +19,18 @@ pub struct WeightSlices<'a, E> {
     pub b_hh: &'a [E],
 }
 
-impl<'a, E: Element> From<&'a LstmWeights<E>> for WeightSlices<'a, E> {
-    fn from(weights: &'a LstmWeights<E>) -> Self {
-        Self {
+/// Refuses layers with options, which slices of the plain cell's parameters would lose.
+impl<'a, E: Element> TryFrom<&'a LstmWeights<E>> for WeightSlices<'a, E> {
+    type Error = Error;
+
+    fn try_from(weights: &'a LstmWeights<E>) -> Result<Self> {
+        weights.config().check_plain_in_evaluation("WeightSlices::try_from")?;
+        Ok(Self {
             w_ih: weights.get(Parameter::WeightIh),
             w_hh: weights.get(Parameter::WeightHh),
             b_ih: weights.get(Parameter::BiasIh),
             b_hh: weights.get(Parameter::BiasHh),
-        }
+        })
     }
 }
 
@@ -186,12 +189,6 @@ impl fmt::Display for Run {
         write!(f, "T = {n_steps}, B = {batch}, I = {input}, H = {hidden}, P = {}, ", self.output)?;
         write!(f, "{:?}", self.direction)
     }
-}
-
-/// Whether the plain cell's kernels compute a layer: DropConnect changes the V that they read in training,
-/// and nothing in evaluation.
-pub(crate) fn on_plain_kernels(config: &LstmConfig) -> bool {
-    config.with_drop_connect(0.0).is_plain()
 }
 
 pub(crate) fn check_len<E>(

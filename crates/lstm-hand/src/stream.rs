@@ -10,8 +10,6 @@ use lstm_core::{Element, Error, LstmState, LstmWeights, Result};
 
 use layer::Layer;
 
-use crate::sequence::on_plain_kernels;
-
 /// A layer or a stack of them that runs one or several sequences step by step and keeps their states.
 ///
 /// Weights are packed and all memory is allocated when a stream is made; [`Stream::step`] does neither,
@@ -187,8 +185,8 @@ impl Stream<f32> {
 
 /// One sequence through the kernels of the layer's kind.
 fn layer<E: Element>(weights: &LstmWeights<E>) -> Result<Layer<E>> {
-    match on_plain_kernels(weights.config()) {
-        true => Ok(Layer::plain(weights)),
+    match weights.config().is_plain_in_evaluation() {
+        true => Layer::plain(weights),
         false => variant::layer(weights),
     }
 }

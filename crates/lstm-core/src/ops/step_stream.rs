@@ -127,7 +127,12 @@ struct Sizes {
 
 impl<E: Element, F: Format<E>> StepWeights<E, F> {
     /// Packs a layer's weights.
-    pub fn new(weights: &LstmWeights<E>) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] where the layer has options.
+    pub fn new(weights: &LstmWeights<E>) -> Result<Self> {
+        weights.config().check_plain_in_evaluation("StepWeights::new")?;
         let (input, hidden) = (weights.config().input_size, weights.config().hidden_size);
         let set = InstructionSet::current();
         let layout = StepLayout { hidden, lanes: set.lanes::<E>() };
@@ -150,7 +155,7 @@ impl<E: Element, F: Format<E>> StepWeights<E, F> {
             to.zip(both).for_each(|(to, value)| *to = value);
         }
         let bias = bias(weights, layout);
-        Self { set, layout, input, data, bias, format: PhantomData }
+        Ok(Self { set, layout, input, data, bias, format: PhantomData })
     }
 
     /// The rows of vectors that `depth` columns take.

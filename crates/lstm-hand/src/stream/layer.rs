@@ -44,8 +44,8 @@ impl<E: Element> Packed<E> {
 
 impl<E: Element> Layer<E> {
     /// One sequence, weights as they are.
-    pub(super) fn plain(weights: &LstmWeights<E>) -> Self {
-        Self::new(weights, Packed::Plain(Arc::new(StepWeights::new(weights))))
+    pub(super) fn plain(weights: &LstmWeights<E>) -> Result<Self> {
+        Ok(Self::new(weights, Packed::Plain(Arc::new(StepWeights::new(weights)?))))
     }
 
     /// One sequence, weights in another format.

@@ -7,7 +7,6 @@ use lstm_core::ops::step_stream::{Bf16, Int8Scratch, Int8Weights, StepState, Ste
 use lstm_core::{Error, LstmWeights, Result};
 
 use super::layer::Layer;
-use crate::sequence::on_plain_kernels;
 
 /// How a stream keeps its weights; bias, sums, gates and state are f32 in all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +45,7 @@ impl<E> Clone for Box<dyn Reduced<E>> {
 
 /// One sequence.
 pub(super) fn layer(weights: &LstmWeights<f32>, format: WeightFormat) -> Result<Layer<f32>> {
-    if format != WeightFormat::F32 && !on_plain_kernels(weights.config()) {
+    if format != WeightFormat::F32 && !weights.config().is_plain_in_evaluation() {
         return Err(Error::Unsupported {
             op: "Stream::with_format",
             what: format!("{format:?} for a layer with options"),
@@ -56,7 +55,7 @@ pub(super) fn layer(weights: &LstmWeights<f32>, format: WeightFormat) -> Result<
     match format {
         WeightFormat::F32 => super::layer(weights),
         WeightFormat::Bf16 => {
-            let packed = OfBf16(Arc::new(StepWeights::new(weights)));
+            let packed = OfBf16(Arc::new(StepWeights::new(weights)?));
             Ok(Layer::reduced(weights, Box::new(packed)))
         }
         WeightFormat::Int8 => {

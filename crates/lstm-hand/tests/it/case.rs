@@ -127,7 +127,7 @@ impl Case {
             dims: self.dims,
             direction: self.direction,
             lengths: self.lengths.as_ref(),
-            weights: WeightSlices::from(&weights),
+            weights: WeightSlices::try_from(&weights).unwrap(),
             x: &x,
             ids: None,
             initial: initial.as_ref().map(|(h, c)| LstmState { h: &h[..], c: &c[..] }),

@@ -24,7 +24,7 @@ fn each_memory_holds_what_it_says() {
         LstmInit::default().weights(LstmConfig::new(input, hidden), stream).unwrap();
     let x = numbers(stream, "x", n_steps * batch * input);
     let dy = numbers(stream, "dy", n_steps * batch * hidden);
-    let (weights, direction) = ((&weights).into(), Direction::Reverse);
+    let (weights, direction) = ((&weights).try_into().unwrap(), Direction::Reverse);
     let sequence = Sequence {
         dims,
         direction,

@@ -47,7 +47,7 @@ impl Run {
             dims: self.dims,
             direction: self.direction,
             lengths: None,
-            weights: (&self.weights).into(),
+            weights: (&self.weights).try_into().unwrap(),
             x: &self.x,
             ids: None,
             initial: None,

@@ -1,7 +1,8 @@
 //! Bad input is an error that names operation, expected and got.
 
+use lstm_core::ops::step_stream::{Int8Weights, StepWeights};
 use lstm_core::{Direction, Lengths, LstmConfig, LstmState, LstmWeights, Result, RowIds, SeqDims};
-use lstm_hand::{Outputs, Sequence, Stream, Tape, WeightSlices, forward};
+use lstm_hand::{Outputs, PackedWeights, Sequence, Stream, Tape, WeightSlices, forward};
 
 /// Runs a valid problem of T = 2, B = 3, I = 4, H = 5 after `change` has spoilt it.
 fn run(change: impl FnOnce(&mut Sequence<'_, f32>)) -> Result<()> {
@@ -11,7 +12,7 @@ fn run(change: impl FnOnce(&mut Sequence<'_, f32>)) -> Result<()> {
         dims: SeqDims { n_steps: 2, batch: 3, input: 4, hidden: 5 },
         direction: Direction::Forward,
         lengths: None,
-        weights: WeightSlices::from(&weights),
+        weights: WeightSlices::try_from(&weights).unwrap(),
         x: &x,
         ids: None,
         initial: Some(LstmState { h: &state[..], c: &state[..] }),
@@ -83,4 +84,31 @@ fn a_stream_refuses_and_stays() {
     assert_eq!(stream.state(0).unwrap(), LstmState { h: &[0.0; 3][..], c: &[0.0; 3][..] });
     assert!(LstmWeights::<f64>::zeros(LstmConfig::new(0, 3)).is_err());
     assert!(LstmWeights::<f64>::zeros(LstmConfig::new(usize::MAX, 3)).is_err());
+}
+
+/// What would run as a plain cell is none.
+#[test]
+fn options_are_not_lost_on_the_way_to_plain_kernels() {
+    let plain = LstmConfig::new(3, 8);
+    let configs = [
+        plain.with_proj_size(4),
+        plain.with_peepholes(true),
+        plain.with_cell_clip(1.0),
+        plain.with_learned_state(true),
+    ];
+    for config in configs {
+        let weights = LstmWeights::<f32>::zeros(config).unwrap();
+        let results = [
+            PackedWeights::new(&weights).map(drop),
+            WeightSlices::try_from(&weights).map(drop),
+            StepWeights::<f32>::new(&weights).map(drop),
+            Int8Weights::new(&weights).map(drop),
+        ];
+        for result in results {
+            let error = result.unwrap_err().to_string();
+            assert!(error.contains("is not supported: it has the plain cell's"), "{error}");
+        }
+    }
+    let weights = LstmWeights::<f32>::zeros(plain.with_drop_connect(0.5)).unwrap();
+    PackedWeights::new(&weights).unwrap();
 }

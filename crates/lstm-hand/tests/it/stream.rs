@@ -96,7 +96,7 @@ proptest! {
         });
         let (x, h, c) = (data("x", input, seed), data("h", hidden, seed), data("c", hidden, seed));
         let wide = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
-        let equations = Parameters::from_weights(&rounded.unwrap());
+        let equations = Parameters::from_weights(&rounded.unwrap()).unwrap();
         let expected = step(&equations, &wide(&x), &wide(&h), &wide(&c));
         let state = one_step(weights, WeightFormat::Bf16, &x, &h, &c);
         prop_assert!(distance(&state, &expected.h, &expected.c) < ONE_STEP);

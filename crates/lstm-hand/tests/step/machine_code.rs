@@ -28,7 +28,8 @@ const STARTS: [&str; 3] = [
 ];
 
 /// Parts of the symbols that only make or destroy errors.
-const OF_ERRORS: [&str; 4] = ["refuse", "8mismatch", "lstm_core..error..Error", "5Error5check"];
+const OF_ERRORS: [&str; 4] =
+    ["10check_each", "8mismatch", "lstm_core..error..Error", "5Error5check"];
 
 /// Parts of the symbols that end the program.
 const PANICS: [&str; 5] = ["panic", "unwrap_failed", "expect_failed", "_fail", "abort"];

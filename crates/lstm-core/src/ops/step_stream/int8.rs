@@ -80,9 +80,11 @@ impl Int8Weights {
     ///
     /// # Errors
     ///
-    /// [`Error::Mismatch`] where I or H is above 65 536, or a weight of U or V is not finite.
+    /// [`Error::Mismatch`] where I or H is above 65 536, or a weight of U or V is not finite;
+    /// [`Error::Unsupported`] where the layer has options.
     pub fn new(weights: &LstmWeights<f32>) -> Result<Self> {
         const OP: &str = "Int8Weights::new";
+        weights.config().check_plain_in_evaluation(OP)?;
         let (input, hidden) = (weights.config().input_size, weights.config().hidden_size);
         for (what, size) in [("input_size", input), ("hidden_size", hidden)] {
             if size > MOST_COLUMNS {
