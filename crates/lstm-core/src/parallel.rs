@@ -4,7 +4,12 @@
 //! elementwise operations; a second pool would have to share its processors with them, and would have to
 //! be woken where they are awake already (measured: docs/performance.md). Without candle it is rayon's.
 //!
-//! No function here may be called from inside another one's closure.
+//! A closure given to [`for_each`] or [`phases`] may call one of them again only where at least one of the two calls
+//! does without the pool and so stays on its thread: the outer one, because it has at most one task or item or is made
+//! within [`with_threads`] of 1, or the inner one, because it has at most one task or item or is made within
+//! `with_threads(1, ..)` inside the closure (one around the outer call does not reach the pool's threads). Otherwise
+//! the two may wait for each other without end: candle's pool runs one call at a time. candle's own operations on
+//! large tensors are such calls, too.
 
 use std::cell::Cell;
 use std::ops::ControlFlow;
@@ -30,14 +35,23 @@ thread_local! {
     static AT_MOST: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
+/// The most threads that work is cut for; there is memory for each.
+const MOST_THREADS: usize = 1 << 12;
+
 /// The number of threads that work is cut for: those of the pool, or fewer or more in [`with_threads`].
 pub fn threads() -> usize {
-    AT_MOST.get().unwrap_or_else(pool_threads).max(1)
+    AT_MOST.get().unwrap_or_else(pool_threads).clamp(1, MOST_THREADS)
 }
 
 /// Runs `body` with what it starts on this thread cut for `threads` threads; results are the same for any.
 ///
-/// One thread means the calling one; more than the pool has take turns.
+/// With one thread, what this module starts stays on the calling one; more than the pool has take turns.
+///
+/// What uses rayon by itself is not bound by it, and runs on the rayon pool that the calling thread belongs to, the
+/// global one where it belongs to none: large products of [`crate::ops::matmul`] (the `gemm` crate's; of layers with
+/// options, the plain recurrent layer and the read-out), the loops of [`crate::ops::cross_entropy`],
+/// [`crate::ops::read_out`] and [`crate::ops::crf`], and the optimisers of `lstm-train`. Nor are candle's own
+/// operations.
 pub fn with_threads<R>(threads: usize, body: impl FnOnce() -> R) -> R {
     struct Restore(Option<usize>);
     impl Drop for Restore {
@@ -66,22 +80,58 @@ pub fn for_each<T: Send, R: Send>(
     work: impl Fn(T) -> Result<(), R> + Sync,
 ) -> Result<(), R> {
     if tasks.len() < 2 || threads() == 1 {
-        return tasks.into_iter().try_for_each(work);
+        return tasks.into_iter().fold(Ok(()), |result, task| work(task).and(result));
     }
     let tasks: Vec<Mutex<Option<T>>> =
         tasks.into_iter().map(|task| Mutex::new(Some(task))).collect();
     let result = Mutex::new(Ok(()));
-    let run = |k: usize| {
+    on_pool(tasks.len(), |k| {
         let task = lock(&tasks[k]).take();
         if let Some(Err(error)) = task.map(&work) {
             *lock(&result) = Err(error);
         }
-    };
-    #[cfg(feature = "candle")]
-    candle_core::utils::barrier_pool().execute_chunked(tasks.len(), |range| range.for_each(run));
-    #[cfg(not(feature = "candle"))]
-    (0..tasks.len()).into_par_iter().for_each(run);
+    });
     result.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Calls `run` for each number below `n`.
+#[cfg(feature = "candle")]
+fn on_pool(n: usize, run: impl Fn(usize) + Sync) {
+    let panic = Mutex::new(None);
+    candle_core::utils::barrier_pool().execute_chunked(n, |range| {
+        caught(&panic, || range.for_each(&run));
+    });
+    go_on(panic);
+}
+
+/// The same.
+#[cfg(not(feature = "candle"))]
+fn on_pool(n: usize, run: impl Fn(usize) + Sync) {
+    (0..n).into_par_iter().for_each(run);
+}
+
+/// What a panic carries.
+#[cfg(feature = "candle")]
+type Payload = Box<dyn std::any::Any + Send>;
+
+/// Runs `work`, keeping its panic: it must not pass candle's pool, which could never be used again. Returns whether
+/// there was one.
+#[cfg(feature = "candle")]
+fn caught(panic: &Mutex<Option<Payload>>, work: impl FnOnce()) -> bool {
+    let payload = catch_unwind(AssertUnwindSafe(work)).err();
+    let there_was = payload.is_some();
+    if there_was {
+        *lock(panic) = payload;
+    }
+    there_was
+}
+
+/// Lets a panic that was kept go on.
+#[cfg(feature = "candle")]
+fn go_on(panic: Mutex<Option<Payload>>) {
+    if let Some(payload) = panic.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        resume_unwind(payload);
+    }
 }
 
 /// Calls `work` for each item and each of `n_phases` phases; a phase begins when every item is done with the one
@@ -125,12 +175,12 @@ fn in_phases(lanes: usize, n_phases: usize, run: impl Fn(usize, usize) -> Contro
     let barrier = Barrier::new(lanes);
     let panic = Mutex::new(None);
     let work = |lane: usize| {
-        (0..n_phases).try_for_each(|phase| {
+        let _ = (0..n_phases).try_for_each(|phase| {
             if run(lane, phase).is_break() {
                 barrier.give_up();
             }
             barrier.wait(phase)
-        })
+        });
     };
     pool.execute(|thread| {
         // The calling thread, which is awake, has the last number.
@@ -138,15 +188,11 @@ fn in_phases(lanes: usize, n_phases: usize, run: impl Fn(usize, usize) -> Contro
         if lane >= lanes {
             return;
         }
-        // A panic must not pass candle's pool, which could never be used again.
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| work(lane))) {
+        if caught(&panic, || work(lane)) {
             barrier.give_up();
-            *lock(&panic) = Some(payload);
         }
     });
-    if let Some(payload) = panic.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        resume_unwind(payload);
-    }
+    go_on(panic);
 }
 
 /// The same on rayon's threads, which may be busy elsewhere: a phase is done by whoever has time.
@@ -175,7 +221,7 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
     use std::sync::atomic::Ordering::Relaxed;
 
-    use super::{for_each, lock, phases};
+    use super::{MOST_THREADS, for_each, lock, phases, threads, with_threads};
 
     #[test]
     fn every_task_runs_once_and_errors_come_back() {
@@ -188,6 +234,27 @@ mod tests {
         let mut seen = seen.into_inner().unwrap();
         seen.sort_unstable();
         assert_eq!(seen, (0..20).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn after_a_panic_the_pool_is_there() {
+        let run = |k: usize| {
+            assert!(k != 1, "of task 1");
+            Ok::<(), ()>(())
+        };
+        assert!(std::panic::catch_unwind(|| for_each((0..9).collect(), run)).is_err());
+        assert_eq!(for_each(vec![0, 2, 3], run), Ok(()));
+    }
+
+    #[test]
+    fn any_number_of_threads_may_be_asked_for() {
+        for n in [0, 1, 2, usize::MAX] {
+            assert!((1..=MOST_THREADS).contains(&with_threads(n, threads)));
+            assert_eq!(
+                with_threads(n, || for_each(vec![0, 1], |_: usize| Ok::<(), ()>(()))),
+                Ok(())
+            );
+        }
     }
 
     /// Every item sees what all items did in the phase before.
