@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{Direction, Error, Result};
+use crate::{Error, Result};
 
 /// The number of valid steps of every row; steps past it are padding.
 ///
@@ -44,17 +44,7 @@ impl Lengths {
 
     /// The lengths within the steps `steps`, which are a run of their own.
     pub fn part(&self, steps: &Range<usize>) -> Self {
-        let len = |&len: &usize| len.clamp(steps.start, steps.end) - steps.start;
+        let len = |&len: &usize| len.min(steps.end).saturating_sub(steps.start);
         Self(self.0.iter().map(len).collect())
-    }
-
-    /// The step at which `direction` starts row `row`, or `None` where the row is empty
-    /// or absent.
-    pub fn first_step(&self, row: usize, direction: Direction) -> Option<usize> {
-        let last = self.0.get(row)?.checked_sub(1)?;
-        Some(match direction {
-            Direction::Forward => 0,
-            Direction::Reverse => last,
-        })
     }
 }

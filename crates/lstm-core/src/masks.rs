@@ -108,8 +108,10 @@ impl<E: Element> Masks<E> {
     pub fn part(&self, steps: &Range<usize>, batch: usize, [output, hidden]: [usize; 2]) -> Self {
         let part = |keep: &Keep<E>, units: usize| match keep {
             Keep::Mask(mask) => {
-                let numbers = steps.start * batch * units..steps.end * batch * units;
-                Keep::Mask(mask.get(numbers).unwrap_or_default().to_vec())
+                let first = |step: usize| step.saturating_mul(batch).saturating_mul(units);
+                Keep::Mask(
+                    mask.get(first(steps.start)..first(steps.end)).unwrap_or_default().to_vec(),
+                )
             }
             of_all => of_all.clone(),
         };

@@ -1,16 +1,20 @@
 //! The tensor operations as slice kernels: slices in, slices out, no framework, f32 and f64.
 //!
-//! A layer, over panels of packed weights ([`panels`]) and blocks of rows ([`block_rows`]):
+//! A layer, over panels of packed weights ([`panels`]), rows of gates ([`gate_layout`]) and blocks of rows
+//! ([`block_rows`]):
 //!
 //! - [`input_product`]: the input's share of the gates' arguments for any run of steps;
 //! - [`step_forward`]: a step of the units of a panel, eq. (1) to (6);
 //! - [`step_backward`]: the same against time, eq. (7) to (12);
 //! - [`step_stream`]: a step of a whole layer for streaming, with f32, bf16 or int8 weights;
 //! - [`gate_products`]: the products over all steps that give dx and the weight gradients;
-//! - [`shared_rows`]: both where many cells read the same few rows of the input.
+//! - [`shared_rows`]: both where many cells read the same few rows of the input;
+//! - [`packed_matrix`] and [`pointwise`]: products with a matrix that is packed once, activations and their slopes, for
+//!   layers with options and the plain recurrent layer.
 //!
 //! Around it:
 //!
+//! - [`aligned`]: growing buffers that start on a cache line.
 //! - [`matmul`]: matrix products over checked views.
 //! - [`compare`]: whether two slices hold the same bits.
 //! - [`activation`]: σ, tanh and e^x with stated error.
@@ -21,8 +25,9 @@
 //! - [`adam`]: Adam's step in one pass over memory, and many steps without a gradient in one.
 //! - [`sgd`]: a step of stochastic gradient descent, and one of a running mean of weights.
 //!
-//! `tile` has the inner loops of the layer's products, `gates` everything pointwise, and `simd` the vector
-//! arithmetic that both are written in: the one module that may hold `unsafe`.
+//! `tile` has the inner loops of the layer's products, `gates` the pointwise half of the plain cell, and `simd` the
+//! vector arithmetic that both are written in: the one module that may hold `unsafe`. [`vectorized`] and
+//! [`InstructionSet`] come from there.
 
 pub mod activation;
 pub mod adam;

@@ -53,9 +53,12 @@ impl Resets {
     ///
     /// Where a sequence begins right after them, a reverse layer is back at its initial state before them.
     pub fn part(&self, steps: &Range<usize>, lengths: Option<&Lengths>) -> Self {
-        let cells = |steps: Range<usize>| steps.start * self.batch..steps.end * self.batch;
+        let cells = |steps: Range<usize>| {
+            steps.start.saturating_mul(self.batch)..steps.end.saturating_mul(self.batch)
+        };
         let marks = self.marks.get(cells(steps.clone())).unwrap_or_default().to_vec();
-        let after = self.marks.get(cells(steps.end..steps.end + 1)).unwrap_or_default();
+        let after =
+            self.marks.get(cells(steps.end..steps.end.saturating_add(1))).unwrap_or_default();
         let is_real = |row: usize| {
             lengths.is_none_or(|lengths| lengths.rows().get(row).is_none_or(|&len| steps.end < len))
         };

@@ -197,8 +197,9 @@ impl<E: Element> Chain<'_, E> {
             let what = format!("words of sentence {sentence}");
             return Err(Error::mismatch(op, what, "at least 1", 0));
         }
-        let n_words: usize = sentences.lengths.iter().sum();
-        Error::check(op, "length of emissions", n_words * n_tags, sentences.emissions.len())?;
+        let n_words = sentences.lengths.iter().fold(0, |n: usize, &len| n.saturating_add(len));
+        let expected = n_words.saturating_mul(n_tags);
+        Error::check(op, "length of emissions", expected, sentences.emissions.len())?;
         Ok(n_tags)
     }
 }

@@ -80,6 +80,7 @@ impl<E: Element> GateGradients<'_, E> {
         self.check(OP, set)?;
         let batch: usize = self.blocks.iter().map(|block| block.rows).sum();
         Error::check(OP, "depth of u", self.layout.row(), u.depth())?;
+        Error::check(OP, "vectors of u", cols.div_ceil(self.layout.lanes), u.vectors())?;
         Error::check(OP, "last row", rows.end.min(self.steps * batch), rows.end)?;
         Error::check(OP, "length of dx", rows.len() * cols, dx.len())?;
         E::run(set, InputGradient { dz: *self, u, cols, rows, dx });
@@ -117,6 +118,7 @@ impl<E: Element> GateGradients<'_, E> {
         let batch: usize = blocks.iter().map(|block| block.rows).sum();
         let rows = self.layout.units(panel).len();
         Error::check(OP, "depth of w", batch * steps.len(), w.depth())?;
+        Error::check(OP, "vectors of w", cols.div_ceil(self.layout.lanes), w.vectors())?;
         for dw in &dw {
             Error::check(OP, "length of dw", rows * cols, dw.len())?;
         }

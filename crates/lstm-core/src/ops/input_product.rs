@@ -49,6 +49,8 @@ impl<E: Element> InputProduct<'_, E> {
         Error::check(OP, "lanes", set.lanes::<E>(), layout.lanes)?;
         Error::check(OP, "panels of u", layout.panels(), u.len())?;
         Error::check(OP, "rows of the block", block.rows.max(1), block.rows)?;
+        let end = block.first.saturating_add(block.rows);
+        Error::check(OP, "end of the block in the batch", end.min(block.batch), end)?;
         Error::check(OP, "length of bias", layout.row(), bias.len())?;
         let last = cells.end.checked_sub(1).map_or(0, |n| block.cell(n) + 1);
         if panel >= u.len() || x.len() < last * u.depth() {

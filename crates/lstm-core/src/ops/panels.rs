@@ -171,6 +171,12 @@ impl<E: Constants> Panels<E> {
         self.depth
     }
 
+    /// The vectors of columns in all panels.
+    #[inline(always)]
+    pub fn vectors(&self) -> usize {
+        self.cut.vectors
+    }
+
     /// The vectors of columns in a panel, by their numbers.
     #[inline(always)]
     pub fn span(&self, panel: usize) -> Range<usize> {
@@ -266,7 +272,7 @@ impl<'r, E: Constants, I: Iterator<Item = Option<&'r [E]>>> Kernel<E> for PackCo
                 continue;
             };
             // In this order: the other takes a row more before it finds that the run is over.
-            for (row, to) in run.chunks(stride).zip(to.by_ref()) {
+            for (row, to) in run.chunks(stride.max(1)).zip(to.by_ref()) {
                 let from = row.get(first..end).unwrap_or_default();
                 for_vectors!(width / E::COUNT, W => copy::<S, E, W>(simd, from, to));
             }

@@ -29,9 +29,9 @@ pub fn gather<E: Element>(table: &[E], width: usize, ids: &[u32]) -> Result<Vec<
         return Err(Error::mismatch(OP, "length of table", expected, table.len()));
     }
     let n = table.len() / width;
-    let mut rows = Vec::with_capacity(ids.len() * width);
+    let mut rows = Vec::with_capacity(if n > 0 { ids.len() * width } else { 0 });
     for (place, &id) in ids.iter().enumerate() {
-        let row = table.get(id as usize * width..).and_then(|rest| rest.get(..width));
+        let row = Some(id as usize).filter(|&id| id < n).map(|id| &table[id * width..][..width]);
         let Some(row) = row else {
             let expected = format!("below {n} (the rows of the table)");
             return Err(Error::mismatch(OP, format!("id at place {place}"), expected, id));
@@ -107,6 +107,7 @@ mod tests {
     fn wrong_sizes_and_ids_are_refused() {
         assert!(gather(&[0.0_f32; 5], 2, &[0]).is_err());
         assert!(gather(&[0.0_f32; 4], 0, &[0]).is_err());
+        assert!(gather::<f32>(&[], usize::MAX, &[0]).is_err());
         let error = gather(&[0.0_f32; 4], 2, &[0, 2]).unwrap_err().to_string();
         assert!(error.contains("place 1") && error.contains("below 2"), "{error}");
         assert!(sum_by_id(&[0, 1], 2, &[0.0_f32; 3]).is_err());

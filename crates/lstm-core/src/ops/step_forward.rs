@@ -80,7 +80,9 @@ impl<E: Element> ForwardStep<'_, E> {
     pub fn run(mut self, set: InstructionSet) -> Result<()> {
         const OP: &str = "ForwardStep::run";
         let GateLayout { hidden, lanes } = self.layout;
-        Error::check_sizes(OP, || [("lanes", set.lanes::<E>(), lanes)])?;
+        Error::check_sizes(OP, || {
+            [("lanes", set.lanes::<E>(), lanes), ("hidden", hidden.max(1), hidden)]
+        })?;
         let (rows, width) = (self.c.len() / lanes, self.layout.width(self.panel));
         let depth = if self.v.is_some() { hidden } else { 0 };
         Error::check_sizes(OP, || {

@@ -1,8 +1,9 @@
-//! Files that others made: weights of published models where their fixtures lie beside the checkout, and the
-//! vectors of this crate.
+//! What is public, from outside: files that others made (weights of published models where their fixtures lie beside
+//! the checkout, the vectors of this crate), and kernels that are called by themselves.
 
 #[cfg(feature = "keras")]
 mod keras_files;
+mod kernels;
 mod models;
 mod onnx_cases;
 #[cfg(feature = "candle")]

@@ -139,8 +139,9 @@ fn wrong_sizes_and_tags_are_refused() {
     let message = |tags: &[u32]| chain.losses(&whole, tags, 1.0, None).unwrap_err().to_string();
     assert!(message(&[0, 1, 2]).contains("tag of word 2: expected below 2"));
     assert!(message(&[0, 1]).contains("number of tags"));
-    let bad: [(Chain<'_, f64>, &[usize]); 6] = [
+    let bad: [(Chain<'_, f64>, &[usize]); 7] = [
         (chain, &[1, 0, 2]),
+        (chain, &[usize::MAX, 4]),
         (chain, &[1, 3]),
         (chain, &[1, 1]),
         (Chain { end: &[0.0], ..chain }, &[1, 2]),

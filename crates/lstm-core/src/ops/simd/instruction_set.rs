@@ -47,9 +47,14 @@ impl InstructionSet {
     pub fn current() -> Self {
         static CURRENT: OnceLock<InstructionSet> = OnceLock::new();
         *CURRENT.get_or_init(|| {
-            let asked = std::env::var("LSTM_INSTRUCTION_SET").unwrap_or_default();
-            let asked = Self::available().find(|set| set.name() == asked);
-            asked.or_else(|| Self::available().next()).unwrap_or(Self::Scalar)
+            let widest = Self::available().next().unwrap_or(Self::Scalar);
+            let Ok(asked) = std::env::var("LSTM_INSTRUCTION_SET") else { return widest };
+            Self::available().find(|set| set.name() == asked).unwrap_or_else(|| {
+                let known: Vec<&str> = Self::available().map(Self::name).collect();
+                let known = known.join(", ");
+                eprintln!("LSTM_INSTRUCTION_SET: expected one of {known}, got {asked}: ignored");
+                widest
+            })
         })
     }
 
@@ -63,9 +68,12 @@ impl InstructionSet {
         }
     }
 
-    /// The elements of `E` in a vector.
+    /// The elements of `E` in a vector; one where this processor lacks the set, whose kernels then run on single
+    /// numbers.
+    #[inline]
     pub fn lanes<E>(self) -> usize {
         match self {
+            _ if !self.is_available() => 1,
             Self::Scalar => 1,
             Self::Neon => 16 / size_of::<E>(),
             Self::Avx2 => 32 / size_of::<E>(),
@@ -73,13 +81,19 @@ impl InstructionSet {
         }
     }
 
+    /// Whether this processor has the set.
+    #[inline]
     fn is_available(self) -> bool {
-        struct Nothing;
-        impl WithSimd for Nothing {
-            type Output = ();
-            fn with_simd<S: Simd>(self, _: S) {}
+        match self {
+            Self::Scalar => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => pulp::x86::V3::is_available(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => pulp::x86::V4::is_available(),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => pulp::aarch64::Neon::is_available(),
+            _ => false,
         }
-        self.start(Nothing).is_ok()
     }
 
     /// Runs `op`, or gives it back where this processor lacks the set.

@@ -1,0 +1,72 @@
+//! Kernels that are called by themselves refuse what does not fit together.
+
+use lstm_core::Result;
+use lstm_core::ops::InstructionSet;
+use lstm_core::ops::block_rows::BlockRows;
+use lstm_core::ops::gate_layout::GateLayout;
+use lstm_core::ops::gate_products::{GateGradients, Part};
+use lstm_core::ops::input_product::InputProduct;
+use lstm_core::ops::panels::Panels;
+
+#[track_caller]
+fn refused(result: Result<()>, words: &[&str]) {
+    let error = result.unwrap_err().to_string();
+    for word in words {
+        assert!(error.contains(word), "{word:?} is missing in: {error}");
+    }
+}
+
+/// A matrix of zeros by columns.
+fn columns(set: InstructionSet, depth: usize, cols: usize) -> Panels<f32> {
+    let mut panels = Panels::new();
+    panels.pack_columns(set, (depth, cols), 0, || std::iter::repeat_n(None, depth));
+    panels
+}
+
+#[test]
+fn products_of_gates_know_their_columns() {
+    let set = InstructionSet::current();
+    let layout = GateLayout::new::<f32>(set, 3);
+    let block = BlockRows { batch: 2, first: 0, rows: 2 };
+    let dz = vec![0.0; 2 * layout.row()];
+    let dz = GateGradients { layout, steps: 1, blocks: &[block], dz: &dz, add: false };
+    let u = columns(set, layout.row(), 100);
+    let mut dx = [0.0; 16];
+    refused(dz.input(set, &u, 8, 0..2, &mut dx), &["GateGradients::input", "vectors of u"]);
+    let w = columns(set, 2, 100);
+    let part = Part { blocks: 0..1, steps: 0..1 };
+    let dw: [&mut [f32]; 4] = std::array::from_fn(|_| Default::default());
+    refused(dz.weights(set, &w, 0, 0, &part, dw), &["GateGradients::weights", "vectors of w"]);
+}
+
+#[test]
+fn an_input_product_stays_within_the_batch() {
+    let set = InstructionSet::current();
+    let layout = GateLayout::new::<f32>(set, 3);
+    let mut u = Panels::new();
+    u.pack_gates(set, &[0.0; 24], layout, 2).unwrap();
+    let block = BlockRows { batch: 1, first: 0, rows: 3 };
+    let (bias, x) = (vec![0.0; layout.row()], [0.0; 4]);
+    let product = InputProduct { layout, u: &u, bias: &bias, x: &x, block, ahead: &[] };
+    let mut z = vec![0.0; 4 * layout.width(0)];
+    refused(product.run(set, 0, 0..4, &mut z), &["InputProduct::run", "end of the block", "3"]);
+}
+
+/// Sets of other processors have vectors of one number, on which their kernels then run.
+#[test]
+fn a_set_that_is_not_there_runs_on_single_numbers() {
+    for set in [InstructionSet::Neon, InstructionSet::Avx2, InstructionSet::Avx512] {
+        let is_there = InstructionSet::available().any(|known| known == set);
+        assert_eq!(set.lanes::<f32>() == 1, !is_there, "{set:?}");
+        let layout = GateLayout::new::<f32>(set, 2);
+        let block = BlockRows { batch: 3, first: 0, rows: 3 };
+        let dz = vec![1.0; 3 * layout.row()];
+        let dz = GateGradients { layout, steps: 1, blocks: &[block], dz: &dz, add: false };
+        for panel in 0..layout.panels() {
+            let mut db = [[0.0_f32; 2]; 4];
+            let units = layout.units(panel).len();
+            dz.bias(set, panel, db.each_mut().map(|db| &mut db[..units])).unwrap();
+            assert!(db.iter().all(|db| db[..units].iter().all(|&sum| sum == 3.0)), "{set:?}");
+        }
+    }
+}
