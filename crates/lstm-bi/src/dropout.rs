@@ -4,7 +4,7 @@ mod locked;
 
 pub use locked::locked_dropout;
 
-use candle_core::{DType, Tensor};
+use candle_core::{Device, Tensor};
 use lstm_core::random::RandomStream;
 use lstm_core::{Error, Result};
 
@@ -43,8 +43,9 @@ pub fn dropout(x: &Tensor, p: f64, stream: RandomStream) -> Result<Tensor> {
     for step_idx in 0..n_steps as u64 {
         extend_mask(&mut mask, p, stream.child(step_idx), (batch, features));
     }
-    let mask = Tensor::from_vec(mask, x.shape(), x.device())?;
-    Ok(x.mul(&if x.dtype() == DType::F64 { mask } else { mask.to_dtype(x.dtype())? })?)
+    // Rounded here: not every device has f64.
+    let mask = Tensor::from_vec(mask, x.shape(), &Device::Cpu)?.to_dtype(x.dtype())?;
+    Ok(x.mul(&mask.to_device(x.device())?)?)
 }
 
 /// Appends a mask of 0 and 1 / (1 - p), `[B, F]`.

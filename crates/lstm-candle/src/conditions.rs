@@ -40,7 +40,9 @@ impl Conditions {
         let masks = Masks::<f64>::draw(config, (name, place), options.mode, n_steps, batch);
         let (hidden, output) = (config.hidden_size, config.output_size());
         let numbers = |numbers: &[f64], shape: &[usize]| -> candle_core::Result<Tensor> {
-            Tensor::from_slice(numbers, shape, like.device())?.to_dtype(like.dtype())
+            // Rounded here: not every device has f64.
+            let numbers = Tensor::from_slice(numbers, shape, &Device::Cpu)?;
+            numbers.to_dtype(like.dtype())?.to_device(like.device())
         };
         let keep = |keep: &Keep<f64>, units| match keep {
             Keep::Nothing => Ok(None),

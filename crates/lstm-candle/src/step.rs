@@ -171,11 +171,24 @@ fn normalise(a: &Tensor, epsilon: f64) -> Result<Tensor> {
     Ok(centred.broadcast_div(&variance.affine(1.0, epsilon)?.sqrt()?)?)
 }
 
+/// z within the bounds, with the slope 1 up to them: candle's own `clamp` has a half where z is a bound.
 fn clip(z: &Tensor, bound: Option<f64>) -> Result<Tensor> {
-    match bound {
-        None => Ok(z.clone()),
-        Some(bound) => Ok(z.clamp(-bound, bound)?),
-    }
+    let Some(bound) = bound else { return Ok(z.clone()) };
+    let constant = z.detach();
+    let inside = constant.abs()?.le(bound)?;
+    Ok(inside.where_cond(z, &constant.clamp(-bound, bound)?)?)
+}
+
+/// z between 0 and 1, with the slope 0 from there on.
+fn between_0_and_1(z: &Tensor) -> Result<Tensor> {
+    let constant = z.detach();
+    let inside = constant.gt(0.0)?.mul(&constant.lt(1.0)?)?;
+    Ok(inside.where_cond(z, &constant.clamp(0.0, 1.0)?)?)
+}
+
+/// x from 0 on, α (e^x - 1) below; at 0 candle's own has the slope α.
+fn elu(x: &Tensor, alpha: f64) -> Result<Tensor> {
+    Ok(x.detach().ge(0.0)?.where_cond(x, &x.elu(alpha)?)?)
 }
 
 /// The activation of the bounded `z`.
@@ -195,8 +208,8 @@ fn apply(activation: Activation, bound: Option<f64>, z: &Tensor) -> Result<Tenso
             x.mul(&kept)?
         }
         Activation::ScaledTanh { alpha, beta } => ((x * beta)?.tanh()? * alpha)?,
-        Activation::HardSigmoid { alpha, beta } => x.affine(alpha, beta)?.clamp(0.0, 1.0)?,
-        Activation::Elu { alpha } => x.elu(alpha)?,
+        Activation::HardSigmoid { alpha, beta } => between_0_and_1(&x.affine(alpha, beta)?)?,
+        Activation::Elu { alpha } => elu(x, alpha)?,
         Activation::Softsign => x.div(&x.abs()?.affine(1.0, 1.0)?)?,
         Activation::Softplus => {
             let rest = x.abs()?.neg()?.exp()?.affine(1.0, 1.0)?.log()?;

@@ -45,8 +45,8 @@ pub fn locked_dropout(x: &Tensor, p: f64, stream: RandomStream) -> Result<Tensor
         (Device::Cpu, DType::F32) => node::<f32>(x, &mask),
         (Device::Cpu, DType::F64) => node::<f64>(x, &mask),
         (device, dtype) => {
-            let mask = Tensor::from_vec(mask, (1, batch, features), device)?;
-            Ok(x.broadcast_mul(&mask.to_dtype(dtype)?)?)
+            let mask = Tensor::from_vec(mask, (1, batch, features), &Device::Cpu)?;
+            Ok(x.broadcast_mul(&mask.to_dtype(dtype)?.to_device(device)?)?)
         }
     }
 }

@@ -10,6 +10,7 @@ mod dropout; // Locked dropout: one mask for all steps, its gradient, its place 
 mod equality; // Hand, candle and the equations agree in outputs, states and every gradient.
 mod fixtures; // Fixtures that say something unknown are refused.
 mod invariance; // Cut sequences, single rows, swapped directions, steps, padding, files, threads.
+mod kinks; // The slopes at the corners of clips and activations.
 mod last_output; // The last output by itself is the last step of the whole one.
 mod masks; // What zoneout, recurrent dropout and DropConnect mean, each by itself.
 mod memory; // What is kept for the backward pass changes no number.

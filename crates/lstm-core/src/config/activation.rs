@@ -115,7 +115,8 @@ impl Activation {
         }
     }
 
-    /// The function's derivative at `x`, where its value is `y`; at a kink, that from the right.
+    /// The function's derivative at `x`, where its value is `y`; at a kink, that from the right, but
+    /// at both of [`Activation::HardSigmoid`] zero.
     #[inline]
     pub fn derivative<E: Element>(self, x: E, y: E) -> E {
         let [alpha, beta] = self.constants().map(E::from_f64);
