@@ -79,8 +79,17 @@ impl<L: Lstm> Bidirectional<L> {
             let (_, batch, hidden) = t.dims3()?;
             Ok(t.reshape((rows, 2, batch, hidden))?.narrow(1, direction, 1)?.squeeze(1)?)
         };
-        Ok(LstmState { h: half(&state.h)?, c: half(&state.c)? })
+        state.try_map(half)
     }
+}
+
+/// The states of both directions as one: a row of each in turn.
+fn interleave([forward, reverse]: [LstmState<Tensor>; 2]) -> Result<LstmState<Tensor>> {
+    let rows = |a: &Tensor, b: &Tensor| -> Result<Tensor> {
+        let (rows, batch, hidden) = a.dims3()?;
+        Ok(Tensor::stack(&[a, b], 1)?.reshape((2 * rows, batch, hidden))?)
+    };
+    Ok(LstmState { h: rows(&forward.h, &reverse.h)?, c: rows(&forward.c, &reverse.c)? })
 }
 
 impl<L: Lstm> Lstm for Bidirectional<L> {
@@ -107,19 +116,9 @@ impl<L: Lstm> Lstm for Bidirectional<L> {
     }
 
     fn seq(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<SeqOutput> {
-        let BothOutput { output, states: [forward, reverse] } =
+        let BothOutput { output, states } =
             self.in_both(input, options, |both| self.forward.seq_both(&self.reverse, input, both))?;
-        let interleave = |a: &Tensor, b: &Tensor| -> Result<Tensor> {
-            let (rows, batch, hidden) = a.dims3()?;
-            Ok(Tensor::stack(&[a, b], 1)?.reshape((2 * rows, batch, hidden))?)
-        };
-        Ok(SeqOutput {
-            output: self.merge.apply_joined(output)?,
-            state: LstmState {
-                h: interleave(&forward.h, &reverse.h)?,
-                c: interleave(&forward.c, &reverse.c)?,
-            },
-        })
+        Ok(SeqOutput { output: self.merge.apply_joined(output)?, state: interleave(states)? })
     }
 
     fn last_output(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<Tensor> {
@@ -133,6 +132,10 @@ impl<L: Lstm> Lstm for Bidirectional<L> {
     fn assume_constant(&mut self) {
         self.forward.assume_constant();
         self.reverse.assume_constant();
+    }
+
+    fn initial_state(&self, batch: usize) -> Result<LstmState<Tensor>> {
+        interleave([self.forward.initial_state(batch)?, self.reverse.initial_state(batch)?])
     }
 }
 

@@ -160,6 +160,11 @@ impl<L: Lstm> Lstm for Stacked<L> {
     fn assume_constant(&mut self) {
         self.layers.iter_mut().for_each(Lstm::assume_constant);
     }
+
+    fn initial_state(&self, batch: usize) -> Result<LstmState<Tensor>> {
+        let own = self.layers.iter().map(|layer| layer.initial_state(batch));
+        self.layout.join(&own.collect::<Result<Vec<_>>>()?)
+    }
 }
 
 /// The options of one layer: the lowest alone reads rows of the stack's input.

@@ -108,9 +108,7 @@ impl<M: Lstm> TorchLstm<M> {
             self.check_initial(OP, state, batched.then(|| time_major.dims()[1]))?;
         }
         let unsqueezed = match options.initial {
-            Some(LstmState { h, c }) if !batched => {
-                Some(LstmState { h: h.unsqueeze(1)?, c: c.unsqueeze(1)? })
-            }
+            Some(state) if !batched => Some(state.try_map(|t| t.unsqueeze(1))?),
             _ => None,
         };
         let options = SeqOptions { initial: unsqueezed.as_ref().or(options.initial), ..*options };
@@ -119,9 +117,8 @@ impl<M: Lstm> TorchLstm<M> {
         if batched {
             return self.in_layout(out);
         }
-        let SeqOutput { output, state: LstmState { h, c } } = out;
-        let state = LstmState { h: h.squeeze(1)?, c: c.squeeze(1)? };
-        Ok(SeqOutput { output: output.squeeze(1)?, state })
+        let state = out.state.try_map(|t| t.squeeze(1))?;
+        Ok(SeqOutput { output: out.output.squeeze(1)?, state })
     }
 
     /// A batched output in this layer's layout.

@@ -11,9 +11,13 @@ use crate::cell::Cell;
 use crate::conditions::{Conditions, zero_padding};
 use crate::segment::scan_in_segments;
 
-/// An LSTM layer of candle's operations, with lengths, a direction, sequences of any length, and all options.
+/// An LSTM layer of candle's operations, with lengths, a direction, and all options, on any device.
 ///
 /// Without options its numbers are those of `candle_nn::LSTM`, whose `VarBuilder` and tensor names it takes.
+///
+/// Sequences may have any number of steps on the CPU, and on other devices where no gradient is recorded. A recorded
+/// run outside the CPU has at most [`crate::MAX_GRAPH_STEPS`] steps, a quarter of them where the layer has options, and
+/// two with [`lstm_core::Memory::Checkpoints`]; longer ones are refused.
 ///
 /// [`lstm_core::Memory::RecomputeGates`] is refused.
 #[derive(Debug, Clone)]
@@ -69,7 +73,7 @@ impl Lstm for CandleLstm {
     fn seq(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<SeqOutput> {
         let (n_steps, batch) = tensors::check_seq("Lstm::seq", self, input, options)?;
         let state = match options.initial {
-            Some(state) => LstmState { h: state.h.squeeze(0)?, c: state.c.squeeze(0)? },
+            Some(state) => state.try_map(|t| t.squeeze(0))?,
             None => self.cell.own_state(batch)?,
         };
         let name = (&self.name[..], self.place);
@@ -92,12 +96,15 @@ impl Lstm for CandleLstm {
         };
         let x = (&input, ids.as_ref());
         let (output, state) = scan_in_segments(&self.cell, x, state, &conditions, options.memory)?;
-        let state = LstmState { h: state.h.unsqueeze(0)?, c: state.c.unsqueeze(0)? };
-        Ok(SeqOutput { output: flip(&output)?, state })
+        Ok(SeqOutput { output: flip(&output)?, state: state.try_map(|t| t.unsqueeze(0))? })
     }
 
     fn last_output(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<Tensor> {
         last_step::of_layer(self, (&self.config, self.place), input, options)
+    }
+
+    fn initial_state(&self, batch: usize) -> Result<LstmState<Tensor>> {
+        Ok(self.cell.own_state(batch)?.try_map(|t| t.unsqueeze(0))?)
     }
 }
 

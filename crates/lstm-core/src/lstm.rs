@@ -1,5 +1,7 @@
 //! The one trait: whole sequences over candle tensors, for layers and wrappers alike.
 
+use std::fmt;
+
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::VarBuilder;
 
@@ -29,7 +31,8 @@ pub struct SeqOptions<'a> {
 pub struct SeqOutput {
     /// `[T, B, output_size]`, in input time order, zero past each row's length.
     pub output: Tensor,
-    /// The state after each row's last valid step (after step 0 for reverse layers), `[L·D, B, H]` each.
+    /// The state after each row's last valid step (after step 0 for reverse layers): h `[L·D, B, P]`, c `[L·D, B, H]`;
+    /// both `[1, B, Σ]` for a stack whose layers have several sizes.
     pub state: LstmState<Tensor>,
 }
 
@@ -63,7 +66,7 @@ impl BothOutput {
 ///
 /// Gradients flow to the input, the initial state and every parameter from the output and the final
 /// state alike.
-pub trait Lstm: Send + Sync {
+pub trait Lstm: fmt::Debug + Send + Sync {
     /// I, the features that a step of the input must have.
     fn input_size(&self) -> usize;
 
@@ -137,10 +140,12 @@ pub trait Lstm: Send + Sync {
         BothOutput::join([self.seq(input, options[0])?, other.seq(input, options[1])?])
     }
 
-    /// The caller's word that the parameters keep their numbers from now on. Runs without gradients then read what an
-    /// earlier one has prepared, packed weights say, without comparing; others are what they were.
+    /// The caller's word that the parameters keep their numbers from now on: runs that record no gradient may then use
+    /// what an earlier one has prepared, packed weights say, without comparing it with the parameters.
     ///
-    /// Layers that prepare nothing have nothing to do.
+    /// Runs that record gradients read the parameters each time, as without it. Where the word is broken, runs without
+    /// gradients go on with the numbers that the first of them found, and nothing reports it. Layers that prepare
+    /// nothing have nothing to do.
     fn assume_constant(&mut self) {}
 
     /// The state of zeros for `batch` rows: h `[L·D, B, P]`, c `[L·D, B, H]`.
@@ -152,6 +157,17 @@ pub trait Lstm: Send + Sync {
         let zeros =
             |size| Tensor::zeros((self.state_rows(), batch, size), self.dtype(), self.device());
         Ok(LstmState { h: zeros(self.h_size())?, c: zeros(self.hidden_size())? })
+    }
+
+    /// The state from which a run that is given none starts, for `batch` rows, shaped as [`Lstm::zero_state`]: the
+    /// layers' own, with their gradients ([`LstmConfig::learned_state`]), or zero. The first of several steps begins
+    /// with it.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Error::Candle`] where the tensors cannot be made.
+    fn initial_state(&self, batch: usize) -> Result<LstmState<Tensor>> {
+        self.zero_state(batch)
     }
 }
 
@@ -180,8 +196,10 @@ pub trait LstmLayer: LstmStep + Sized {
     ///
     /// # Errors
     ///
-    /// [`crate::Error::Mismatch`] for zero sizes or a dtype other than f32 and f64, [`crate::Error::Candle`] where `vb`
-    /// lacks a tensor or has it in another shape (the message names it).
+    /// [`crate::Error::Mismatch`] for sizes and options that no layer can have ([`LstmConfig::check`]) or a dtype other
+    /// than f32 and f64, [`crate::Error::Candle`] where `vb` lacks a tensor or has it in another shape (the message
+    /// names it). What an implementation does not compute it refuses: [`crate::Error::Mismatch`] for a device
+    /// (`HandLstm` and `HandRnn` run on the CPU alone), [`crate::Error::Unsupported`] for options (`HandRnn` has none).
     fn build(config: &LstmConfig, place: LayerPlace, vb: VarBuilder<'_>) -> Result<Self>;
 }
 
@@ -215,5 +233,8 @@ impl<L: Lstm + ?Sized> Lstm for Box<L> {
     }
     fn assume_constant(&mut self) {
         (**self).assume_constant();
+    }
+    fn initial_state(&self, batch: usize) -> Result<LstmState<Tensor>> {
+        (**self).initial_state(batch)
     }
 }

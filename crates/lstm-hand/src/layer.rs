@@ -5,13 +5,12 @@ use candle_nn::VarBuilder;
 use lstm_core::memory::segment_steps;
 use lstm_core::{
     BothOutput, Element, Error, LayerPlace, Lstm, LstmConfig, LstmLayer, LstmState, LstmStep,
-    Masks, Memory, Result, RowIds, SeqOptions, SeqOutput,
+    Masks, Memory, Parameter, Result, RowIds, SeqOptions, SeqOutput,
 };
 use lstm_core::{allocator, last_step, tensors};
 
 use crate::buffers::Buffers;
 use crate::node::{NodeOutput, Reads, Setting, VariantSetting, run, run_variant};
-use crate::sequence::on_plain_kernels;
 
 /// The cells that have to read a row in the mean for its products to be worth computing by themselves: these are kept
 /// beside those of the cells, and spread and summed in passes of their own.
@@ -21,7 +20,9 @@ const CELLS_A_ROW: usize = 2;
 ///
 /// Swap it for `candle_nn::LSTM`: it takes the same `VarBuilder`, has the same tensor names, and its
 /// outputs carry gradients to the input, the initial state and every parameter. Gradients of gradients
-/// are not supported: the backward pass leaves no graph behind.
+/// are not supported: the backward pass leaves no graph behind. An input is `[T, B, I]` where `candle_nn`'s `seq` takes
+/// `[B, T, I]`; [`Lstm::forward`] is evaluation, and [`Lstm::seq`] draws the masks of training as [`SeqOptions::mode`]
+/// says.
 ///
 /// A plain layer, with DropConnect or without, honours every [`Memory`]; with other options or resets all but
 /// [`Memory::RecomputeGates`].
@@ -166,6 +167,20 @@ impl Lstm for HandLstm {
     fn assume_constant(&mut self) {
         self.constant = true;
     }
+
+    fn initial_state(&self, batch: usize) -> Result<LstmState<Tensor>> {
+        let zeros = self.zero_state(batch)?;
+        let names = self.config.parameters();
+        let own = |parameter: Parameter, zeros: Tensor| -> Result<Tensor> {
+            let learned = names.iter().position(|&name| name == parameter);
+            Ok(match learned.and_then(|index| self.parameters.get(index)) {
+                Some(learned) => learned.broadcast_as(zeros.shape())?.contiguous()?,
+                None => zeros,
+            })
+        };
+        let LstmState { h, c } = zeros;
+        Ok(LstmState { h: own(Parameter::InitialH, h)?, c: own(Parameter::InitialC, c)? })
+    }
 }
 
 /// The input of a plain cell: of a table the rows alone that are read, or that of every cell where these are too many
@@ -198,7 +213,7 @@ impl Rows {
 impl HandLstm {
     /// Whether the plain cell's kernels compute the run.
     fn is_plain(&self, options: &SeqOptions<'_>) -> bool {
-        on_plain_kernels(&self.config) && options.resets.is_none()
+        self.config.is_plain_in_evaluation() && options.resets.is_none()
     }
 
     fn check_memory(&self, options: &SeqOptions<'_>) -> Result<()> {

@@ -59,7 +59,8 @@ impl<L: LstmLayer> TorchLstmCell<L> {
         }
         let place = LayerPlace::forward(0);
         // Renamed are whole names, so that the prefix is put on again above the renamed builder.
-        let known = Parameter::ALL.map(|parameter| (parameter.name(place), stem(parameter, place)));
+        let known =
+            Parameter::ALL.map(|parameter| (parameter.name(place), parameter.stem().to_owned()));
         let rename = move |name: &str| {
             let renamed = known.iter().find_map(|(own, theirs)| {
                 let prefix = name.strip_suffix(own.as_str())?;
@@ -117,27 +118,20 @@ impl<L: LstmLayer> TorchLstmCell<L> {
         let batch = rows.dim(0)?;
         let own = match state {
             None => self.layer.zero_state(batch)?,
-            Some(LstmState { h, c }) => {
+            Some(state) => {
                 let mut shape = dims.to_vec();
                 shape[dims.len() - 1] = hidden;
-                for (name, tensor) in [("h", h), ("c", c)] {
+                for (name, tensor) in [("h", &state.h), ("c", &state.c)] {
                     let what = format!("shape of state {name} beside an input {dims:?}");
                     Error::check(OP, &what, &shape[..], tensor.dims())?;
                 }
                 // [1, B, H], as layers have it.
-                let one = |t: &Tensor| t.contiguous()?.reshape((1, batch, hidden));
-                LstmState { h: one(h)?, c: one(c)? }
+                state.try_map(|t| t.contiguous()?.reshape((1, batch, hidden)))?
             }
         };
         tensors::check_step(OP, &self.layer, &rows, &own)?;
-        let (_, LstmState { h, c }) = self.layer.step(&rows, &own)?;
-        let back = |t: Tensor| if is_batched { t.squeeze(0) } else { t.squeeze(0)?.squeeze(0) };
-        Ok(LstmState { h: back(h)?, c: back(c)? })
+        let (_, state) = self.layer.step(&rows, &own)?;
+        let back = |t: &Tensor| if is_batched { t.squeeze(0) } else { t.squeeze(0)?.squeeze(0) };
+        Ok(state.try_map(back)?)
     }
-}
-
-/// The name of a parameter without the suffix of its place: `weight_ih`.
-fn stem(parameter: Parameter, place: LayerPlace) -> String {
-    let (name, suffix) = (parameter.name(place), format!("_{}", place.suffix()));
-    name.strip_suffix(&suffix).unwrap_or(&name).to_owned()
 }

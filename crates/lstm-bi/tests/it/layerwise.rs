@@ -13,7 +13,7 @@ use lstm_core::{
 use lstm_hand::HandLstm;
 use proptest::prelude::*;
 
-use crate::help::{close, random, random_state, refused, same_state, variables};
+use crate::help::{close, numbers, random, random_state, refused, same_state, variables};
 
 /// 3 features; 4 units in both directions, then 5 in reverse, then 2 forward.
 fn config() -> LayerwiseConfig {
@@ -145,6 +145,38 @@ fn misfits_are_refused() {
     refused(layout.join(&parts[1..]), &["StateLayout::join", "number of states", "3", "2"]);
     let swapped = [parts[1].clone(), parts[0].clone(), parts[2].clone()];
     refused(layout.join(&swapped), &["StateLayout::join", "shape of state h", "[2, B, 4]"]);
+}
+
+fn a_run_without_a_state_starts_from_its_own<L: LstmLayer + 'static>() {
+    let mut config = config();
+    for layer in &mut config.layers {
+        layer.config = layer.config.with_learned_state(true);
+    }
+    let map = VarMap::new();
+    let stack = config.build::<L>(variables(&map)).unwrap();
+    for (name, var) in map.data().lock().unwrap().iter() {
+        if name.contains("initial_") {
+            var.set(&random(name, var.dims())).unwrap();
+        }
+    }
+    let x = random("x", &[5, 2, 3]);
+    let own = stack.initial_state(2).unwrap();
+    assert!(numbers(&own.h).iter().chain(&numbers(&own.c)).all(|&number| number != 0.0));
+    let without = stack.seq(&x, &SeqOptions::default()).unwrap();
+    let options = SeqOptions { initial: Some(&own), ..SeqOptions::default() };
+    let with = stack.seq(&x, &options).unwrap();
+    close(&without.output, &with.output);
+    same_state(&without.state, &with.state);
+}
+
+#[test]
+fn hand_written_layers_name_their_initial_state() {
+    a_run_without_a_state_starts_from_its_own::<HandLstm>();
+}
+
+#[test]
+fn framework_layers_name_their_initial_state() {
+    a_run_without_a_state_starts_from_its_own::<CandleLstm>();
 }
 
 fn any_layout() -> impl Strategy<Value = StateLayout> {

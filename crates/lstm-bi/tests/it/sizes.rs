@@ -21,7 +21,7 @@ fn layer(place: LayerPlace, input: usize) -> HandLstm {
 }
 
 /// A layer that says to be on another device.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 struct Elsewhere(HandLstm, Device);
 
 impl Lstm for Elsewhere {

@@ -1,7 +1,7 @@
 //! What the layers of a model keep for the backward pass.
 
 use candle_core::{DType, Device, Tensor};
-use lstm_core::{Lstm, Memory, Mode, Result, SeqOptions, SeqOutput};
+use lstm_core::{Lstm, LstmState, Memory, Mode, Result, SeqOptions, SeqOutput};
 use serde::{Deserialize, Serialize};
 
 /// A [`Memory`], as a configuration file names it.
@@ -35,6 +35,7 @@ impl Kept {
 }
 
 /// Layers whose runs have [`SeqOptions::memory`] from a configuration.
+#[derive(Debug)]
 struct WithMemory {
     layers: Box<dyn Lstm>,
     memory: Memory,
@@ -70,6 +71,9 @@ impl Lstm for WithMemory {
     }
     fn assume_constant(&mut self) {
         self.layers.assume_constant();
+    }
+    fn initial_state(&self, batch: usize) -> Result<LstmState<Tensor>> {
+        self.layers.initial_state(batch)
     }
 }
 
