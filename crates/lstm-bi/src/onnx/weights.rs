@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use candle_core::{Device, WithDType};
 use candle_nn::VarBuilder;
 use lstm_core::onnx::{OnnxAttributes, OnnxDialect};
-use lstm_core::{Biases, Element, Error, LstmLayer, LstmWeights, Result, tensors};
+use lstm_core::{Biases, Element, Error, LstmConfig, LstmLayer, LstmWeights, Result, tensors};
 
 use super::OnnxLstm;
 
@@ -37,11 +37,18 @@ impl<L: LstmLayer> OnnxLstm<L> {
         let mut layers = Vec::with_capacity(known.len());
         for ((place, config), weights) in known.iter().zip(weights) {
             let what = format!("configuration of {}'s weights", place.suffix());
-            Error::check(OP, &what, config, weights.config())?;
+            // What drops in training alone has no word in ONNX.
+            let LstmConfig { recurrent_dropout, drop_connect, .. } = *weights.config();
+            let config =
+                config.with_recurrent_dropout(recurrent_dropout).with_drop_connect(drop_connect);
+            Error::check(OP, &what, &config, weights.config())?;
             let named: HashMap<_, _> =
                 tensors::from_weights(weights, *place, device)?.into_iter().collect();
             let vb = VarBuilder::from_tensors(named, <E as WithDType>::DTYPE, device);
-            layers.push(L::build(config, *place, vb)?);
+            let mut layer = L::build(&config, *place, vb)?;
+            // The tensors are this node's own.
+            layer.assume_constant();
+            layers.push(layer);
         }
         Ok(Self { layers, layout: attributes.layout, empty_rows: dialect.empty_rows })
     }

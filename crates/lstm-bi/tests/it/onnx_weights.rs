@@ -113,3 +113,18 @@ fn weights_that_are_not_the_attributes() {
     let words = ["configuration of l0_reverse's weights", "input_size: 2", "input_size: 5"];
     refused(build(&both, &[weights[0].clone(), second]), &words);
 }
+
+/// What drops in training alone changes no node.
+#[test]
+fn training_options_are_no_part_of_a_node() {
+    let config = config().with_recurrent_dropout(0.3).with_drop_connect(0.2);
+    let (plain, both) = (weights(), attributes());
+    let weights: Vec<LstmWeights<f64>> = plain
+        .iter()
+        .map(|weights| LstmWeights::new(config, |p| Ok(weights.get(p).to_vec())).unwrap())
+        .collect();
+    let build = |weights: &[LstmWeights<f64>]| {
+        OnnxLstm::<HandLstm>::from_weights(&both, DIALECT, weights, &Device::Cpu).unwrap()
+    };
+    same(&run(&build(&weights)), &run(&build(&plain)));
+}

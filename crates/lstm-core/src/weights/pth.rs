@@ -17,8 +17,7 @@ use crate::{Element, Error, LstmWeights, Result};
 ///
 /// # Errors
 ///
-/// [`Error::Candle`] where the file cannot be read or has no `key`, [`Error::Mismatch`] where it holds no
-/// tensor.
+/// [`Error::Mismatch`] with the file's name where it cannot be read, has no `key` or holds no tensor.
 pub fn discover_in_pth(path: &Path, key: Option<&str>) -> Result<Discovered> {
     let file = open("weights::discover_in_pth", path, key)?;
     let infos = file.tensor_infos();
@@ -56,7 +55,11 @@ fn guarded<T>(
 ) -> Result<T> {
     // What the reader leaves half done goes with it: `read` borrows only what it does not change.
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)) {
-        Ok(result) => Ok(result?),
+        Ok(Ok(read)) => Ok(read),
+        Ok(Err(error)) => {
+            let what = path.display().to_string();
+            Err(Error::mismatch(op, what, "a file that candle's reader takes", error))
+        }
         Err(_) => {
             let what = format!("pickle of {}", path.display());
             Err(Error::mismatch(op, what, "one that candle's reader takes", "a damaged one"))

@@ -6,7 +6,7 @@ use lstm_core::{
     Error, LayerPlace, Lstm, LstmConfig, LstmLayer, LstmState, LstmStep, Parameter, Result,
     SeqOptions, SeqOutput,
 };
-use lstm_core::{last_step, tensors};
+use lstm_core::{allocator, last_step, tensors};
 
 use super::node::{Setting, run};
 
@@ -140,9 +140,8 @@ impl LstmLayer for HandRnn {
             let got = format!("{:?}", vb.device().location());
             return Err(Error::mismatch(OP, "device", "Cpu", got));
         }
-        if !matches!(vb.dtype(), DType::F32 | DType::F64) {
-            return Err(Error::mismatch(OP, "dtype", "F32 or F64", format!("{:?}", vb.dtype())));
-        }
+        tensors::check_dtype(OP, vb.dtype())?;
+        allocator::keep_freed();
         let bound = 1.0 / (config.hidden_size as f64).sqrt();
         let tensor = |parameter: Parameter| {
             let mut shape = parameter.shape(config);
