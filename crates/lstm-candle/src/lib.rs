@@ -2,7 +2,7 @@
 //!
 //! [`CandleLstm`] implements the trait `lstm_core::Lstm`, so it is interchangeable with the hand-written
 //! layers of `lstm-hand` and, as none of its arithmetic is theirs, their independent witness. It is also the
-//! path to every device that candle has.
+//! path to every device that candle has, where a run that records gradients is short: see [`CandleLstm`].
 //!
 //! # Example
 //!

@@ -17,6 +17,9 @@ use crate::scan::scan;
 
 /// The most steps that are recorded as one graph of candle's own; a quarter of them where the cell has options.
 ///
+/// On the CPU a longer recorded run is cut into segments; on other devices it is refused. There, a run with
+/// [`Memory::Checkpoints`], whose segments are shorter, has at most two steps.
+///
 /// A backward pass over this many steps needs less than a quarter of a thread's default stack of 2 MiB
 /// (see the test `the_deepest_graph_leaves_most_of_a_small_stack`), so that layers can be stacked.
 pub const MAX_GRAPH_STEPS: usize = 64;
@@ -25,7 +28,7 @@ pub const MAX_GRAPH_STEPS: usize = 64;
 ///
 /// # Errors
 ///
-/// [`Error::Unsupported`] for more than [`MAX_GRAPH_STEPS`] steps outside the CPU where a gradient is
+/// [`Error::Unsupported`] for more steps outside the CPU than one graph or segment has, where a gradient is
 /// recorded, and for [`Memory::RecomputeGates`]; [`Error::Candle`].
 pub(crate) fn scan_in_segments(
     cell: &Cell,

@@ -61,9 +61,10 @@ pub struct Gradients<'a, E> {
 
 /// Memory that the backward pass works in; make it once and reuse it for runs of any size.
 ///
-/// It holds 4·T·B·H numbers for dz, where the tape has no gates whose place dz takes, up to T·B·max(I, H) (2048 rows or
-/// a block of the batch at a time) where weight gradients are wanted, and 4·H·max(I, H); 4·N·H and N·I more where cells
-/// share N rows of the input.
+/// It holds, in numbers and with 4·H, H and I each rounded up to a vector: dz, 4·T·B·H, where the tape has no gates
+/// whose place it takes; V, then U, 4·H·max(I, H); for weight gradients h, then x, T·B·max(I, H), but of about 2048
+/// cells at a time, or of one block of the batch where that has more. Where cells share N rows of the input: 4·N·H
+/// more for their dz, and N·I in place of x of the cells.
 #[derive(Debug, Clone, Default)]
 pub struct BackwardScratch<E> {
     /// The gates, where the tape has none, and then dz of every step, zero for padding: for each block
@@ -99,7 +100,7 @@ impl<E: Element> BackwardScratch<E> {
         }
     }
 
-    /// The bytes of the room for dz of runs whose tape had no gates, of which there are most.
+    /// The bytes of the room for dz alone: what the last run needed whose tape had no gates, 0 before there was one.
     pub fn bytes(&self) -> usize {
         size_of_val(&self.dz[..])
     }

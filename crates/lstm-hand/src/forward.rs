@@ -34,8 +34,8 @@ const FAR_CELLS_AT_ONCE: usize = 96;
 /// Where the forward pass writes.
 #[derive(Debug)]
 pub struct Outputs<'a, E> {
-    /// y: `[T, B, H]`, or as wide as the run's [`crate::Columns`] say, of which these are written: h of every step in input time
-    /// order; zero past each row's length.
+    /// y, which is h of every step in input time order, zero past each row's length: `[T, B, H]`. Where the run has
+    /// [`crate::Columns`], `[T, B, width]`, of which only the layer's columns are written.
     pub output: &'a mut [E],
     /// The state after each row's last valid step, `[B, H]` each; the initial state for empty rows.
     pub last: LstmState<&'a mut [E]>,

@@ -13,7 +13,8 @@ use crate::{PackedWeights, Sequence};
 /// The record of a forward pass; make it once and reuse it for runs of any size.
 ///
 /// It holds 5·T·B·H numbers (T·B·H after [`crate::forward_without_gates`]) and the packed weights, and lends 4·N·H to a
-/// run whose cells share N rows of the input. Entries of padded steps are unspecified and never read.
+/// run whose cells share N rows of the input; 4·H for the gates and H for c are each rounded up to a vector, which
+/// counts where H is small. Entries of padded steps are unspecified and never read.
 #[derive(Debug, Clone)]
 pub struct Tape<E> {
     /// The activated gates i, f, g, o of every step, eq. (1) to (4); eq. (8) to (11) read them. For each
