@@ -15,6 +15,10 @@ use crate::{BackwardScratch, Columns, Gradients, Sequence, Tape, blocks};
 /// The fewest cells of a part of dx: fewer would read U too often.
 const FEWEST_CELLS: usize = 48;
 
+/// The most bytes of dz of a part of dx: each panel of U reads them again, from a cache where they are no more
+/// (measured: docs/performance.md).
+const MOST_BYTES: usize = 2 << 20;
+
 /// The cells whose x or h is packed together: memory, where more would not make it faster.
 const CELLS_AT_ONCE: usize = 1 << 11;
 
@@ -106,7 +110,8 @@ impl<'a, E: Element> Products<'a, E> {
         let w_ih = sequence.weights.w_ih;
         u.pack_columns(set, (dz.layout.row(), input), input, || dz.layout.runs(w_ih, input));
         let n_cells = dz.steps * blocks::rows(dz.blocks);
-        parallel::for_each(input_parts(n_cells, input, dx), |(rows, dx)| {
+        let most = MOST_BYTES / (dz.layout.row() * size_of::<E>());
+        parallel::for_each(input_parts((n_cells, most), input, dx), |(rows, dx)| {
             dz.input(set, u, input, rows, dx)
         })
     }
@@ -131,9 +136,13 @@ fn panel_rows<E>(layout: GateLayout, matrix: &mut [E], cols: usize) -> Vec<(usiz
     panels
 }
 
-/// Cuts dx, `[cells, I]`, into parts of as many rows.
-fn input_parts<E>(n_cells: usize, input: usize, dx: &mut [E]) -> Vec<(Range<usize>, &mut [E])> {
-    let rows = n_cells.div_ceil(4 * parallel::threads()).max(FEWEST_CELLS);
+/// Cuts dx, `[cells, I]`, into parts of as many rows, `most` where that is enough.
+fn input_parts<E>(
+    (n_cells, most): (usize, usize),
+    input: usize,
+    dx: &mut [E],
+) -> Vec<(Range<usize>, &mut [E])> {
+    let rows = n_cells.div_ceil(4 * parallel::threads()).min(most).max(FEWEST_CELLS);
     let parts = dx.chunks_mut(rows * input).enumerate();
     parts.map(|(k, dx)| (k * rows..(k * rows + rows).min(n_cells), dx)).collect()
 }
