@@ -3,17 +3,18 @@
 //! The file is a safetensors file: the weights under their own names after `weight/`, the optimiser's state, the
 //! averaged weights and what the task carries after prefixes of their own, and in its header the
 //! [`Identity`] of the run and the [`Progress`] as JSON. It is written beside, synced and renamed, so that
-//! it is whole or absent whatever happens.
+//! it is whole or absent whatever happens; a hash of all of it in the header tells what a disk has changed since.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use candle_core::{Device, Tensor, Var};
 use lstm_core::tensors::TensorSlice;
-use safetensors::tensor::Metadata;
+use safetensors::tensor::{Metadata, TensorView};
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
+use crate::data::Fingerprint;
 use crate::error::{Error, Result};
 use crate::optimizer::{Average, Optimizer};
 use crate::run_folder::{Identity, bytes, safetensors_file};
@@ -94,6 +95,11 @@ const EPOCHS: &str = "train.epochs";
 const WEIGHT: &str = "weight/";
 const CARRIED: &str = "carried/";
 
+/// What the header has.
+const IDENTITY: &str = "identity";
+const PROGRESS: &str = "progress";
+const FINGERPRINT: &str = "fingerprint";
+
 impl Checkpoint {
     /// Saves the run, whole or not at all.
     ///
@@ -131,10 +137,12 @@ impl Checkpoint {
             keep(format!("{CARRIED}{name}"), tensor.dims().to_vec(), &numbers);
         }
         let json = |error: serde_json::Error| Error::io(op, path)(error.into());
-        let header = HashMap::from([
-            ("identity".to_owned(), serde_json::to_string(identity).map_err(json)?),
-            ("progress".to_owned(), serde_json::to_string(progress).map_err(json)?),
-        ]);
+        let identity = serde_json::to_string(identity).map_err(json)?;
+        let progress = serde_json::to_string(progress).map_err(json)?;
+        let parts = tensors.iter().map(|(name, shape, bytes)| (&name[..], &shape[..], &bytes[..]));
+        let fingerprint = fingerprint([&identity, &progress], parts);
+        let header = [(IDENTITY, identity), (PROGRESS, progress), (FINGERPRINT, fingerprint)];
+        let header: HashMap<_, _> = header.map(|(key, text)| (key.to_owned(), text)).into();
         Ok(lstm_core::write_atomic(path, &safetensors_file(path, &tensors, Some(header))?)?)
     }
 
@@ -142,15 +150,18 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] where the file cannot be read, [`Error::Checkpoint`] where it is no checkpoint.
+    /// [`Error::Io`] where the file cannot be read, [`Error::Checkpoint`] where it is no checkpoint or not what was
+    /// saved.
     pub fn load(path: &Path) -> Result<Self> {
         let op = "load checkpoint";
         let bytes = std::fs::read(path).map_err(Error::io(op, path))?;
         let format = |error: safetensors::SafeTensorError| damaged(op, path, error);
         let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(format)?;
         let file = SafeTensors::deserialize(&bytes).map_err(format)?;
+        let views = file.tensors();
+        check_fingerprint(path, &metadata, &views)?;
         let mut tensors = BTreeMap::new();
-        for (name, view) in file.tensors() {
+        for (name, view) in views {
             if view.dtype() != Dtype::F32 {
                 return Err(damaged(op, path, format!("`{name}` in {:?}", view.dtype())));
             }
@@ -158,8 +169,8 @@ impl Checkpoint {
             let numbers = numbers.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
             tensors.insert(name, Saved { shape: view.shape().to_vec(), numbers });
         }
-        let identity = header(path, &metadata, "identity")?;
-        let progress = header(path, &metadata, "progress")?;
+        let identity = header(path, &metadata, IDENTITY)?;
+        let progress = header(path, &metadata, PROGRESS)?;
         Ok(Self { identity, progress, tensors })
     }
 
@@ -281,9 +292,45 @@ fn flatten(name: String, value: &serde_json::Value, leaves: &mut BTreeMap<String
     }
 }
 
+/// The hash of a checkpoint: of the texts in its header, and of the name, the shape and the bytes of every tensor.
+fn fingerprint<'a>(
+    header: [&str; 2],
+    tensors: impl Iterator<Item = (&'a str, &'a [usize], &'a [u8])>,
+) -> String {
+    let by_name: BTreeMap<_, _> =
+        tensors.map(|(name, shape, bytes)| (name, (shape, bytes))).collect();
+    let hash = Fingerprint::default().texts(header);
+    let hash = by_name.into_iter().fold(hash, |hash, (name, (shape, bytes))| {
+        hash.texts([name, &format!("{shape:?}")]).words(bytes)
+    });
+    hash.to_string()
+}
+
+/// Refuses a file that is not what was saved; those of older versions have no hash that could tell.
+fn check_fingerprint(
+    path: &Path,
+    metadata: &Metadata,
+    views: &[(String, TensorView<'_>)],
+) -> Result<()> {
+    let Some(expected) = text(metadata, FINGERPRINT) else { return Ok(()) };
+    let header = [IDENTITY, PROGRESS].map(|key| text(metadata, key).unwrap_or_default());
+    let parts = views.iter().map(|(name, view)| (&name[..], view.shape(), view.data()));
+    let got = fingerprint(header, parts);
+    if got == expected {
+        return Ok(());
+    }
+    let got = format!("other bytes than were saved (their hash is {got}, not {expected})");
+    Err(damaged("load checkpoint", path, got))
+}
+
+/// The text under a key of the header.
+fn text<'a>(metadata: &'a Metadata, key: &str) -> Option<&'a str> {
+    metadata.metadata().as_ref()?.get(key).map(String::as_str)
+}
+
 fn header<T: for<'a> Deserialize<'a>>(path: &Path, metadata: &Metadata, key: &str) -> Result<T> {
     let op = "load checkpoint";
-    let text = metadata.metadata().as_ref().and_then(|header| header.get(key));
+    let text = text(metadata, key);
     let text = text.ok_or_else(|| damaged(op, path, format!("no `{key}` in the header")))?;
     serde_json::from_str(text).map_err(|error| damaged(op, path, format!("`{key}`: {error}")))
 }

@@ -82,6 +82,31 @@ fn a_tensor_of_another_shape_with_as_many_numbers_is_refused() {
 }
 
 #[test]
+fn bytes_that_are_not_those_that_were_saved_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, layer) = (folder.path().join("saved"), LstmConfig::new(3, 5));
+    let progress = Progress { step: 7, ..Progress::default() };
+    let mut run = Run::new(&layer);
+    Checkpoint::save(&path, &identity(&layer), &progress, run.live(), Vec::new()).unwrap();
+    let good = std::fs::read(&path).unwrap();
+    let load = |place: usize| {
+        let mut bytes = good.clone();
+        bytes[place] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        Checkpoint::load(&path)
+    };
+    let place = |text: &[u8]| good.windows(text.len()).position(|bytes| bytes == text).unwrap();
+    let data = 8 + u64::from_le_bytes(*good.first_chunk().unwrap()) as usize;
+    let step = place(br#"step\":7"#) + 7;
+    for place in [data, (data + good.len()) / 2, good.len() - 1, step] {
+        let text = error(load(place));
+        assert!(text.contains("got other bytes than were saved"), "{place}: {text}");
+    }
+    // Older versions wrote no hash, or none under this name.
+    assert!(load(place(b"fingerprint")).is_ok());
+}
+
+#[test]
 fn layers_with_other_options_are_another_run() {
     let plain = LstmConfig::new(3, 5);
     let options = [
