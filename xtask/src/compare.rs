@@ -20,7 +20,7 @@ use lstm_core::write_atomic;
 use lstm_train::data::{Language, TextData};
 use lstm_train::metrics::{self, Metric};
 use lstm_train::tasks::window::{Splits, WindowModel, WindowTask};
-use lstm_train::{Outcome, Scores, Setup, Summary, Trainer};
+use lstm_train::{Outcome, RunFolder, Scores, Setup, Summary, Trainer};
 
 use crate::environment::{self, Threads};
 use crate::output::say;
@@ -55,7 +55,8 @@ pub struct Args {
     /// Folder for the report, the metrics and the checkpoints.
     #[arg(long, default_value = "runs/compare")]
     out: PathBuf,
-    /// Continue the runs in the folder from their last checkpoints; a model without one starts.
+    /// Continue the runs in the folder from their last checkpoints; a model without one starts. Without this,
+    /// the runs of all these models are begun anew.
     #[arg(long)]
     resume: bool,
 }
@@ -87,6 +88,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     std::fs::create_dir_all(&args.out).with_context(|| format!("create {}", args.out.display()))?;
     let recipe = |&model| args.settings.recipe(model, args.data.as_ref());
     let recipes: Vec<Recipe> = args.models.iter().map(recipe).collect();
+    if !args.resume {
+        forget(&args.out, &recipes)?;
+    }
     let trained = jobs::train_all(&recipes, args.jobs.into(), stop, |recipe, bar| {
         train(args, recipe, &text, bar, stop)
     })?;
@@ -102,6 +106,20 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let seconds = started.elapsed().as_secs_f64();
     say!("{seconds:.0} s; report: {}", args.out.join("report.html").display())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Sees to it that no earlier run of these models is resumed as one of this comparison, also where the turn of a model
+/// does not come. Settings that cannot train take no run away.
+fn forget(out: &Path, recipes: &[Recipe]) -> Result<()> {
+    for recipe in recipes {
+        recipe.train.check()?;
+        recipe.window.check()?;
+    }
+    for recipe in recipes {
+        let name = recipe.model.as_str();
+        RunFolder::forget(&out.join(name)).with_context(|| format!("model {name}"))?;
+    }
+    Ok(())
 }
 
 /// The row of every model; `None` where not all are finished, and what is not is said.

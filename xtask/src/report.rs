@@ -14,6 +14,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use lstm_core::write_atomic;
+use lstm_train::RunFolder;
 
 use run::Run;
 pub use run::{is_plain, of_baseline, of_class, spelled};
@@ -34,7 +35,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<ExitCode> {
     let out = match (&args.out, &args.runs[..]) {
         (Some(out), _) => out.clone(),
-        (None, [run]) => run.join(NAME),
+        (None, [run]) => run.join(RunFolder::REPORT),
         (None, runs) => anyhow::bail!("expected --out FILE for the page of {} runs", runs.len()),
     };
     let runs = args.runs.iter().map(|folder| Run::read(folder)).collect::<Result<Vec<_>>>()?;
@@ -52,10 +53,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 
 /// Writes the page of a run into its folder, and returns where it is.
 pub fn write(folder: &Path) -> Result<PathBuf> {
-    let out = folder.join(NAME);
+    let out = folder.join(RunFolder::REPORT);
     write_atomic(&out, single::page(&Run::read(folder)?)?.as_bytes())?;
     Ok(out)
 }
-
-/// The page in a run folder.
-const NAME: &str = "report.html";

@@ -105,6 +105,15 @@ impl MetricsFile {
         self.file.write_all(line.as_bytes()).map_err(Error::io("write metrics", &self.path))?;
         self.events.write(metric)
     }
+
+    /// Waits until the lines are on the disk; the event file is made anew from them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.file.sync_data().map_err(Error::io("sync metrics", &self.path))
+    }
 }
 
 fn line(path: &Path, metric: &Metric) -> Result<String> {

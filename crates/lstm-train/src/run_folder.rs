@@ -20,7 +20,8 @@ use crate::error::{Error, Result};
 /// - `model.safetensors`: the weights that are the run's result, under their own names;
 /// - `metrics.jsonl`: a line each time something was measured;
 /// - `events.out.tfevents.*`: the same for TensorBoard;
-/// - `test.json`: scores and details of the test part, once the run is finished.
+/// - `test.json`: scores and details of the test part, once the run is finished;
+/// - `report.html` ([`RunFolder::REPORT`]): the page of the run, where a program writes one.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
@@ -59,15 +60,20 @@ struct Versions {
 }
 
 impl RunFolder {
+    /// The name of the page that programs write into the folder of a run.
+    pub const REPORT: &str = "report.html";
+
     /// Makes an empty run folder at `path`, removing the run that is there; it is one itself once it has its
     /// first checkpoint and [`RunFolder::record`] was called.
+    ///
+    /// `files`: the names of the files that the task will write.
     ///
     /// # Errors
     ///
     /// [`Error::Invalid`] where files of these names are there that no run wrote; [`Error::Io`].
-    pub(crate) fn create(path: &Path) -> Result<Self> {
+    pub(crate) fn create(path: &Path, files: &[&str]) -> Result<Self> {
         let mut this = Self { path: path.to_owned(), lock: None };
-        this.check_own()?;
+        this.check_own(files)?;
         std::fs::create_dir_all(path).map_err(Error::io(CREATE, path))?;
         this.claim()?;
         let checkpoints = this.path.join(CHECKPOINTS);
@@ -84,12 +90,13 @@ impl RunFolder {
     }
 
     /// Refuses a folder in which another program's files would be lost.
-    fn check_own(&self) -> Result<()> {
+    fn check_own(&self, files: &[&str]) -> Result<()> {
         let has = |name: &str| self.path.join(name).exists();
         if has(RUN) || has(LOCK) {
             return Ok(());
         }
-        match [CHECKPOINTS, MODEL, METRICS, TEST].into_iter().find(|name| has(name)) {
+        let own = [CHECKPOINTS, MODEL, METRICS, TEST, Self::REPORT];
+        match own.iter().chain(files).find(|name| has(name)) {
             None => Ok(()),
             Some(name) => {
                 let expected = "a new folder, or that of a run".to_owned();
@@ -124,6 +131,21 @@ impl RunFolder {
     /// Whether there is a run at `path`, finished or to be resumed.
     pub fn is_run(path: &Path) -> bool {
         path.join(RUN).exists()
+    }
+
+    /// Sees to it that no run at `path` can be resumed: the next one there begins anew. Where there is none, nothing
+    /// is done.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Busy`] where a run is at work there; [`Error::Io`].
+    pub fn forget(path: &Path) -> Result<()> {
+        if !Self::is_run(path) {
+            return Ok(());
+        }
+        let mut this = Self { path: path.to_owned(), lock: None };
+        this.claim()?;
+        this.remove(RUN)
     }
 
     /// The run folder at `path`, and what was run there.

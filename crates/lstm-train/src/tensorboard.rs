@@ -64,7 +64,8 @@ pub(crate) struct EventFile {
 }
 
 impl EventFile {
-    /// Opens a new event file in `folder` that holds `kept` and nothing else, in place of those that are there.
+    /// Opens a new event file in `folder` that holds `kept` and nothing else, in place of those that runs wrote
+    /// there; files of other programs stay.
     ///
     /// Measurements keep the times that an older file has for them. The name is new, as TensorBoard goes on
     /// to the next file where it would not see that one was replaced.
@@ -83,7 +84,7 @@ impl EventFile {
             }
         }
         let now = now();
-        let path = folder.join(format!("{PREFIX}{:010}.lstm-train", now as u64));
+        let path = folder.join(format!("{PREFIX}{:010}{SUFFIX}", now as u64));
         let version = Event { file_version: Some(VERSION.to_owned()), ..at(now, 0) };
         let start = Event { session_log: Some(SessionLog { status: 1 }), ..at(now, 0) };
         let mut bytes = [record(&version), record(&start)].concat();
@@ -113,7 +114,7 @@ impl EventFile {
     }
 }
 
-/// The event files in a folder.
+/// The event files in a folder that runs wrote.
 fn event_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = match std::fs::read_dir(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -123,7 +124,7 @@ fn event_files(folder: &Path) -> Result<Vec<PathBuf>> {
     for entry in entries {
         let path = entry.map_err(Error::io(OP, folder))?.path();
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-        if name.is_some_and(|name| name.starts_with(PREFIX) && !name.ends_with(".partial")) {
+        if name.is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX)) {
             found.push(path);
         }
     }
@@ -202,6 +203,9 @@ const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
 /// What the name of an event file begins with.
 const PREFIX: &str = "events.out.tfevents.";
+
+/// What that of a run ends with.
+const SUFFIX: &str = ".lstm-train";
 
 const VERSION: &str = "brain.Event:2";
 

@@ -218,6 +218,8 @@ impl<T: Task> Trainer<T> {
 
     /// Writes a checkpoint, and removes those that are no longer kept.
     fn save(&mut self) -> Result<()> {
+        // First: what was measured before a checkpoint is not written again.
+        self.metrics.sync()?;
         let path = self.folder.checkpoint(self.progress.step);
         let carried = self.task.carried();
         let live = Live {

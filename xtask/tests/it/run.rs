@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use candle_core::{Device, Tensor};
+use lstm_train::RunFolder;
 
 /// A folder with a text and room for runs.
 pub struct Bench {
@@ -93,6 +94,25 @@ fn a_run_leaves_everything_it_promises() {
             ["hidden"],
         24
     );
+}
+
+#[test]
+fn a_new_comparison_leaves_no_run_of_an_earlier_one_to_resume() {
+    let bench = Bench::new();
+    let compare = |more: &[&str]| {
+        // One more model than the bench has by itself.
+        bench.output("run", &[&["--models", "lstm", "--epochs", "1"][..], more].concat())
+    };
+    let is_run = |model: &str| RunFolder::is_run(&bench.out("run").join(model));
+    assert!(compare(&[]).status.success());
+    assert!(!compare(&["--lr", "NaN"]).status.success());
+    assert!(is_run("hand-bilstm") && is_run("lstm"));
+    // The first model fails, so that the turn of the second does not come.
+    let output = compare(&["--lr", "1e38"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(!output.status.success());
+    assert!(text.lines().any(|line| line.starts_with("lstm was not trained")), "{text}");
+    assert!(is_run("hand-bilstm") && !is_run("lstm"));
 }
 
 #[test]

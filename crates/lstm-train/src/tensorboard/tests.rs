@@ -89,6 +89,19 @@ fn a_torn_file_is_made_whole() {
 }
 
 #[test]
+fn files_of_other_programs_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = folder.path().join("events.out.tfevents.1700000000.host.17.0");
+    let old = folder.path().join("events.out.tfevents.0000000001.lstm-train");
+    std::fs::write(&other, b"another's").unwrap();
+    std::fs::write(&old, b"").unwrap();
+    EventFile::open(folder.path(), &[train(10)]).unwrap();
+    assert_eq!(std::fs::read(&other).unwrap(), b"another's");
+    assert!(!old.exists());
+    assert_eq!(numbers(folder.path()).len(), 3);
+}
+
+#[test]
 fn what_was_measured_before_keeps_its_time() {
     let folder = tempfile::tempdir().unwrap();
     let mut file = EventFile::open(folder.path(), &[]).unwrap();

@@ -26,9 +26,11 @@ impl<T: Task> Trainer<T> {
         setup.train.check()?;
         total_steps(&setup.train, &setup.task)?;
         let identity = setup.identity()?;
-        let folder = RunFolder::create(folder)?;
-        for (name, bytes) in setup.task.files()? {
-            folder.write(name, &bytes)?;
+        let files = setup.task.files()?;
+        let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
+        let folder = RunFolder::create(folder, &names)?;
+        for (name, bytes) in &files {
+            folder.write(name, bytes)?;
         }
         let mut trainer = Self::open(setup, identity, folder, None)?;
         trainer.save()?;

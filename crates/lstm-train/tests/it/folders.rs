@@ -80,6 +80,23 @@ fn a_damaged_checkpoint_is_put_aside_and_the_one_before_leads_to_the_same_bits()
 }
 
 #[test]
+fn a_checkpoint_with_one_flipped_bit_is_put_aside() {
+    let bench = Bench::new();
+    let config = config(&bench, "checkpoint_every = 10\nkeep = 3");
+    bench.start(&config, "whole");
+    bench.start(&config, "flipped");
+    let folder = bench.path("flipped");
+    let (_, newest) = checkpoints(&folder).pop().unwrap();
+    let mut bytes = std::fs::read(&newest).unwrap();
+    // In the last number of the last tensor.
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&newest, &bytes).unwrap();
+    resume(&config, &folder).unwrap();
+    assert_eq!(std::fs::read(newest.with_extension("damaged")).unwrap(), bytes);
+    assert_eq!(bits(&folder), bits(&bench.path("whole")));
+}
+
+#[test]
 fn a_finished_run_goes_on_for_more_epochs_and_ends_as_a_longer_one() {
     let bench = Bench::new();
     let long = |lines: &str| {
@@ -190,6 +207,45 @@ fn files_that_no_run_wrote_are_not_removed() {
     std::fs::write(folder.join("download.partial"), b"half").unwrap();
     assert!(start().is_ok());
     assert!(folder.join("other.safetensors").exists() && folder.join("download.partial").exists());
+}
+
+#[test]
+fn files_that_a_run_would_write_over_are_left_alone() {
+    let bench = Bench::new();
+    let start = |folder: &Path| {
+        Trainer::start(config(&bench, "").setup::<HandLstm>().unwrap(), folder).err()
+    };
+    let other = |name: &str| {
+        let folder = bench.path(&format!("folder of {name}"));
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join(name), b"years of work").unwrap();
+        folder
+    };
+    for name in ["vocabulary.json", "report.html"] {
+        let folder = other(name);
+        let error = start(&folder).unwrap().to_string();
+        assert!(error.contains(&format!("`{name}` but no `run.json`")), "{error}");
+        assert_eq!(std::fs::read(folder.join(name)).unwrap(), b"years of work");
+    }
+    // The run of a language model has no such file.
+    assert!(start(&other("classes.json")).is_none());
+}
+
+#[test]
+fn a_run_that_is_forgotten_is_begun_anew() {
+    let bench = Bench::new();
+    let (folder, config) = (bench.path("run"), config(&bench, ""));
+    let setup = || config.setup::<HandLstm>().unwrap();
+    RunFolder::forget(&folder).unwrap();
+    assert!(!folder.exists());
+    let at_work = Trainer::start(setup(), &folder).unwrap();
+    let error = RunFolder::forget(&folder).unwrap_err().to_string();
+    assert!(error.contains("another process") && RunFolder::is_run(&folder), "{error}");
+    drop(at_work);
+    RunFolder::forget(&folder).unwrap();
+    assert!(!RunFolder::is_run(&folder));
+    assert!(Trainer::resume(setup(), &folder).is_err());
+    assert!(Trainer::resume_or_start(setup(), &folder).is_ok());
 }
 
 #[test]
