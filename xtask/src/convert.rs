@@ -42,7 +42,7 @@ pub struct Args {
     /// The key under which a .pt or .pth file has its state dict.
     #[arg(long)]
     key: Option<String>,
-    /// What stands before the names to write.
+    /// What stands before the names to write; an .onnx file has none.
     #[arg(long, default_value = "")]
     to_prefix: String,
     /// What stands before each layer's arrays instead of `l0.` and so on, from the input on; of a layer the
@@ -96,6 +96,11 @@ impl Args {
         };
         let expected = "a .safetensors file, or with --to onnx an .onnx file";
         ensure!(writes, "OUT: expected {expected}, got {}", self.output.display());
+        ensure!(
+            output != Kind::Onnx || self.to_prefix.is_empty(),
+            "--to-prefix: expected none for an .onnx file, whose node has its own name, got `{}`",
+            self.to_prefix
+        );
         Ok(())
     }
 

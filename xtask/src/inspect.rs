@@ -15,7 +15,7 @@ mod tests;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use lstm_core::weights::RefusedLstm;
 use lstm_core::{Activations, Biases, LstmConfig, write_atomic};
 
@@ -30,7 +30,8 @@ use crate::output::say;
 /// List the LSTMs of a weight file; with an input, draw one at work.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A weight file (.safetensors, .pt, .pth, .onnx, .keras, .h5), or the folder of a run.
+    /// A weight file (.safetensors, .pt, .pth, .onnx, .keras, .h5), or the folder of a run: its result,
+    /// model.safetensors, or before there is one its newest checkpoint.
     file: PathBuf,
     /// The key under which a .pt or .pth file has its state dict, as `state_dict` or `model`.
     #[arg(long)]
@@ -40,15 +41,23 @@ pub struct Args {
     prefix: Option<String>,
     #[command(flatten)]
     input: InputArgs,
-    /// The page to write.
-    #[arg(long, default_value = "runs/inspect.html")]
-    out: PathBuf,
+    /// The page to write; `runs/inspect.html` where absent.
+    #[arg(long)]
+    out: Option<PathBuf>,
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
+    let has_input = args.input.input.is_some() || args.input.text.is_some();
+    for (option, is_given) in [("--prefix", args.prefix.is_some()), ("--out", args.out.is_some())] {
+        let expected = "--input or --text beside it, as a list has no page";
+        ensure!(has_input || !is_given, "{option}: expected {expected}, got neither");
+    }
     let source = Source::open(&args.file, args.key.as_deref())?;
-    if args.input.input.is_none() && args.input.text.is_none() {
+    if !has_input {
         let (found, refused) = source.lstms()?;
+        if args.file.is_dir() {
+            say!("{}", source.path().display())?;
+        }
         say!("{}", list(&found, &refused).trim_end())?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -58,17 +67,18 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let input = args.input.read(&source, features)?.context("no input")?;
     let panels = run::panels(&layers, &input.x, input.n_steps)?;
     let gradient = run::gradient_norms(&layers, &input.x, input.n_steps)?;
-    let mut facts = vec![("file".to_owned(), args.file.display().to_string())];
+    let mut facts = vec![("file".to_owned(), source.path().display().to_string())];
     facts.push(("LSTM".to_owned(), summary(&lstm)));
     facts.extend(input.facts);
     let axis = Axis { n_steps: input.n_steps, tokens: input.tokens };
     let title = "What the LSTM does";
     let page = Page { title, facts: &facts, axis: &axis, panels: &panels, gradient: &gradient };
-    if let Some(folder) = args.out.parent() {
+    let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs/inspect.html"));
+    if let Some(folder) = out.parent() {
         std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
     }
-    write_atomic(&args.out, page.to_html().as_bytes())?;
-    say!("{} steps through {}: {}", input.n_steps, summary(&lstm), args.out.display())?;
+    write_atomic(&out, page.to_html().as_bytes())?;
+    say!("{} steps through {}: {}", input.n_steps, summary(&lstm), out.display())?;
     Ok(ExitCode::SUCCESS)
 }
 

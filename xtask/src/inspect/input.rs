@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::Device;
 use clap::ValueEnum;
-use lstm_train::Checkpoint;
+use lstm_train::Identity;
 use lstm_train::data::{Symbols, UNK};
 use lstm_train::tasks::window::Splits;
 use serde_json::Value;
@@ -43,10 +43,10 @@ pub struct InputArgs {
     /// What a token is; words where absent, and what the run reads for a run of a language model.
     #[arg(long, value_enum, requires = "text")]
     by: Option<Token>,
-    /// For a checkpoint of `compare`: the folder with the text that the run has read; the embedded language where absent.
+    /// For a run of `compare`: the folder with the text that it has read; the embedded language where absent.
     #[arg(long, requires = "text")]
     data: Option<PathBuf>,
-    /// For a checkpoint of `compare`: training sentences of the embedded language in that run; 20,000 where absent.
+    /// For a run of `compare`: training sentences of the embedded language in it; 20,000 where absent.
     #[arg(long, conflicts_with = "data", requires = "text")]
     sentences: Option<usize>,
 }
@@ -125,24 +125,24 @@ impl InputArgs {
     }
 
     fn text(&self, text: &str, source: &Source, features: usize) -> Result<Input> {
-        let by = self.token(source.checkpoint.as_ref())?;
+        let by = self.token(source.run.as_ref())?;
         let tokens: Vec<String> = match by {
             Token::Words => text.split_whitespace().map(str::to_owned).collect(),
             Token::Letters => text.chars().map(String::from).collect(),
         };
         ensure!(!tokens.is_empty(), "--text: expected at least one token, got none");
         let mut facts = vec![("text".to_owned(), text.to_owned())];
-        let is_comparison = source.checkpoint.as_ref().is_some_and(|run| kind(run).is_none());
+        let is_comparison = source.run.as_ref().is_some_and(|run| kind(run).is_none());
         ensure!(
             is_comparison || (self.data.is_none() && self.sentences.is_none()),
             "--data, --sentences: expected none but for a run of `compare`"
         );
-        let ids = match (&source.checkpoint, &self.vocab) {
-            (Some(_), Some(_)) => bail!("--vocab: a checkpoint has the vocabulary of its run"),
-            (Some(checkpoint), None) => {
-                let (ids, unknown_id) = match kind(checkpoint) {
+        let ids = match (&source.run, &self.vocab) {
+            (Some(_), Some(_)) => bail!("--vocab: expected none for a run, which has its own"),
+            (Some(run), None) => {
+                let (ids, unknown_id) = match kind(run) {
                     Some(_) => symbols_of_run(&tokens, source)?,
-                    None => (self.words_of_comparison(&tokens, checkpoint)?, Some(UNK as usize)),
+                    None => (self.words_of_comparison(&tokens, run)?, Some(UNK as usize)),
                 };
                 let unknown = tokens.iter().zip(&ids).filter(|(_, id)| Some(**id) == unknown_id);
                 let unknown: Vec<_> = unknown.map(|(token, _)| token.as_str()).collect();
@@ -152,7 +152,7 @@ impl InputArgs {
                 ids
             }
             (None, Some(vocab)) => ids(&tokens, vocab)?,
-            (None, None) => bail!("--text: expected --vocab for a file that is no checkpoint"),
+            (None, None) => bail!("--text: expected --vocab but for a run or a checkpoint"),
         };
         let (name, table, width) = source.embedding(self.embedding.as_deref())?;
         ensure!(width == features, "`{name}`: expected {features} features, got {width}");
@@ -168,23 +168,23 @@ impl InputArgs {
         Ok(Input { x, n_steps: tokens.len(), tokens, facts })
     }
 
-    /// What the text is cut into: what the run reads, where a checkpoint is of one.
-    fn token(&self, checkpoint: Option<&Checkpoint>) -> Result<Token> {
-        let Some(checkpoint) = checkpoint else { return Ok(self.by.unwrap_or(Token::Words)) };
-        let unit = checkpoint.identity.task["unit"].as_str();
+    /// What the text is cut into: what the run reads, where the weights are of one.
+    fn token(&self, run: Option<&Identity>) -> Result<Token> {
+        let Some(run) = run else { return Ok(self.by.unwrap_or(Token::Words)) };
+        let unit = run.task["unit"].as_str();
         let expected = if unit == Some("character") { Token::Letters } else { Token::Words };
         let got = self.by.unwrap_or(expected);
         ensure!(got == expected, "--by: expected {expected}, which the run reads, got {got}");
         Ok(expected)
     }
 
-    /// The ids that words have in the run of `compare` that a checkpoint is of.
-    fn words_of_comparison(&self, words: &[String], checkpoint: &Checkpoint) -> Result<Vec<usize>> {
+    /// The ids that words have in a run of `compare`.
+    fn words_of_comparison(&self, words: &[String], run: &Identity) -> Result<Vec<usize>> {
         let text = text(self.data.as_deref(), self.sentences.unwrap_or(20_000))?;
-        let window = checkpoint.identity.task["window"]["window"].as_u64();
-        let window = window.context("--text: expected a checkpoint of `train` or `compare`")?;
+        let window = run.task["window"]["window"].as_u64();
+        let window = window.context("--text: expected a run of `train` or `compare`")?;
         let got = Splits::new(&text, usize::try_from(window)?)?.fingerprint();
-        let expected = &checkpoint.identity.data;
+        let expected = &run.data;
         ensure!(
             got == *expected,
             "--data or --sentences: expected the text of the run ({expected}), got another ({got})"
@@ -193,14 +193,14 @@ impl InputArgs {
     }
 }
 
-/// The task of the run of `train` that a checkpoint is of.
-fn kind(checkpoint: &Checkpoint) -> Option<&str> {
-    checkpoint.identity.task["kind"].as_str()
+/// The task of a run of `train`.
+fn kind(run: &Identity) -> Option<&str> {
+    run.task["kind"].as_str()
 }
 
-/// The ids of tokens in `vocabulary.json` of the run that a checkpoint is of, and that of unknown ones.
+/// The ids of tokens in `vocabulary.json` of the run that the weights are of, and that of unknown ones.
 fn symbols_of_run(tokens: &[String], source: &Source) -> Result<(Vec<usize>, Option<usize>)> {
-    let kind = source.checkpoint.as_ref().and_then(kind).unwrap_or_default();
+    let kind = source.run.as_ref().and_then(kind).unwrap_or_default();
     let is_language = ["language", "window"].contains(&kind);
     ensure!(is_language, "--text: expected a run that reads text (language or window), got {kind}");
     let path = source.run_file("vocabulary.json")?;

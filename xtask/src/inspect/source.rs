@@ -8,7 +8,7 @@ use candle_core::pickle::PthTensors;
 use candle_core::{DType, Device, Tensor, WithDType};
 use lstm_core::weights::{Discovered, FoundLstm, RefusedLstm, discover, discover_in_bytes};
 use lstm_core::{Element, Error, LayerPlace, LstmWeights};
-use lstm_train::{Checkpoint, RunFolder};
+use lstm_train::{Checkpoint, Identity, RunFolder};
 
 use super::named::Named;
 
@@ -20,8 +20,9 @@ pub struct Source {
     path: PathBuf,
     tensors: HashMap<String, Tensor>,
     named: Named,
-    /// The run that the file is a checkpoint of, if it is one.
-    pub checkpoint: Option<Checkpoint>,
+    /// What was run, where the file is a checkpoint or was found in the folder of a run.
+    pub run: Option<Identity>,
+    is_checkpoint: bool,
 }
 
 /// What a file is.
@@ -45,11 +46,13 @@ pub struct Found {
 }
 
 impl Source {
-    /// Reads a weight file, or the newest checkpoint in the folder of a run.
+    /// Reads a weight file, or in the folder of a run the weights that are its result; before there are any, its
+    /// newest checkpoint.
     ///
     /// `key`: under which a `.pt` or `.pth` file has its state dict.
     pub fn open(path: &Path, key: Option<&str>) -> Result<Self> {
-        let path = if path.is_dir() { newest_checkpoint(path)? } else { path.to_owned() };
+        let (path, result_of) =
+            if path.is_dir() { file_of_run(path)? } else { (path.to_owned(), None) };
         let kind = Kind::of(&path);
         let read = || format!("read {}", path.display());
         ensure!(
@@ -67,15 +70,23 @@ impl Source {
                 tensors = loaded.with_context(read)?;
             }
         }
-        let is_tensors = kind == Kind::Safetensors;
-        let checkpoint = if is_tensors { Checkpoint::load(&path).ok() } else { None };
-        Ok(Self { path, tensors, named, checkpoint })
+        let may_be_checkpoint = kind == Kind::Safetensors && result_of.is_none();
+        let checkpoint = if may_be_checkpoint { Checkpoint::load(&path).ok() } else { None };
+        let is_checkpoint = checkpoint.is_some();
+        let run = result_of.or(checkpoint.map(|checkpoint| checkpoint.identity));
+        Ok(Self { path, tensors, named, run, is_checkpoint })
     }
 
-    /// A file of the run that the file is a checkpoint of.
+    /// The file that was read.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Another file of the run that the file is of.
     pub fn run_file(&self, name: &str) -> Result<PathBuf> {
-        let checkpoints = self.path.parent().context("the folder of the checkpoint")?;
-        Ok(checkpoints.join("..").join(name))
+        let folder = self.path.parent().context("the folder of the run's weights")?;
+        let run = if self.is_checkpoint { folder.join("..") } else { folder.to_owned() };
+        Ok(run.join(name))
     }
 
     /// The LSTMs of the file, and those that are damaged; those of a checkpoint's moments are none.
@@ -109,7 +120,7 @@ impl Source {
 
     /// Whether a tensor belongs to the model, and not to the optimiser of a checkpoint.
     fn is_weight(&self, name: &str) -> bool {
-        self.checkpoint.is_none() || name.starts_with(CHECKPOINT_WEIGHTS)
+        !self.is_checkpoint || name.starts_with(CHECKPOINT_WEIGHTS)
     }
 
     /// The LSTM with the prefix, or the only one there is.
@@ -203,11 +214,15 @@ impl Source {
     }
 }
 
-/// The newest checkpoint of a run.
-fn newest_checkpoint(folder: &Path) -> Result<PathBuf> {
-    let (run, _) = RunFolder::open(folder)?;
+/// The weights that are the result of a run and what was run, or its newest checkpoint, which says so itself.
+fn file_of_run(folder: &Path) -> Result<(PathBuf, Option<Identity>)> {
+    let (run, identity) = RunFolder::open(folder)?;
+    if run.model().exists() {
+        return Ok((run.model(), Some(identity)));
+    }
     let newest = run.checkpoints()?.pop();
-    newest.map(|(_, path)| path).with_context(|| format!("{}: no checkpoint", folder.display()))
+    let newest = newest.with_context(|| format!("{}: no checkpoint", folder.display()))?;
+    Ok((newest.1, None))
 }
 
 impl Kind {

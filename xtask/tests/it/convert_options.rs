@@ -87,6 +87,16 @@ fn what_arrays_do_not_say_is_refused_or_named() {
 }
 
 #[test]
+fn a_prefix_of_arrays_is_refused_for_a_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    model(folder, LayerPlace::forward(0), LstmConfig::new(3, 4));
+    let more = [&to("onnx")[..], &["--to-prefix", "a."]].concat();
+    refused(folder, "m.onnx", "out.onnx", &more, &["--to-prefix", ".onnx", "got `a.`"]);
+    converted(folder, "m.onnx", "out.safetensors", &more);
+}
+
+#[test]
 fn a_lone_reverse_layer_keeps_its_direction_or_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

@@ -1,4 +1,4 @@
-//! Runs `xtask inspect` on little weight files and on a checkpoint of `compare`.
+//! Runs `xtask inspect` on little weight files and on runs of `compare` and `train`.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -50,8 +50,11 @@ impl Folder {
     /// `xtask inspect FILE` in this folder.
     fn inspect(&self, file: &str, more: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-        command.current_dir(self.0.path()).args(["inspect", file, "--out", "page.html"]);
-        command.args(more).output().unwrap()
+        command.current_dir(self.0.path()).args(["inspect", file]).args(more);
+        if more.iter().any(|option| ["--input", "--text"].contains(option)) {
+            command.args(["--out", "page.html"]);
+        }
+        command.output().unwrap()
     }
 
     #[track_caller]
@@ -115,7 +118,7 @@ fn draws_a_text_with_a_vocabulary() {
 }
 
 #[test]
-fn draws_a_text_with_a_checkpoint() {
+fn draws_a_text_with_a_run_of_compare() {
     let bench = Bench::new();
     assert!(bench.output("run", &["--epochs", "1"]).status.success());
     let run = bench.out("run").join("hand-bilstm");
@@ -174,11 +177,39 @@ fn draws_a_text_with_the_vocabulary_of_a_run() {
 }
 
 #[test]
+fn a_run_is_its_result_or_before_there_is_one_its_newest_checkpoint() {
+    let tiny = Tiny::new("language");
+    let run = tiny.path("run");
+    tiny.finish(&run, &["--set", "train.epochs=1"]);
+    let inspect = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command.current_dir(tiny.path("")).arg("inspect").arg(&run).args(more);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let page = || {
+        inspect(&["--text", "w0 w4", "--out", "page.html"]);
+        std::fs::read_to_string(tiny.path("page.html")).unwrap()
+    };
+    let list = inspect(&[]);
+    assert!(list.contains("run/model.safetensors\nprefix `"), "{list}");
+    assert!(!list.contains("`weight/"), "{list}");
+    assert!(page().contains("run/model.safetensors</td>"));
+    std::fs::remove_file(run.join("model.safetensors")).unwrap();
+    let list = inspect(&[]);
+    assert!(list.contains("run/checkpoints/") && list.contains("prefix `weight/"), "{list}");
+    assert!(page().contains("run/checkpoints/"));
+}
+
+#[test]
 fn refuses_what_does_not_fit() {
     let folder = Folder::new();
     let input = |more: &[&'static str]| [&["--input", "one.safetensors"][..], more].concat();
     let (one, two) = ("one.safetensors", "two.safetensors");
     folder.refused("absent.safetensors", &[], &["absent.safetensors"]);
+    folder.refused(one, &["--prefix", "a."], &["--prefix", "--input or --text"]);
+    folder.refused(one, &["--out", "page.html"], &["--out", "--input or --text"]);
     folder.refused(two, &input(&["--row", "0"]), &["--prefix", "`a.`, `b.`"]);
     folder.refused(two, &input(&["--row", "0", "--prefix", "c."]), &["`a.`, `b.`", "got `c.`"]);
     folder.refused(one, &input(&[]), &["--row", "below 2", "got none"]);
