@@ -62,12 +62,21 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The text of a file, or of the standard input for `-`.
+/// The text of a file, or of the standard input for `-`, as the readers of data see it.
 fn read(path: &Path) -> Result<String> {
     if path == Path::new("-") {
         let mut text = String::new();
         std::io::stdin().read_to_string(&mut text).context("read the standard input")?;
-        return Ok(text);
+        return Ok(plain(&text));
     }
-    std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))
+    let text = std::fs::read_to_string(path);
+    Ok(plain(&text.with_context(|| format!("read {}", path.display()))?))
+}
+
+/// A text without a byte order mark whose lines end with `\n` alone.
+fn plain(text: &str) -> String {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    // The last line may have lost the second half of its end.
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    text.replace("\r\n", "\n")
 }

@@ -157,7 +157,7 @@ pub(crate) fn check_numbers(what: &str, sizes: &[usize]) -> Result<()> {
 /// Far beyond use; they keep a typing error from filling the memory.
 const MAX_SIZE: usize = 1 << 20;
 const MAX_LAYERS: usize = 1 << 10;
-const MAX_NUMBERS: usize = 1 << 30;
+pub(crate) const MAX_NUMBERS: usize = 1 << 30;
 
 #[cfg(test)]
 mod tests {

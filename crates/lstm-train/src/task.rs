@@ -79,15 +79,6 @@ pub enum Detail {
         /// What was forecast `horizon` or fewer steps before; as long as `truth`.
         forecast: Vec<f64>,
     },
-    /// Measures over something else than training steps, for example the error over the lag.
-    Curves {
-        /// What the measures are over.
-        x: String,
-        /// What is measured.
-        y: String,
-        /// The name and the points of each line, by rising x.
-        lines: Vec<(String, Vec<(f64, f64)>)>,
-    },
 }
 
 /// A measured part of the data.

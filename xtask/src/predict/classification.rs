@@ -19,11 +19,7 @@ pub fn run(
 ) -> Result<()> {
     let classifier = with_layers!(layers, L => Classifier::load::<L>(folder))?;
     let sequences = read(file, config, classifier.features())?;
-    let steps = |values: &Vec<f32>| -> Vec<Vec<f32>> {
-        values.chunks(sequences.n_features()).map(<[f32]>::to_vec).collect()
-    };
-    let all: Vec<Vec<Vec<f32>>> = sequences.values().iter().map(steps).collect();
-    for (idx, prediction) in classifier.predict(&all)?.iter().enumerate() {
+    for (idx, prediction) in classifier.predict_sequences(&sequences)?.iter().enumerate() {
         let likely = prediction.probabilities.iter().copied().fold(f64::NAN, f64::max);
         say!("{}\t{}\t{likely:.4}", idx + 1, prediction.class)?;
     }
@@ -36,7 +32,8 @@ fn read(
     config: &ClassificationConfig,
     features: Option<&[String]>,
 ) -> Result<Sequences> {
-    match file.extension().and_then(|extension| extension.to_str()) {
+    let extension = file.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+    match extension.as_deref() {
         Some("ts") => Ok(Sequences::load_ts(file)?),
         Some("csv") => {
             let (names, features) = (config.columns.as_ref().zip(features))

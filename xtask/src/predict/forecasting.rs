@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use lstm_train::data::Series;
 use lstm_train::tasks::forecasting::Forecaster;
 
@@ -14,22 +14,39 @@ use crate::output::say;
 pub fn run(folder: &Path, layers: Layers, file: &Path) -> Result<()> {
     let forecaster = with_layers!(layers, L => Forecaster::load::<L>(folder))?;
     let config = forecaster.config();
-    let series = Series::load(file, &config.columns())?;
-    ensure!(
-        series.len() >= config.input,
-        "{}: expected at least {} steps, got {}",
-        file.display(),
-        config.input,
-        series.len()
-    );
-    let first = series.len() - config.input;
-    let steps = series.values().chunks(series.names().len()).skip(first);
-    let values: Vec<Vec<f64>> = steps.map(<[f64]>::to_vec).collect();
-    let times = if config.calendar.is_empty() { &[][..] } else { &series.times()[first..] };
-    say!("step,{}", config.targets.join(","))?;
-    for (idx, step) in forecaster.predict(&values, times)?.iter().enumerate() {
+    let forecast = forecaster.predict_after(&Series::load(file, &config.columns())?)?;
+    let names: Vec<String> = config.targets.iter().map(|name| field(name)).collect();
+    say!("step,{}", names.join(","))?;
+    for (idx, step) in forecast.iter().enumerate() {
         let numbers: Vec<String> = step.iter().map(f64::to_string).collect();
         say!("{},{}", idx + 1, numbers.join(","))?;
     }
     Ok(())
+}
+
+/// A text as a field of CSV: in quotes where it has signs that mean something there (RFC 4180).
+fn field(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) {
+        return format!("\"{}\"", text.replace('"', "\"\""));
+    }
+    text.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::field;
+
+    #[test]
+    fn texts_with_signs_of_csv_are_in_quotes() {
+        for plain in ["load", "max. wv", "", "it's"] {
+            assert_eq!(field(plain), plain);
+        }
+        for (text, expected) in [
+            ("wind, max.", "\"wind, max.\""),
+            ("5\" pipe", "\"5\"\" pipe\""),
+            ("two\nlines", "\"two\nlines\""),
+        ] {
+            assert_eq!(field(text), expected);
+        }
+    }
 }

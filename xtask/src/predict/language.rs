@@ -41,9 +41,12 @@ pub fn run(folder: &Path, layers: Layers, input: Option<String>, options: &Optio
     if options.score {
         return score(&model, &input.context("a file of lines to score")?);
     }
-    let prompt = options.prompt.clone().or(input).unwrap_or_default();
-    // A file ends with a line end, which is not meant as part of what to go on from.
-    let prompt = prompt.strip_suffix('\n').unwrap_or(&prompt);
+    let prompt = match (&options.prompt, &input) {
+        (Some(prompt), _) => prompt.as_str(),
+        // A file ends with a line end, which is not meant as part of what to go on from.
+        (None, Some(text)) => text.strip_suffix('\n').unwrap_or(text),
+        (None, None) => "",
+    };
     let sampling = Sampling {
         temperature: options.temperature.unwrap_or(1.0),
         top_k: options.top_k,

@@ -1,4 +1,4 @@
-//! What a task shows of its test part: confusion tables, forecasts, curves.
+//! What a task shows of its test part: confusion tables, forecasts.
 
 use lstm_train::Detail;
 
@@ -35,16 +35,6 @@ pub fn section(page: &mut Page, detail: &Detail) -> Result<(), PlotError> {
                 body += &forecast_plot(&name, times, &last(truth), &last(forecast))?;
             }
             page.section(&heading, &note, &body);
-        }
-        Detail::Curves { x, y, lines } => {
-            let lines = lines.iter().enumerate().map(|(idx, (name, points))| Line {
-                name,
-                pen: Pen::nth(idx),
-                points: points.clone(),
-            });
-            let heading = format!("{y} by {x}");
-            let plot = LinePlot::new(x, y, lines.collect());
-            page.section(&heading, "", &figure(&heading, plot.into_svg())?);
         }
     }
     Ok(())

@@ -59,14 +59,8 @@ fn section<'a>(page: &'a str, heading: &str) -> &'a str {
 fn a_run_has_its_results_curves_and_epochs() {
     let mut run = run("ewt", 5, 1.0);
     let labels = ["NOUN", "<VERB>"].map(str::to_owned).to_vec();
-    run.test.as_mut().unwrap().details = vec![
-        Detail::Confusion { labels, counts: vec![vec![90, 10], vec![3, 1]] },
-        Detail::Curves {
-            x: "lag".to_owned(),
-            y: "error".to_owned(),
-            lines: vec![("lstm".to_owned(), vec![(10.0, 0.1), (100.0, 0.2)])],
-        },
-    ];
+    run.test.as_mut().unwrap().details =
+        vec![Detail::Confusion { labels, counts: vec![vec![90, 10], vec![3, 1]] }];
     let page = single::page(&run).unwrap();
     assert!(page.contains("Tagging, 1,234,567 parameters: finished after 5 epochs, 500 steps"));
     let result = section(&page, "Result");
@@ -79,7 +73,6 @@ fn a_run_has_its_results_curves_and_epochs() {
     let epochs = section(&page, "Epochs");
     assert_eq!((count(epochs, "<tr"), count(epochs, ">best<")), (6, 1));
     assert!(section(&page, "Confusion of classes, test part").contains("90<small>"));
-    assert_eq!(count(section(&page, "error by lag"), "<circle"), 2);
     let settings = section(&page, "Settings");
     assert!(settings.contains("task.network.hidden") && !settings.contains("task.none"));
     for part in ["<script", "<link", "src=", "href=", "url(", "@import", "<VERB>", "NaN"] {

@@ -108,6 +108,26 @@ fn a_run_is_evaluated_and_used_from_its_folder() {
 }
 
 #[test]
+fn a_text_is_read_as_those_that_were_learned_from() {
+    let work = Workplace::new();
+    work.train("run", &["--set", "train.epochs=1"]);
+    std::fs::write(work.path("plain.txt"), "w1 w4\nw3\n").unwrap();
+    std::fs::write(work.path("marked.txt"), "\u{feff}w1 w4\r\nw3\r\n").unwrap();
+    for more in [&["--tokens", "5"][..], &["--score"]] {
+        let predict = |file: &str| work.printed(&[&["predict", "run", file][..], more].concat());
+        assert_eq!(predict("marked.txt"), predict("plain.txt"));
+    }
+    // The line end of a file is not meant, that of a prompt is.
+    let fixed = ["predict", "run", "--tokens", "5"];
+    let write = |more: &[&str]| work.printed(&[&fixed[..], more].concat());
+    std::fs::write(work.path("line.txt"), "w1 w4\n").unwrap();
+    let within = write(&["--prompt", "w1 w4"]);
+    assert_eq!(write(&["line.txt"]), within);
+    let behind = write(&["--prompt", "w1 w4\n"]);
+    assert!(behind.starts_with("w1 w4\n") && behind != within, "{behind}");
+}
+
+#[test]
 fn runs_are_reported_alone_and_together() {
     let work = Workplace::new();
     work.train("slow", &[]);

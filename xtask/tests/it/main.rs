@@ -9,6 +9,7 @@ mod full_disk; // A run that cannot write ends with an error and goes on once it
 mod inspect; // Pages and lists of little weight files, and what is refused.
 mod kill; // A run killed at random moments ends with the same bits as one left alone.
 mod language; // `train`, `eval`, `predict` and `report` of a little language model.
+mod predict; // Files that other programs write or read, and what is refused.
 mod refusals; // Bad arguments, data and checkpoints get an error and exit status 1.
 mod tiny; // A tiny run of every kind of task, which other tests use.
 

@@ -2,6 +2,7 @@
 
 use super::vocabulary::{EOS, PAD, SOS};
 use crate::error::{Error, Result};
+use crate::network::MAX_NUMBERS;
 
 /// The longest accepted window; far beyond use, it keeps a typing error from filling the memory.
 pub const MAX_WINDOW: usize = 1 << 16;
@@ -33,7 +34,8 @@ impl Windows {
     ///
     /// # Errors
     ///
-    /// `window` must be between 1 and [`MAX_WINDOW`], and there must be a sentence.
+    /// `window` must be between 1 and [`MAX_WINDOW`], there must be a sentence, and the inputs must not have so many
+    /// ids that they fill the memory.
     pub fn new(sentences: &[Vec<u32>], window: usize) -> Result<Self> {
         let op = "cut windows";
         if window == 0 || window > MAX_WINDOW {
@@ -41,6 +43,15 @@ impl Windows {
                 op,
                 expected: format!("a window between 1 and {MAX_WINDOW}"),
                 got: window.to_string(),
+            });
+        }
+        let n_windows = |sentence: &Vec<u32>| (sentence.len() + 2).saturating_sub(window).max(1);
+        let n_windows: usize = sentences.iter().map(n_windows).sum();
+        if n_windows.saturating_mul(window) > MAX_NUMBERS {
+            return Err(Error::Invalid {
+                op,
+                expected: format!("windows of at most {MAX_NUMBERS} ids together"),
+                got: format!("{n_windows} windows of {window}"),
             });
         }
         let mut inputs = Vec::new();

@@ -77,3 +77,12 @@ fn impossible_windows_are_refused() {
     let error = Windows::new(&[], 3).unwrap_err();
     assert!(error.to_string().contains("at least one sentence"));
 }
+
+#[test]
+fn windows_that_would_fill_the_memory_are_refused() {
+    // One window for each sentence, padded.
+    let n_windows = MAX_NUMBERS / MAX_WINDOW + 1;
+    let error = Windows::new(&vec![vec![4]; n_windows], MAX_WINDOW).unwrap_err().to_string();
+    let pieces = ["at most 1073741824 ids", "got 16385 windows of 65536"];
+    assert!(pieces.iter().all(|piece| error.contains(piece)), "{error}");
+}

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use lstm_core::LstmLayer;
 
-use crate::data::Scale;
+use crate::data::{Scale, Sequences};
 use crate::error::{Error, Result};
 use crate::tasks::TaskConfig;
 use crate::tasks::classification::ClassificationModel;
@@ -76,16 +76,44 @@ impl Classifier {
     pub fn predict(&self, sequences: &[Vec<Vec<f32>>]) -> Result<Vec<Prediction<'_>>> {
         let scaled: Vec<Vec<f32>> =
             sequences.iter().map(|steps| self.scaled(steps)).collect::<Result<_>>()?;
+        self.answer(&scaled, |_, expected, got| Error::Invalid { op: OP, expected, got })
+    }
+
+    /// The classes of the sequences of a file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Data`], naming file and line, where the sequences have another number of features, or one has a
+    /// number that is too far from the training data for the model to answer.
+    pub fn predict_sequences(&self, sequences: &Sequences) -> Result<Vec<Prediction<'_>>> {
+        let (expected, got) = (self.scale.n_features(), sequences.n_features());
+        if got != expected {
+            let expected = format!("{expected} features, as the training data has");
+            return Err(sequences.refuse(0, expected, got.to_string()));
+        }
+        let mut scaled = Vec::with_capacity(sequences.len());
+        for (row, values) in sequences.values().iter().enumerate() {
+            let numbers = values.iter().map(|&number| f64::from(number));
+            let refuse = |expected, got| sequences.refuse(row, expected, got);
+            scaled.push(self.scale.scaled_or(numbers, refuse)?);
+        }
+        self.answer(&scaled, |row, expected, got| sequences.refuse(row, expected, got))
+    }
+
+    /// The classes of scaled sequences; `refuse` makes the error of one of them, of what is expected and got.
+    fn answer(
+        &self,
+        scaled: &[Vec<f32>],
+        refuse: impl Fn(usize, String, String) -> Error,
+    ) -> Result<Vec<Prediction<'_>>> {
         let mut predictions = Vec::with_capacity(scaled.len());
         for batch in scaled.chunks(BATCH) {
             let batch: Vec<&[f32]> = batch.iter().map(Vec::as_slice).collect();
             for log in self.model.log_probabilities(&batch)? {
                 if let Some(bad) = log.iter().find(|log| log.is_nan()) {
-                    return Err(Error::Invalid {
-                        op: OP,
-                        expected: "numbers near enough to the training data's".to_owned(),
-                        got: format!("a probability of {bad}"),
-                    });
+                    let expected = "numbers near enough to the training data's".to_owned();
+                    let got = format!("a probability of {bad}");
+                    return Err(refuse(predictions.len(), expected, got));
                 }
                 let class = self.classes.get(largest(&log)).map_or("", String::as_str);
                 let probabilities = log.iter().map(|log| log.exp()).collect();

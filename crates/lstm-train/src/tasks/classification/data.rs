@@ -121,7 +121,7 @@ fn find_files(folder: &Path) -> Result<PartFiles> {
     Ok(PartFiles { train, valid, test: need_part(OP, folder, TEST, extensions)? })
 }
 
-/// Reads a file by its extension, which must have classes.
+/// Reads a file by its extension, in capitals or not; it must have classes.
 fn load(path: &Path, columns: Option<&ColumnNames>) -> Result<Sequences> {
     let sequences = load_any(path, columns)?;
     match sequences.labels() {
@@ -134,7 +134,7 @@ fn load(path: &Path, columns: Option<&ColumnNames>) -> Result<Sequences> {
 }
 
 fn load_any(path: &Path, columns: Option<&ColumnNames>) -> Result<Sequences> {
-    let extension = path.extension().map(|extension| extension.to_string_lossy());
+    let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
     match (extension.as_deref(), columns) {
         (Some("ts"), None) => Sequences::load_ts(path),
         (Some("csv"), Some(columns)) => {

@@ -6,7 +6,7 @@ use lstm_core::random::RandomStream;
 use lstm_hand::HandLstm;
 
 use super::*;
-use crate::data::shared;
+use crate::data::{Columns, SequenceColumns, Sequences, shared};
 use crate::task::{Detail, Evaluation, Part, Task};
 use crate::tasks::TaskConfig;
 use crate::tasks::tests::{check_end, check_load, check_resume, finish, read_test};
@@ -128,6 +128,46 @@ fn features_have_the_places_of_their_names_in_the_training_file() {
     let got = ClassificationData::load(task(&mut config)).unwrap();
     assert_eq!(got.fingerprint(), expected.fingerprint());
     assert_eq!(got.features(), Some(&["a".to_owned(), "b".to_owned()][..]));
+}
+
+#[test]
+fn endings_of_files_may_be_in_capitals() {
+    let data = folder();
+    let mut config = config(data.path());
+    let expected = ClassificationData::load(task(&mut config)).unwrap();
+    for part in ["train", "test"] {
+        let name = |ending: &str| data.path().join(format!("{part}.{ending}"));
+        std::fs::rename(name("csv"), name("CSV")).unwrap();
+    }
+    let got = ClassificationData::load(task(&mut config)).unwrap();
+    assert_eq!(got.fingerprint(), expected.fingerprint());
+}
+
+#[test]
+fn sequences_of_a_file_are_classified_or_refused_with_its_name_and_a_line() {
+    let data = folder();
+    let mut config = config(data.path());
+    config.train.epochs = 1;
+    let run = tempfile::tempdir().unwrap();
+    finish(&config, run.path());
+    let classifier = Classifier::load::<HandLstm>(run.path()).unwrap();
+    let path = data.path().join("new.csv");
+    let load = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        let (id, features) = ("id".to_owned(), Columns::Others);
+        Sequences::load_csv(&path, &SequenceColumns { id, class: None, features }).unwrap()
+    };
+    let sequences = load("id,a,b\n1,30,5\n1,2,6\n2,-30,5\n");
+    let answers = classifier.predict_sequences(&sequences).unwrap();
+    let steps = [vec![vec![30.0, 5.0], vec![2.0, 6.0]], vec![vec![-30.0, 5.0]]];
+    assert_eq!(answers, classifier.predict(&steps).unwrap());
+    let refused = |text: &str, piece: &str| {
+        let error = classifier.predict_sequences(&load(text)).unwrap_err().to_string();
+        assert!(error.contains(&format!("new.csv, line {piece}")), "{error}");
+    };
+    // Within f32 as it is written, but beyond on the scale of the training part.
+    refused("id,a,b\n1,1,2\n2,1,2\n2,1,3e38\n", "3: expected a number of feature 2");
+    refused("id,a\n1,1\n", "2: expected 2 features");
 }
 
 #[test]

@@ -21,17 +21,18 @@ pub enum Calendar {
 
 /// Sine and cosine of a time's place in each cycle.
 ///
-/// The time is written with the year first, as in [`crate::data::TimeOrder::Dates`].
-pub(super) fn encode(cycles: &[Calendar], time: &str) -> Result<Vec<f32>> {
+/// The time is written with the year first, as in [`crate::data::TimeOrder::Dates`]; for another, `refuse` makes the
+/// error of what is expected and got.
+pub(super) fn encode(
+    cycles: &[Calendar],
+    time: &str,
+    refuse: impl Fn(String, String) -> Error,
+) -> Result<Vec<f32>> {
     let mut numbers = Vec::with_capacity(2 * cycles.len());
     for cycle in cycles {
-        let place = place(*cycle, time).ok_or_else(|| Error::Invalid {
-            op: "read calendar",
-            expected: format!(
-                "a date from which to tell the {}",
-                format!("{cycle:?}").to_lowercase()
-            ),
-            got: format!("`{time}`"),
+        let place = place(*cycle, time).ok_or_else(|| {
+            let cycle = format!("{cycle:?}").to_lowercase();
+            refuse(format!("a date from which to tell the {cycle}"), format!("`{time}`"))
         })?;
         let (sine, cosine) = (TAU * place).sin_cos();
         numbers.extend([sine as f32, cosine as f32]);
@@ -59,6 +60,11 @@ fn place(cycle: Calendar, time: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::{Calendar, encode, place};
+    use crate::error::{Error, Result};
+
+    fn encoded(cycles: &[Calendar], time: &str) -> Result<Vec<f32>> {
+        encode(cycles, time, |expected, got| Error::Invalid { op: "test", expected, got })
+    }
 
     #[test]
     fn weekdays_are_those_of_known_dates() {
@@ -81,7 +87,7 @@ mod tests {
         assert_eq!(place(Calendar::Hour, time), Some(18.5 / 24.0));
         assert_eq!(place(Calendar::Weekday, time), Some(5.0 / 7.0));
         assert_eq!(place(Calendar::Month, "1949-10"), Some(0.75));
-        let quarter = encode(&[Calendar::Hour, Calendar::Month], "2016/01/01T06:00Z").unwrap();
+        let quarter = encoded(&[Calendar::Hour, Calendar::Month], "2016/01/01T06:00Z").unwrap();
         for (got, expected) in quarter.iter().zip([1.0, 0.0, 0.0, 1.0]) {
             assert!((got - expected).abs() < 1e-6, "{quarter:?}");
         }
@@ -99,7 +105,7 @@ mod tests {
             (Calendar::Month, "2016-+7-01"),
         ];
         for (cycle, time) in refused {
-            let error = encode(&[cycle], time).unwrap_err().to_string();
+            let error = encoded(&[cycle], time).unwrap_err().to_string();
             assert!(error.contains(time), "{error}");
         }
     }

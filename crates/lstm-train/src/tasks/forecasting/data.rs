@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::data::{Fingerprint, Scale, Series, TimeOrder};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::task::Part;
 use crate::tasks::forecasting::calendar::encode;
 use crate::tasks::forecasting::{Borders, ForecastingConfig};
@@ -37,21 +37,22 @@ impl ForecastingData {
     ///
     /// # Errors
     ///
-    /// The errors of [`Series::load`], with file and line; [`Error::Invalid`] where a part is too short for a
-    /// window, or cycles of the calendar are to be told from times that are no dates.
+    /// The errors of [`Series::load`], with file and line, also where a part is too short for a window (its last
+    /// line), or cycles of the calendar are to be told from times that are no such dates.
     pub fn load(config: &ForecastingConfig) -> Result<Self> {
         let series = Series::load(&config.data, &config.columns())?;
-        let (n_series, n_steps) = (series.names().len(), series.len());
-        let ends = ends(config, n_steps)?;
+        let n_series = series.names().len();
+        let ends = ends(config, &series)?;
         if !config.calendar.is_empty() && series.time_order() != TimeOrder::Dates {
             let first = series.times().first().map_or("", String::as_str);
-            let expected = "times that are dates, for a calendar".to_owned();
-            return Err(invalid(expected, format!("`{first}`")));
+            let expected = "times that are dates, for a calendar";
+            return Err(series.refuse(0, expected, format!("`{first}`")));
         }
         let mut calendar = Vec::new();
         if !config.calendar.is_empty() {
-            for time in series.times() {
-                calendar.extend(encode(&config.calendar, time)?);
+            for (step, time) in series.times().iter().enumerate() {
+                let refuse = |expected, got| series.refuse(step, expected, got);
+                calendar.extend(encode(&config.calendar, time, refuse)?);
             }
         }
         let train = series.values().iter().take(ends[0] * n_series).copied();
@@ -121,7 +122,12 @@ impl ForecastingData {
     }
 }
 
-fn ends(config: &ForecastingConfig, n_steps: usize) -> Result<[usize; 3]> {
+/// The ends of the parts; where there are too few steps, the error names the last one's line.
+fn ends(config: &ForecastingConfig, series: &Series) -> Result<[usize; 3]> {
+    let n_steps = series.len();
+    let refuse = |expected: String, got: usize| {
+        series.refuse(n_steps.saturating_sub(1), expected, got.to_string())
+    };
     let parts = match config.borders {
         Borders::Counts { train, valid, test } => [train, valid, test],
         Borders::Shares { train, valid } => {
@@ -137,8 +143,7 @@ fn ends(config: &ForecastingConfig, n_steps: usize) -> Result<[usize; 3]> {
         ("test", parts[2], config.horizon),
     ] {
         if n < least {
-            let expected = format!("a {name} part of at least {least} steps");
-            return Err(invalid(expected, n.to_string()));
+            return Err(refuse(format!("a {name} part of at least {least} steps"), n));
         }
     }
     let mut end = 0_usize;
@@ -147,11 +152,7 @@ fn ends(config: &ForecastingConfig, n_steps: usize) -> Result<[usize; 3]> {
         end
     });
     if end > n_steps {
-        return Err(invalid(format!("parts of at most {n_steps} steps together"), end.to_string()));
+        return Err(refuse(format!("parts of at most {n_steps} steps together"), end));
     }
     Ok(ends)
-}
-
-fn invalid(expected: String, got: String) -> Error {
-    Error::Invalid { op: "load series", expected, got }
 }

@@ -6,7 +6,7 @@ use lstm_core::random::RandomStream;
 use lstm_hand::HandLstm;
 
 use super::*;
-use crate::data::shared;
+use crate::data::{Series, shared};
 use crate::task::{Detail, Part};
 use crate::tasks::TaskConfig;
 use crate::tasks::tests::{check_end, check_load, check_resume, finish, read_test};
@@ -96,6 +96,9 @@ fn check_predictions(config: &ForecastingConfig, run: &Path, scores: &crate::Sco
     };
     assert_eq!((&series[..], truth.len()), ("load", forecast.len()));
     assert_eq!((&truth[..], &times[..]), (&values[380..480], &data.series().times()[380..480]));
+    let last: Vec<Vec<f64>> = values[values.len() - 12..].iter().map(|&x| vec![x]).collect();
+    let after = forecaster.predict_after(data.series()).unwrap();
+    assert_eq!(after, forecaster.predict(&last, &[]).unwrap());
     assert!(forecaster.predict(&vec![vec![1.0]; 11], &[]).is_err());
     assert!(forecaster.predict(&vec![vec![f64::NAN]; 12], &[]).is_err());
     assert!(forecaster.predict(&vec![vec![1e40]; 12], &[]).is_err());
@@ -222,6 +225,58 @@ fn bad_data_and_configurations_are_refused() {
     let mut config = config(folder.path());
     assert!(config.setup::<HandLstm>().is_ok());
     task(&mut config).calendar = vec![Calendar::Hour];
-    let error = config.setup::<HandLstm>().err().unwrap().to_string();
-    assert!(error.contains("dates"), "{error}");
+    let error = config.setup::<HandLstm>().err().unwrap();
+    assert!(matches!(error, Error::Data { line: 2, .. }), "{error}");
+    assert!(error.to_string().contains("dates"), "{error}");
+}
+
+#[test]
+fn what_a_file_lacks_is_refused_with_its_name_and_a_line() {
+    let folder = folder();
+    let months = |t: usize| format!("{}-{:02},{}\n", 1900 + t / 12, 1 + t % 12, t % 7);
+    let months: String = (0..500).map(months).collect();
+    std::fs::write(folder.path().join("series.csv"), "date,load\n".to_owned() + &months).unwrap();
+    type Change = fn(&mut ForecastingConfig);
+    let bad: [(Change, &str); 3] = [
+        (|config| config.calendar = vec![Calendar::Weekday], "line 2: expected a date"),
+        (
+            |config| config.borders = Borders::Counts { train: 16, valid: 9, test: 9 },
+            "line 501: expected a training part of at least 17 steps, got 16",
+        ),
+        (
+            |config| config.borders = Borders::Counts { train: 400, valid: 80, test: 80 },
+            "line 501: expected parts of at most 500 steps together, got 560",
+        ),
+    ];
+    for (change, piece) in bad {
+        let mut config = config(folder.path());
+        change(task(&mut config));
+        let error = config.setup::<HandLstm>().err().unwrap().to_string();
+        assert!(error.contains(&format!("series.csv, {piece}")), "{piece}: {error}");
+    }
+}
+
+#[test]
+fn what_a_forecaster_cannot_read_is_refused_with_its_name_and_a_line() {
+    let data = folder();
+    let mut config = config(data.path());
+    task(&mut config).calendar = vec![Calendar::Hour];
+    config.train.epochs = 1;
+    let run = tempfile::tempdir().unwrap();
+    finish(&config, run.path());
+    let forecaster = Forecaster::load::<HandLstm>(run.path()).unwrap();
+    let path = data.path().join("next.csv");
+    let predict = |n: usize, time: fn(usize) -> String| {
+        let rows: String = (0..n).map(|t| format!("{},{t}\n", time(t))).collect();
+        std::fs::write(&path, format!("date,load\n{rows}")).unwrap();
+        forecaster.predict_after(&Series::load(&path, &forecaster.config().columns()).unwrap())
+    };
+    let hour = |t: usize| format!("2001-01-01 {t:02}:00");
+    assert_eq!(predict(20, hour).unwrap().len(), 5);
+    let error = predict(11, hour).unwrap_err().to_string();
+    assert!(error.contains("next.csv, line 12: expected at least 12 steps, got 11"), "{error}");
+    // A window of the last 12 of 20 days begins behind the header and 8 rows.
+    let error = predict(20, |t| format!("2001-01-{:02}", 1 + t)).unwrap_err().to_string();
+    assert!(error.contains("next.csv, line 10: expected a date"), "{error}");
+    assert!(error.contains("tell the hour, got `2001-01-09`"), "{error}");
 }

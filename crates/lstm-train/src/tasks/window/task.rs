@@ -27,7 +27,7 @@ impl Splits {
     ///
     /// # Errors
     ///
-    /// [`crate::Error::Invalid`] where the window is 0 or a part has no sentence.
+    /// [`crate::Error::Invalid`] where the window is 0, a part has no sentence, or its windows would fill the memory.
     pub fn new(text: &TextData, window: usize) -> Result<Self> {
         Ok(Self {
             train: Windows::new(&text.train, window)?,
