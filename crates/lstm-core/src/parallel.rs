@@ -80,7 +80,13 @@ pub fn for_each<T: Send, R: Send>(
     work: impl Fn(T) -> Result<(), R> + Sync,
 ) -> Result<(), R> {
     if tasks.len() < 2 || threads() == 1 {
-        return tasks.into_iter().fold(Ok(()), |result, task| work(task).and(result));
+        let mut result = Ok(());
+        for task in tasks {
+            if let Err(error) = work(task) {
+                result = Err(error);
+            }
+        }
+        return result;
     }
     let tasks: Vec<Mutex<Option<T>>> =
         tasks.into_iter().map(|task| Mutex::new(Some(task))).collect();
@@ -107,7 +113,7 @@ fn on_pool(n: usize, run: impl Fn(usize) + Sync) {
 /// The same.
 #[cfg(not(feature = "candle"))]
 fn on_pool(n: usize, run: impl Fn(usize) + Sync) {
-    (0..n).into_par_iter().for_each(run);
+    (0..n).into_par_iter().for_each(&run);
 }
 
 /// What a panic carries.

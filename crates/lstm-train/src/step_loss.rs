@@ -11,14 +11,14 @@ use crate::gradients::Gradients;
 
 /// Rows of a table, looked up: the start of a batch's graph.
 ///
-/// The rows are a variable of their own, where the backward pass ends; their gradients are summed by id, so
-/// that no gradient of the whole table is made.
+/// The rows of a table that is trained are a variable of their own, where the backward pass ends; their gradients are
+/// summed by id, so that no gradient of the whole table is made. Those of another are constants.
 #[derive(Debug, Clone)]
 pub struct Lookup {
     table: Tensor,
     /// Those of `rows`.
     ids: Vec<u32>,
-    rows: Var,
+    rows: Tensor,
     /// The row of `rows` that each cell of a sequence reads; each its own where absent.
     row_ids: Option<RowIds>,
     /// What each number of `rows` was multiplied by.
@@ -44,7 +44,10 @@ impl Lookup {
         if let Some(factors) = &factors {
             multiply(&mut rows, factors)?;
         }
-        let rows = Var::from_vec(rows, shape, &Device::Cpu)?;
+        let rows = match table.track_op() {
+            true => Var::from_vec(rows, shape, &Device::Cpu)?.into_inner(),
+            false => Tensor::from_vec(rows, shape, &Device::Cpu)?,
+        };
         Ok(Self { table: table.clone(), ids, rows, row_ids: None, factors })
     }
 
@@ -72,7 +75,7 @@ impl Lookup {
 
     /// The rows, in the shape that was asked for; of a sequence the input that [`Lookup::row_ids`] goes with.
     pub fn rows(&self) -> &Tensor {
-        self.rows.as_tensor()
+        &self.rows
     }
 
     /// The row that each cell of a sequence reads: [`lstm_core::SeqOptions::ids`].

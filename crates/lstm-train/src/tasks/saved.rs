@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Var};
 use candle_nn::{VarBuilder, VarMap};
-use lstm_core::variables::seeded;
+use lstm_core::variables::{seeded, sorted};
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
@@ -33,12 +33,12 @@ impl Saved {
     }
 
     /// The model that `build` makes over layers of this configuration, with the weights that are the run's
-    /// result: every one of them, and no others.
+    /// result: every one of them, and no others. They are constants, so that its runs keep nothing for a way back.
     pub fn model<T>(
         &self,
         network: &NetworkConfig,
         input_size: usize,
-        build: impl FnOnce(VarBuilder<'static>) -> Result<T>,
+        build: impl Fn(VarBuilder<'static>) -> Result<T>,
     ) -> Result<T> {
         network.check()?;
         let layers = format!("{:?}", network.layers(input_size));
@@ -46,10 +46,13 @@ impl Saved {
             let got = self.identity.layers.clone();
             return Err(refuse(&self.folder, RUN, "layers", layers, got));
         }
+        // Variables of the model's own say what the file has to hold.
         let variables = VarMap::new();
-        let model = build(seeded(&variables, 0, DType::F32, &Device::Cpu))?;
+        build(seeded(&variables, 0, DType::F32, &Device::Cpu))?;
         load_weights(&self.folder.model(), &variables)?;
-        Ok(model)
+        let constant = |(name, var): (String, Var)| (name, var.as_detached_tensor());
+        let weights = sorted(&variables).into_iter().map(constant).collect();
+        build(VarBuilder::from_tensors(weights, DType::F32, &Device::Cpu))
     }
 
     /// A file that the task wrote beside the weights, which has to pass `check`.

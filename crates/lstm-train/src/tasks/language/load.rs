@@ -24,7 +24,9 @@ impl LanguageModel {
             return Err(saved.refuse("language"));
         };
         let symbols: Symbols = saved.read(VOCABULARY, |_| Ok(()))?;
-        saved.model(&config.network, config.embedding, |vb| Self::new::<L>(config, symbols, vb))
+        saved.model(&config.network, config.embedding, |vb| {
+            Self::new::<L>(config, symbols.clone(), vb)
+        })
     }
 }
 

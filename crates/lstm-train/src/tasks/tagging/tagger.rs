@@ -43,7 +43,7 @@ impl Tagger {
         let TaskConfig::Tagging(config) = &saved.task else { return Err(saved.refuse("tagging")) };
         let vocabulary = saved.read(VOCABULARY, TaggingVocabulary::check)?;
         let model = saved.model(&config.network, config.word_features(), |vb| {
-            TaggingModel::new::<L>(config, vocabulary, vb)
+            TaggingModel::new::<L>(config, vocabulary.clone(), vb)
         })?;
         Ok(Self { model })
     }
