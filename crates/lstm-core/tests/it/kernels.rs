@@ -43,7 +43,7 @@ fn products_of_gates_know_their_columns() {
 fn an_input_product_stays_within_the_batch() {
     let set = InstructionSet::current();
     let layout = GateLayout::new::<f32>(set, 3);
-    let mut u = Panels::new();
+    let mut u = Panels::<f32>::new();
     u.pack_gates(set, &[0.0; 24], layout, 2).unwrap();
     let block = BlockRows { batch: 1, first: 0, rows: 3 };
     let (bias, x) = (vec![0.0; layout.row()], [0.0; 4]);
