@@ -187,7 +187,7 @@ impl LstmConfig {
         if self.is_plain_in_evaluation() {
             return Ok(());
         }
-        let reason = "it has the plain cell's equations alone".to_owned();
+        let reason = "the plain cell's equations alone are computed here".to_owned();
         Err(Error::Unsupported { op, what: format!("{self:?}"), reason })
     }
 

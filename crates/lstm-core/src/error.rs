@@ -1,4 +1,4 @@
-//! The one error type of this crate: every variant names the operation that refused.
+//! The one error type of this crate: every variant but candle's own errors names the operation that refused.
 
 use std::path::PathBuf;
 

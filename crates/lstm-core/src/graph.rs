@@ -1,9 +1,9 @@
 //! One node of candle's autograd graph with any number of inputs and outputs.
 //!
 //! candle's custom ops take at most three tensors and return one; an LSTM layer takes up to fifteen (input,
-//! state, parameters) and returns three (output, final h and c); two that share an input return five. Packing them into one tensor would copy
-//! every weight and gradient several times. Instead, tensors of one element stand for the connections
-//! and carry no data:
+//! state, parameters) and returns three (output, final h and c); two that share an input return five. Packing
+//! them into one tensor would copy every weight and gradient several times. Instead, tensors of one element
+//! stand for the connections and carry no data:
 //!
 //! ```text
 //! inputs ──3──▶ gather ─┐                ┌─▶ tap ──▶ output 0

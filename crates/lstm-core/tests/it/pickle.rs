@@ -62,7 +62,11 @@ fn tensors_that_start_inside_a_storage_are_read_from_there() {
 fn wrong_keys_files_and_types_are_refused() {
     let path = checkpoint();
     let error = discover_in_pth(&path, Some("model")).unwrap_err().to_string();
+    assert!(error.contains("torch_checkpoint.pt: expected"), "{error}");
     assert!(error.contains("key model not found"), "{error}");
+    let absent = path.with_file_name("absent.pt");
+    let error = discover_in_pth(&absent, None).unwrap_err().to_string();
+    assert!(error.contains("weights::discover_in_pth") && error.contains("absent.pt"), "{error}");
     let error = discover_in_pth(&path, None).unwrap_err().to_string();
     assert!(error.contains("torch_checkpoint.pt"), "{error}");
     let script = path.with_file_name("make_torch_pickle.py");

@@ -106,7 +106,7 @@ fn options_are_not_lost_on_the_way_to_plain_kernels() {
         ];
         for result in results {
             let error = result.unwrap_err().to_string();
-            assert!(error.contains("is not supported: it has the plain cell's"), "{error}");
+            assert!(error.contains("is not supported: the plain cell's equations"), "{error}");
         }
     }
     let weights = LstmWeights::<f32>::zeros(plain.with_drop_connect(0.5)).unwrap();

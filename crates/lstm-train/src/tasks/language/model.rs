@@ -161,11 +161,6 @@ impl LanguageModel {
         let last = run.features.detach().get(ids.len().saturating_sub(1))?;
         let logits = last.matmul(&self.weight.detach().t()?)?.broadcast_add(&self.bias.detach())?;
         let log = candle_nn::ops::log_softmax(&logits, D::Minus1)?;
-        Ok((log.get(0)?.to_vec1()?, detached(&run.state)))
+        Ok((log.get(0)?.to_vec1()?, run.state.detach()))
     }
-}
-
-/// A state that no gradient flows through.
-pub(super) fn detached(state: &LstmState<Tensor>) -> LstmState<Tensor> {
-    LstmState { h: state.h.detach(), c: state.c.detach() }
 }

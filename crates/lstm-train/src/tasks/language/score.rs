@@ -6,7 +6,6 @@ use lstm_core::Mode;
 use crate::error::{Error, Result};
 use crate::read_out::read_out_loss;
 use crate::tasks::language::LanguageModel;
-use crate::tasks::language::model::detached;
 use crate::tasks::language::task::columns;
 
 /// The steps that are taken together; no result depends on it.
@@ -79,7 +78,7 @@ impl LanguageModel {
             let features = run.features.detach().flatten_to(1)?;
             let loss = read_out_loss(&features, &weight, &bias, &targets)?;
             sum += loss.to_dtype(DType::F64)?.to_scalar::<f64>()? * targets.len() as f64;
-            state = detached(&run.state);
+            state = run.state.detach();
         }
         Ok(sum / (length * batch) as f64)
     }

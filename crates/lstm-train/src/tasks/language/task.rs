@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::read_out::read_out_loss;
 use crate::step_loss::StepLoss;
 use crate::task::{Evaluation, Objective, Part, Place, Scores, TableRows, Task};
-use crate::tasks::language::model::{Run, detached};
+use crate::tasks::language::model::Run;
 use crate::tasks::language::{LanguageConfig, LanguageModel};
 use crate::tasks::rare::RareUnits;
 use crate::tasks::saved::json;
@@ -162,7 +162,7 @@ impl Task for LanguageTask {
         };
         let mode = Mode::Train { seed: place.seed, step: place.step };
         let run = self.model.run(inputs, batch, &state, mode)?;
-        self.carried = Some(detached(&run.state));
+        self.carried = Some(run.state.detach());
         let features = run.features.flatten_to(1)?;
         let loss = read_out_loss(&features, &self.model.weight, &self.model.bias, &targets)?;
         let mut step = StepLoss::new(loss, targets.len())?;

@@ -36,8 +36,8 @@ impl Tagger {
     ///
     /// # Errors
     ///
-    /// [`crate::Error::Io`] where a file cannot be read; [`crate::Error::Checkpoint`] where the run is one of another task, or
-    /// a file is damaged, lacks something or has something else.
+    /// [`crate::Error::Io`] where a file cannot be read; [`crate::Error::Checkpoint`] where the run is one of
+    /// another task, or a file is damaged, lacks something or has something else.
     pub fn load<L: LstmLayer + 'static>(folder: &Path) -> Result<Self> {
         let saved = Saved::open(folder)?;
         let TaskConfig::Tagging(config) = &saved.task else { return Err(saved.refuse("tagging")) };
@@ -57,7 +57,8 @@ impl Tagger {
     ///
     /// # Errors
     ///
-    /// [`crate::Error::Invalid`] where a word is empty; [`crate::Error::Lstm`] or [`crate::Error::Candle`] where the model fails.
+    /// [`crate::Error::Invalid`] where a word is empty; [`crate::Error::Lstm`] or [`crate::Error::Candle`] where the
+    /// model fails.
     pub fn predict(&self, sentences: &[Vec<String>]) -> Result<Vec<Vec<Tagged>>> {
         let mut spellings = Spellings::default();
         let mut tagged = vec![Vec::new(); sentences.len()];
