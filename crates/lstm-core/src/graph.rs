@@ -15,7 +15,8 @@
 //! slot; the hub takes them, calls [`Backward::backward`], and leaves the inputs' gradients in the slot;
 //! each gather hands its own to candle. The slot is the calling thread's (candle runs a backward pass on
 //! one thread), so that passes over one graph on several threads do not mix. A tap's token gradient is a
-//! power of two, so the hub's token is a bit mask of the outputs that took part in this very pass.
+//! power of two, so the hub's token is a bit mask of the outputs that took part in this very pass; a pass of
+//! [`backward`] has a number instead, so that nothing waits for a device to tell the mask.
 
 mod direct;
 
@@ -23,8 +24,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, ThreadId};
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{
-    CpuStorage, CustomOp1, CustomOp3, DType, Device, Layout, Result, Shape, Tensor, bail,
+    CpuStorage, CustomOp1, CustomOp3, DType, Device, Layout, Result, Shape, Storage, Tensor, bail,
 };
 
 pub use direct::backward;
@@ -54,11 +57,28 @@ pub const MAX_INPUTS: usize = 27;
 ///
 /// # Errors
 ///
-/// More than [`MAX_INPUTS`] inputs or twenty outputs, or an input that is not on the CPU.
+/// More than [`MAX_INPUTS`] inputs or twenty outputs, or inputs and outputs that are not all on one device.
 pub fn record(
     name: &'static str,
     inputs: &[&Tensor],
     outputs: Vec<(CpuStorage, Shape)>,
+    backward: impl Backward,
+) -> Result<Vec<Tensor>> {
+    let outputs = outputs.into_iter().map(|(numbers, shape)| (Storage::Cpu(numbers), shape));
+    record_on(&Device::Cpu, name, inputs, outputs.collect(), backward)
+}
+
+/// [`record`] for inputs and outputs on any device that candle's custom ops run on: the CPU, and CUDA with the feature
+/// `cuda`.
+///
+/// # Errors
+///
+/// As [`record`].
+pub fn record_on(
+    device: &Device,
+    name: &'static str,
+    inputs: &[&Tensor],
+    outputs: Vec<(Storage, Shape)>,
     backward: impl Backward,
 ) -> Result<Vec<Tensor>> {
     if inputs.len() > MAX_INPUTS || outputs.len() > 20 {
@@ -68,10 +88,12 @@ pub fn record(
             outputs.len()
         );
     }
-    if let Some(input) = inputs.iter().find(|input| !input.device().is_cpu()) {
-        bail!("{name}: device of an input: expected Cpu, got {:?}", input.device().location());
+    if let Some(input) = inputs.iter().find(|input| !input.device().same_device(device)) {
+        let (expected, got) = (device.location(), input.device().location());
+        bail!("{name}: device of an input: expected {expected:?}, got {got:?}");
     }
     let n_outputs = outputs.len();
+    let token = Tensor::zeros(1, DType::F32, device)?;
     let node = Arc::new(Node {
         name,
         n_outputs,
@@ -80,24 +102,21 @@ pub fn record(
         backward: Box::new(backward),
         outputs: OnceLock::new(),
         slots: Mutex::default(),
+        token: token.clone(),
     });
-    let token = token(0.0)?;
+    let link = |args: &[&Tensor], part: Part| {
+        let arg = |k: usize| args.get(k).copied().unwrap_or(&token);
+        arg(0).apply_op3(arg(1), arg(2), Link { node: node.clone(), part })
+    };
     let mut gathered = Vec::new();
     for (group, chunk) in inputs.chunks(3).enumerate() {
-        let arg = |k: usize| chunk.get(k).copied().unwrap_or(&token);
-        let gather = Gather { node: node.clone(), first: 3 * group };
-        gathered.push(arg(0).apply_op3(arg(1), arg(2), gather)?);
+        gathered.push(link(chunk, Part::Gather { first: 3 * group })?);
     }
     if gathered.len() > 3 {
-        let mut joined = Vec::new();
-        for chunk in gathered.chunks(3) {
-            let arg = |k: usize| chunk.get(k).unwrap_or(&token);
-            joined.push(arg(0).apply_op3(arg(1), arg(2), Join { node: node.clone() })?);
-        }
-        gathered = joined;
+        let joined = gathered.chunks(3).map(|chunk| link(&Vec::from_iter(chunk), Part::Join));
+        gathered = joined.collect::<Result<_>>()?;
     }
-    let arg = |k: usize| gathered.get(k).unwrap_or(&token);
-    let hub = arg(0).apply_op3(arg(1), arg(2), Hub { node: node.clone() })?;
+    let hub = link(&Vec::from_iter(&gathered), Part::Hub)?;
     let mut recorded = Vec::with_capacity(n_outputs);
     for (index, output) in outputs.into_iter().enumerate() {
         let value = Mutex::new(Some(output));
@@ -121,10 +140,14 @@ struct Node {
     outputs: OnceLock<Vec<Tensor>>,
     /// The gradients under way, one slot for each thread that is in a backward pass.
     slots: Mutex<HashMap<ThreadId, Slot>>,
+    /// Zero, on the device of the inputs.
+    token: Tensor,
 }
 
 #[derive(Default)]
 struct Slot {
+    /// The pass of [`backward`] that the gradients are from, where it is one.
+    pass: Option<u64>,
     of_outputs: Vec<Option<Tensor>>,
     of_inputs: Vec<Option<Tensor>>,
 }
@@ -138,18 +161,27 @@ impl Node {
     fn put_output(&self, index: usize, grad: Tensor) {
         let mut slots = self.slots();
         let slot = slots.entry(thread::current().id()).or_default();
+        let pass = direct::pass();
+        if pass.is_some() && slot.pass != pass {
+            // A pass that broke off has left something.
+            *slot = Slot { pass, ..Slot::default() };
+        }
         slot.of_outputs.resize(self.n_outputs, None);
         slot.of_outputs[index] = Some(grad);
     }
 
-    /// Runs the backward pass for the outputs whose bit is set in `mask`.
-    fn run(&self, mask: u32) -> Result<()> {
+    /// Runs the backward pass for the outputs that have a part in it; `token`: the gradient of the hub.
+    fn run(&self, token: &Tensor) -> Result<()> {
         let thread = thread::current().id();
         let mut grads = self.slots().remove(&thread).unwrap_or_default().of_outputs;
         grads.resize(self.n_outputs, None);
-        for (index, grad) in grads.iter_mut().enumerate() {
-            if mask & (1 << index) == 0 {
-                *grad = None;
+        if direct::pass().is_none() {
+            let mask = token.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+            let mask = mask.first().map_or(0, |&mask| mask as u32);
+            for (index, grad) in grads.iter_mut().enumerate() {
+                if mask & (1 << index) == 0 {
+                    *grad = None;
+                }
             }
         }
         let outputs = self.outputs.get().map(Vec::as_slice).unwrap_or_default();
@@ -165,7 +197,7 @@ impl Node {
                 direct::take(variable, grad);
             }
         }
-        self.slots().insert(thread, Slot { of_outputs: Vec::new(), of_inputs });
+        self.slots().insert(thread, Slot { of_inputs, ..Slot::default() });
         Ok(())
     }
 
@@ -182,22 +214,25 @@ impl Node {
     }
 }
 
-/// A tensor of one element.
-fn token(value: f32) -> Result<Tensor> {
-    Tensor::new(&[value], &Device::Cpu)
+/// What three tensors become one token for.
+enum Part {
+    /// Inputs, from the `first` on.
+    Gather { first: usize },
+    /// Tokens, where there are more gathers than the hub takes.
+    Join,
+    /// Tokens; every tap hangs on the result.
+    Hub,
 }
 
-fn token_storage() -> (CpuStorage, Shape) {
-    (CpuStorage::F32(vec![0.0]), Shape::from(1))
-}
-
-/// Three inputs become one token.
-struct Gather {
+/// Three tensors become one token.
+struct Link {
     node: Arc<Node>,
-    first: usize,
+    part: Part,
 }
 
-impl CustomOp3 for Gather {
+type OfThree = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
+
+impl CustomOp3 for Link {
     fn name(&self) -> &'static str {
         self.node.name
     }
@@ -211,42 +246,21 @@ impl CustomOp3 for Gather {
         _: &CpuStorage,
         _: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        Ok(token_storage())
+        Ok((CpuStorage::F32(vec![0.0]), Shape::from(1)))
     }
 
-    fn bwd(
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
         &self,
-        _: &Tensor,
-        _: &Tensor,
-        _: &Tensor,
-        _: &Tensor,
-        _: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let take = |k| self.node.take_input(self.first + k);
-        Ok((take(0), take(1), take(2)))
-    }
-}
-
-/// Three tokens become one, where there are more gathers than a hub takes.
-struct Join {
-    node: Arc<Node>,
-}
-
-impl CustomOp3 for Join {
-    fn name(&self) -> &'static str {
-        self.node.name
-    }
-
-    fn cpu_fwd(
-        &self,
-        _: &CpuStorage,
+        one: &CudaStorage,
         _: &Layout,
-        _: &CpuStorage,
+        _: &CudaStorage,
         _: &Layout,
-        _: &CpuStorage,
+        _: &CudaStorage,
         _: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        Ok(token_storage())
+    ) -> Result<(CudaStorage, Shape)> {
+        let token = one.device.alloc_zeros::<f32>(1)?;
+        Ok((CudaStorage::wrap_cuda_slice(token, one.device.clone()), Shape::from(1)))
     }
 
     fn bwd(
@@ -256,45 +270,17 @@ impl CustomOp3 for Join {
         _: &Tensor,
         _: &Tensor,
         token: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        Ok((Some(token.clone()), Some(token.clone()), Some(token.clone())))
-    }
-}
-
-/// Up to three tokens become the one that every tap hangs on.
-struct Hub {
-    node: Arc<Node>,
-}
-
-impl CustomOp3 for Hub {
-    fn name(&self) -> &'static str {
-        self.node.name
-    }
-
-    fn cpu_fwd(
-        &self,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        Ok(token_storage())
-    }
-
-    fn bwd(
-        &self,
-        _: &Tensor,
-        _: &Tensor,
-        _: &Tensor,
-        _: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let mask = grad.to_dtype(DType::F32)?.to_vec1::<f32>()?;
-        self.node.run(mask.first().map_or(0, |&mask| mask as u32))?;
-        let token = token(0.0)?;
-        Ok((Some(token.clone()), Some(token.clone()), Some(token)))
+    ) -> Result<OfThree> {
+        let take = |k: usize| self.node.take_input(k);
+        match self.part {
+            Part::Gather { first } => Ok((take(first), take(first + 1), take(first + 2))),
+            Part::Join => Ok((Some(token.clone()), Some(token.clone()), Some(token.clone()))),
+            Part::Hub => {
+                self.node.run(token)?;
+                let token = || Some(self.node.token.clone());
+                Ok((token(), token(), token()))
+            }
+        }
     }
 }
 
@@ -303,7 +289,20 @@ struct Tap {
     node: Arc<Node>,
     index: usize,
     /// The output's numbers until candle has asked for them, once.
-    value: Mutex<Option<(CpuStorage, Shape)>>,
+    value: Mutex<Option<(Storage, Shape)>>,
+}
+
+impl Tap {
+    fn take(&self) -> Result<(Storage, Shape)> {
+        match self.value.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(value) => Ok(value),
+            None => bail!("{}: output {} was asked for twice", self.node.name, self.index),
+        }
+    }
+
+    fn elsewhere<T>(&self) -> Result<T> {
+        bail!("{}: output {} is not on the device of the inputs", self.node.name, self.index)
+    }
 }
 
 impl CustomOp1 for Tap {
@@ -312,15 +311,27 @@ impl CustomOp1 for Tap {
     }
 
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        match self.value.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(value) => Ok(value),
-            None => bail!("{}: output {} was asked for twice", self.node.name, self.index),
+        match self.take()? {
+            (Storage::Cpu(numbers), shape) => Ok((numbers, shape)),
+            _ => self.elsewhere(),
+        }
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, _: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
+        match self.take()? {
+            (Storage::Cuda(numbers), shape) => Ok((numbers, shape)),
+            _ => self.elsewhere(),
         }
     }
 
     fn bwd(&self, _: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         self.node.put_output(self.index, grad.clone());
-        Ok(Some(token((1_u32 << self.index) as f32)?))
+        if direct::pass().is_some() {
+            return Ok(Some(self.node.token.clone()));
+        }
+        let bit = (1_u32 << self.index) as f32;
+        Ok(Some(Tensor::new(&[bit], self.node.token.device())?))
     }
 }
 

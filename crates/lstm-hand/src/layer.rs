@@ -120,6 +120,10 @@ impl Lstm for HandLstm {
     }
     fn seq(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<SeqOutput> {
         tensors::check_seq("Lstm::seq", self, input, options)?;
+        #[cfg(feature = "cuda")]
+        if self.device.is_cuda() {
+            return self.run_on_cuda(&[self], input, &[options])?.single();
+        }
         self.check_memory(options)?;
         if self.is_plain(options) {
             let input = Rows::new(input, options)?;
@@ -143,7 +147,13 @@ impl Lstm for HandLstm {
         let [one, two] = options;
         let ids = [one, two].map(|options| options.ids.map(std::ptr::from_ref));
         let alike = (self.dtype, one.memory, ids[0]) == (other.dtype, two.memory, ids[1]);
-        if !(alike && self.is_plain(one) && other.is_plain(two)) {
+        #[cfg(feature = "cuda")]
+        if alike && self.device.is_cuda() && self.hidden_size() == other.hidden_size() {
+            tensors::check_seq("Lstm::seq", self, input, one)?;
+            tensors::check_seq("Lstm::seq", other, input, two)?;
+            return self.run_on_cuda(&[self, other], input, &options)?.both();
+        }
+        if self.device.is_cuda() || !(alike && self.is_plain(one) && other.is_plain(two)) {
             return BothOutput::join([self.seq(input, one)?, other.seq(input, two)?]);
         }
         tensors::check_seq("Lstm::seq", self, input, one)?;
@@ -152,12 +162,7 @@ impl Lstm for HandLstm {
         let first = Reads::new(&input.x, &self.parameters, one.initial)?;
         let second = Reads::new(&first.x, &other.parameters, two.initial)?;
         let settings = [self.setting(&input, one), other.setting(&input, two)];
-        let NodeOutput { output, states } = self.run(vec![first, second], &settings)?;
-        let n_states = states.len();
-        let states = states.try_into();
-        let states =
-            states.map_err(|_| Error::mismatch("Lstm::seq_both", "states", 2, n_states))?;
-        Ok(BothOutput { output, states })
+        self.run(vec![first, second], &settings)?.both()
     }
 
     fn last_output(&self, input: &Tensor, options: &SeqOptions<'_>) -> Result<Tensor> {
@@ -227,6 +232,25 @@ impl HandLstm {
         })
     }
 
+    /// Runs layers that read the same checked input.
+    #[cfg(feature = "cuda")]
+    fn run_on_cuda(
+        &self,
+        layers: &[&Self],
+        input: &Tensor,
+        options: &[&SeqOptions<'_>],
+    ) -> Result<NodeOutput> {
+        options.iter().try_for_each(|options| crate::cuda::check_options(options))?;
+        let input = tensors::input_of_cells(input, options[0].ids)?.contiguous()?;
+        let input = Rows { x: input, ids: None };
+        let pairs = || layers.iter().zip(options);
+        let reads = pairs()
+            .map(|(layer, options)| Reads::new(&input.x, &layer.parameters, options.initial));
+        let settings: Vec<_> =
+            pairs().map(|(layer, options)| layer.setting(&input, options)).collect();
+        crate::cuda::run(reads.collect::<Result<_>>()?, &settings)
+    }
+
     fn run(&self, reads: Vec<Reads<Tensor>>, settings: &[Setting<'_>]) -> Result<NodeOutput> {
         match self.dtype {
             DType::F64 => run::<f64>(reads, settings),
@@ -285,10 +309,7 @@ impl LstmLayer for HandLstm {
 
     fn build(config: &LstmConfig, place: LayerPlace, vb: VarBuilder<'_>) -> Result<Self> {
         const OP: &str = "HandLstm::build";
-        if !vb.device().is_cpu() {
-            let got = format!("{:?}", vb.device().location());
-            return Err(Error::mismatch(OP, "device", "Cpu (lstm-candle runs on others)", got));
-        }
+        check_device(OP, config, &vb)?;
         allocator::keep_freed();
         let parameters = tensors::layer_parameters(OP, config, place, &vb)?;
         let (dtype, device) = (vb.dtype(), vb.device().clone());
@@ -297,4 +318,19 @@ impl LstmLayer for HandLstm {
         let constant = false;
         Ok(Self { config: *config, place, name, parameters, dtype, device, buffers, constant })
     }
+}
+
+/// Refuses devices, and on a device layers, that nothing here computes.
+fn check_device(op: &'static str, config: &LstmConfig, vb: &VarBuilder<'_>) -> Result<()> {
+    #[cfg(feature = "cuda")]
+    if vb.device().is_cuda() {
+        return crate::cuda::check_config(config, vb.dtype());
+    }
+    if vb.device().is_cpu() {
+        return Ok(());
+    }
+    let devices =
+        if cfg!(feature = "cuda") { "Cpu or Cuda" } else { "Cpu, or Cuda with the feature cuda" };
+    let got = format!("{:?} for {config:?}", vb.device().location());
+    Err(Error::mismatch(op, "device", format!("{devices} (lstm-candle runs on others)"), got))
 }

@@ -25,7 +25,8 @@
 //! assert_ne!(first, second, "the state has moved on");
 //! # Ok::<(), lstm_core::Error>(())
 //! ```
-#![forbid(unsafe_code)]
+#![cfg_attr(not(feature = "cuda"), forbid(unsafe_code))]
+#![deny(unsafe_code)]
 
 mod sequence;
 
@@ -55,6 +56,9 @@ mod buffers;
 mod layer;
 #[cfg(feature = "candle")]
 mod node;
+
+#[cfg(feature = "cuda")]
+pub mod cuda;
 
 pub use activity::{Activity, activity};
 pub use backward::{BackwardScratch, Gradients, OutputGradients, backward};

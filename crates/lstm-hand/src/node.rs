@@ -16,8 +16,8 @@ use candle_core::{Device, Shape, Tensor};
 use lstm_core::graph::{self, Backward};
 use lstm_core::tensors::{self, TensorSlice};
 use lstm_core::{
-    Direction, Error, LayerPlace, Lengths, LstmConfig, LstmState, Memory, Mode, Result, RowIds,
-    SeqDims, SeqOutput,
+    BothOutput, Direction, Error, LayerPlace, Lengths, LstmConfig, LstmState, Memory, Mode, Result,
+    RowIds, SeqDims, SeqOutput,
 };
 
 use self::run::{Layer, Recorded, Run};
@@ -52,6 +52,11 @@ impl NodeOutput {
                 numbers.map(tensor).collect::<candle_core::Result<_>>()?
             }
         };
+        Self::of_tensors(tensors)
+    }
+
+    /// y, then h and c of each layer.
+    pub(crate) fn of_tensors(tensors: Vec<Tensor>) -> Result<Self> {
         let mut tensors = tensors.into_iter();
         let mut next = || tensors.next().ok_or(Error::mismatch("hand-lstm", "outputs", "y", 0));
         let output = next()?;
@@ -69,6 +74,16 @@ impl NodeOutput {
             Ok([state]) => Ok(SeqOutput { output: self.output, state }),
             Err(_) => Err(Error::mismatch("hand-lstm", "states", 1, n_states)),
         }
+    }
+
+    /// That of two layers.
+    pub(crate) fn both(self) -> Result<BothOutput> {
+        let Self { output, states } = self;
+        let n_states = states.len();
+        let states = states.try_into();
+        let states =
+            states.map_err(|_| Error::mismatch("Lstm::seq_both", "states", 2, n_states))?;
+        Ok(BothOutput { output, states })
     }
 }
 
@@ -89,7 +104,7 @@ pub(crate) struct Setting<'a> {
 }
 
 impl Setting<'_> {
-    fn dims(&self, reads: &Reads<Tensor>) -> Result<SeqDims> {
+    pub(crate) fn dims(&self, reads: &Reads<Tensor>) -> Result<SeqDims> {
         let (x, hidden) = (&reads.x, self.config.hidden_size);
         if let Some(ids) = self.ids {
             let (n_steps, batch) = ids.dims();
@@ -99,7 +114,7 @@ impl Setting<'_> {
         Ok(SeqDims { n_steps, batch, input, hidden })
     }
 
-    fn direction(&self) -> Direction {
+    pub(crate) fn direction(&self) -> Direction {
         let (_, place) = self.name;
         place.direction
     }
@@ -182,7 +197,7 @@ fn forward<E: Number>(layers: &[Layer<'_, E>]) -> Result<(Vec<E>, Vec<Run<E>>)> 
 }
 
 /// Everything that a node reads, x once, in the order in which gradients are returned.
-fn inputs<T>(reads: Vec<Reads<T>>) -> Vec<T> {
+pub(crate) fn inputs<T>(reads: Vec<Reads<T>>) -> Vec<T> {
     let of_layer = |(k, reads): (usize, Reads<T>)| reads.in_order().skip(usize::from(k > 0));
     reads.into_iter().enumerate().flat_map(of_layer).collect()
 }

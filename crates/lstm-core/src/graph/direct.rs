@@ -1,13 +1,21 @@
 //! The gradients of variables, straight from the nodes that compute them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor};
 
+/// A pass of [`backward`] under way.
+struct Pass {
+    number: u64,
+    /// Variables and their gradients so far.
+    taken: Vec<(Tensor, Tensor)>,
+}
+
 thread_local! {
-    /// Variables and their gradients so far, while [`backward`] runs on this thread.
-    static TAKEN: RefCell<Option<Vec<(Tensor, Tensor)>>> = const { RefCell::new(None) };
+    static PASS: RefCell<Option<Pass>> = const { RefCell::new(None) };
+    /// How many passes the thread has begun.
+    static BEGUN: Cell<u64> = const { Cell::new(0) };
 }
 
 /// The gradients of `loss`: as candle's `Tensor::backward`, without its copies at [`super::record`]ed nodes.
@@ -28,9 +36,11 @@ thread_local! {
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 pub fn backward(loss: &Tensor) -> Result<GradStore> {
-    let outer = TAKEN.replace(Some(Vec::new()));
+    let number = BEGUN.get() + 1;
+    BEGUN.set(number);
+    let outer = PASS.replace(Some(Pass { number, taken: Vec::new() }));
     let store = loss.backward();
-    let taken = TAKEN.replace(outer).unwrap_or_default();
+    let taken = PASS.replace(outer).map(|pass| pass.taken).unwrap_or_default();
     let mut store = store?;
     for (variable, grad) in taken {
         let grad = match store.get(&variable) {
@@ -42,19 +52,24 @@ pub fn backward(loss: &Tensor) -> Result<GradStore> {
     Ok(store)
 }
 
+/// The number of the pass of [`backward`] that is under way on this thread, if one is.
+pub(super) fn pass() -> Option<u64> {
+    PASS.with_borrow(|pass| pass.as_ref().map(|pass| pass.number))
+}
+
 /// Takes the gradient of a variable where a pass of [`backward`] is under way on this thread.
 pub(super) fn take(variable: &Tensor, grad: &mut Option<Tensor>) {
-    TAKEN.with_borrow_mut(|taken| {
-        if let Some(taken) = taken {
-            taken.extend(grad.take().map(|grad| (variable.clone(), grad)));
+    PASS.with_borrow_mut(|pass| {
+        if let Some(pass) = pass {
+            pass.taken.extend(grad.take().map(|grad| (variable.clone(), grad)));
         }
     });
 }
 
 /// Runs a node's own backward pass: what it differentiates inside is its own affair.
 pub(super) fn paused<R>(body: impl FnOnce() -> R) -> R {
-    let outer = TAKEN.replace(None);
+    let outer = PASS.replace(None);
     let result = body();
-    TAKEN.set(outer);
+    PASS.set(outer);
     result
 }

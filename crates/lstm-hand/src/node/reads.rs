@@ -11,8 +11,8 @@ use crate::{Sequence, WeightSlices};
 pub(crate) struct Reads<T> {
     pub(crate) x: T,
     /// In the order of `LstmConfig::parameters`.
-    pub(super) parameters: Vec<T>,
-    pub(super) initial: Option<LstmState<T>>,
+    pub(crate) parameters: Vec<T>,
+    pub(crate) initial: Option<LstmState<T>>,
 }
 
 impl Reads<Tensor> {
@@ -31,7 +31,7 @@ impl Reads<Tensor> {
         self.map(TensorSlice::new)
     }
 
-    pub(super) fn tracked(&self) -> bool {
+    pub(crate) fn tracked(&self) -> bool {
         let state = self.initial.iter().flat_map(|state| [&state.h, &state.c]);
         [&self.x].into_iter().chain(&self.parameters).chain(state).any(Tensor::track_op)
     }
@@ -55,7 +55,7 @@ impl Reads<Tensor> {
 }
 
 impl<T> Reads<T> {
-    pub(super) fn map<'a, U>(&'a self, mut f: impl FnMut(&'a T) -> Result<U>) -> Result<Reads<U>> {
+    pub(crate) fn map<'a, U>(&'a self, mut f: impl FnMut(&'a T) -> Result<U>) -> Result<Reads<U>> {
         Ok(Reads {
             x: f(&self.x)?,
             parameters: self.parameters.iter().map(&mut f).collect::<Result<_>>()?,

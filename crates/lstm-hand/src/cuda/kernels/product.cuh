@@ -1,0 +1,367 @@
+// The product of a step: a matrix that stays in registers, and rows that other blocks have just written.
+//
+// P[m, n] = Σ_k A[m, k] X[n, k]. A block of threads has ROWS rows of A and one of K_PARTS parts of k; its warps share
+// these, WARPS_M by rows and WARPS_K by k. Every row of X is a sequence of the batch. Sizes are compiled in:
+//
+//   K           terms of a sum                  RESIDENT    whether registers hold A (read at every step where not)
+//   ROW_TILES   tiles of 16 rows of a warp      K_BLOCKS    blocks of 16 terms of a warp
+//   N_TILES     tiles of 8 sequences            VECTOR      numbers of X that lie aligned
+//   PRECISION   0: f32 (three products of TF32, terms below 2^-22 left out), 1: TF32, 2: bf16; sums are f32
+//
+// Blocks tell one another nothing but the numbers: memory holds UNWRITTEN until a number is there, and readers ask
+// until it is. One trip through the second-level cache takes the place of a barrier's two. The blocks of a launch have
+// to run at the same time (a cooperative launch), and each has to wait for something at every step but the first.
+
+#define THREADS 256
+#define WARPS_K (8 / WARPS_M)
+#define ROWS (WARPS_M * ROW_TILES * 16)
+#define COLUMNS (N_TILES * 8)
+// Rows of `Partial` begin eight banks apart.
+#define PITCH (N_TILES % 2 ? COLUMNS : COLUMNS + 8)
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+// Tiles of sequences that a warp multiplies at the same time, and blocks of k whose loads are under way together.
+#define ABREAST MIN(N_TILES, ROW_TILES >= 8 ? 1 : 8 / ROW_TILES)
+#define TOGETHER MIN(K_BLOCKS, ABREAST >= 8 ? 1 : 8 / ABREAST)
+#define UNWRITTEN 0xffffffffu
+#define WORDS (PRECISION == 2 ? 4 : 8)
+
+// Times that a reader asks before it gives up, seconds after any step can have taken: an error, not a hanging device.
+#ifndef PATIENCE
+#define PATIENCE (1 << 24)
+#endif
+
+// Registers have no index at run time.
+constexpr int UNROLLED = RESIDENT ? K_BLOCKS : 1;
+
+typedef unsigned int u32;
+typedef unsigned long long u64;
+
+// The sums of each group of warps that shares rows: [WARPS_K][ROWS][PITCH].
+typedef float Partial[WARPS_K * ROWS * PITCH];
+
+// A number that no reader takes for UNWRITTEN.
+__device__ __forceinline__ void publish(float *to, float value) {
+    u32 bits = __float_as_uint(value);
+    if (bits == UNWRITTEN) bits = 0x7fffffffu;
+    asm volatile("st.relaxed.gpu.global.u32 [%0], %1;" ::"l"(to), "r"(bits) : "memory");
+}
+
+__device__ __forceinline__ void lose_patience(u32 &asked) {
+    if (++asked == PATIENCE) __trap();
+}
+
+__device__ __forceinline__ u32 read1(const float *from) {
+    u32 v;
+    asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];" : "=r"(v) : "l"(from) : "memory");
+    return v;
+}
+
+// Terms k to k + 3 of a row, zero from K on.
+__device__ __forceinline__ uint4 read_terms(const float *row, int k) {
+    uint4 v = make_uint4(0, 0, 0, 0);
+#if VECTOR == 4
+    if (k < K)
+        asm volatile("ld.relaxed.gpu.global.v4.u32 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(row + k) : "memory");
+#elif VECTOR == 2
+    if (k < K)
+        asm volatile("ld.relaxed.gpu.global.v2.u32 {%0, %1}, [%2];"
+                     : "=r"(v.x), "=r"(v.y) : "l"(row + k) : "memory");
+    if (k + 2 < K)
+        asm volatile("ld.relaxed.gpu.global.v2.u32 {%0, %1}, [%2];"
+                     : "=r"(v.z), "=r"(v.w) : "l"(row + k + 2) : "memory");
+#else
+    if (k < K) v.x = read1(row + k);
+    if (k + 1 < K) v.y = read1(row + k + 1);
+    if (k + 2 < K) v.z = read1(row + k + 2);
+    if (k + 3 < K) v.w = read1(row + k + 3);
+#endif
+    return v;
+}
+
+__device__ __forceinline__ bool written(uint4 v) {
+    return v.x != UNWRITTEN && v.y != UNWRITTEN && v.z != UNWRITTEN && v.w != UNWRITTEN;
+}
+
+__device__ __forceinline__ u32 tf32(float x) {
+    u32 r;
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(r) : "f"(x));
+    return r;
+}
+
+__device__ __forceinline__ u32 bf16x2(float low, float high) {
+    u32 r;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
+    return r;
+}
+
+__device__ __forceinline__ void mma_tf32(float (&c)[4], u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1) {
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+        "{%0, %1, %2, %3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+}
+
+__device__ __forceinline__ void mma_bf16(float (&c)[4], const u32 (&a)[WORDS], u32 b0, u32 b1) {
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+        "{%0, %1, %2, %3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+// Where a thread stands in its warp's tiles, and its warp in the block.
+struct Lane {
+    int group, member;  // row of a tile (and column of the other factor); which four of sixteen terms
+    int warp_m, warp_k;
+    int first_k;  // of the thread's terms
+
+    __device__ Lane(int part) {
+        int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+        group = lane >> 2;
+        member = lane & 3;
+        warp_m = warp / WARPS_K;
+        warp_k = warp % WARPS_K;
+        first_k = (part * WARPS_K + warp_k) * K_BLOCKS * 16 + 4 * member;
+    }
+};
+
+// The terms of a thread's rows `m` and `m + 8` of a tile, as the matrix units take them.
+__device__ __forceinline__ void pack(u32 (&a)[WORDS], const float (&one)[4], const float (&two)[4]) {
+#if PRECISION == 2
+    a[0] = bf16x2(one[0], one[1]);
+    a[1] = bf16x2(two[0], two[1]);
+    a[2] = bf16x2(one[2], one[3]);
+    a[3] = bf16x2(two[2], two[3]);
+#else
+    const float numbers[8] = {one[0], two[0], one[1], two[1], one[2], two[2], one[3], two[3]};
+#pragma unroll
+    for (int w = 0; w < 8; w++) a[w] = PRECISION == 1 ? tf32(numbers[w]) : __float_as_uint(numbers[w]);
+#endif
+}
+
+// c += a · x over a block of 16 terms.
+__device__ __forceinline__ void multiply(float (&c)[4], const u32 (&a)[WORDS], uint4 x) {
+#if PRECISION == 2
+    mma_bf16(c, a, bf16x2(__uint_as_float(x.x), __uint_as_float(x.y)),
+             bf16x2(__uint_as_float(x.z), __uint_as_float(x.w)));
+#elif PRECISION == 1
+    mma_tf32(c, a[0], a[1], a[2], a[3], tf32(__uint_as_float(x.x)), tf32(__uint_as_float(x.y)));
+    mma_tf32(c, a[4], a[5], a[6], a[7], tf32(__uint_as_float(x.z)), tf32(__uint_as_float(x.w)));
+#else
+    u32 high[8], low[8], xh[4], xl[4];
+    const u32 words[4] = {x.x, x.y, x.z, x.w};
+#pragma unroll
+    for (int w = 0; w < 8; w++) {
+        // Volatile, lest the parts of every term be kept in registers that are not there.
+        asm volatile("cvt.rna.tf32.f32 %0, %1;" : "=r"(high[w]) : "r"(a[w]));
+        low[w] = __float_as_uint(__uint_as_float(a[w]) - __uint_as_float(high[w]));
+    }
+#pragma unroll
+    for (int w = 0; w < 4; w++) {
+        xh[w] = tf32(__uint_as_float(words[w]));
+        xl[w] = __float_as_uint(__uint_as_float(words[w]) - __uint_as_float(xh[w]));
+    }
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        const u32 *h = high + 4 * half, *l = low + 4 * half, *b = xh + 2 * half, *r = xl + 2 * half;
+        mma_tf32(c, l[0], l[1], l[2], l[3], b[0], b[1]);
+        mma_tf32(c, h[0], h[1], h[2], h[3], r[0], r[1]);
+        mma_tf32(c, h[0], h[1], h[2], h[3], b[0], b[1]);
+    }
+#endif
+}
+
+// The thread's rows of X at a step: row n · 8 + group of tile n.
+struct Rows {
+    const float *awaited[N_TILES];  // written by other blocks; null where nothing is
+    const float *initial[N_TILES];  // given before the run; null for zeros
+    u32 begins;                     // bit n: the row is the initial one, once the awaited one is there
+    bool any_begin;
+
+    __device__ __forceinline__ uint4 begin(int n, int k) const {
+        return initial[n] ? read_terms(initial[n], k) : make_uint4(0, 0, 0, 0);
+    }
+};
+
+// A thread's part of A; `term(row, k)` reads a number of it, with row < ROWS of the block.
+template <class Term>
+struct Factor {
+    const Lane &lane;
+    const Term term;
+#if RESIDENT
+    u32 a[ROW_TILES][K_BLOCKS][WORDS];
+#endif
+
+    __device__ __forceinline__ Factor(const Lane &lane, Term term) : lane(lane), term(term) {
+#if RESIDENT
+#pragma unroll
+        for (int m = 0; m < ROW_TILES; m++)
+#pragma unroll
+            for (int b = 0; b < K_BLOCKS; b++) read(a[m][b], m, b);
+#endif
+    }
+
+    __device__ __forceinline__ void read(u32 (&block)[WORDS], int m, int b) const {
+        int row = (lane.warp_m * ROW_TILES + m) * 16 + lane.group, k = lane.first_k + 16 * b;
+        float one[4], two[4];
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            one[j] = k + j < K ? term(row, k + j) : 0.f;
+            two[j] = k + j < K ? term(row + 8, k + j) : 0.f;
+        }
+        pack(block, one, two);
+    }
+
+    // The warp's sums into `partial`.
+    __device__ __forceinline__ void multiply_rows(const Rows &rows, float *partial) const {
+#pragma unroll
+        for (int n0 = 0; n0 < N_TILES; n0 += ABREAST) multiply_tiles(n0, rows, partial);
+    }
+
+    // Tiles `n0` and the few beside it.
+    __device__ __forceinline__ void multiply_tiles(int n0, const Rows &rows, float *partial) const {
+        float c[ROW_TILES][ABREAST][4];
+#pragma unroll
+        for (int m = 0; m < ROW_TILES; m++)
+#pragma unroll
+            for (int n = 0; n < ABREAST; n++)
+#pragma unroll
+                for (int j = 0; j < 4; j++) c[m][n][j] = 0.f;
+#pragma unroll UNROLLED
+        for (int first = 0; first < K_BLOCKS; first += TOGETHER) {
+            uint4 x[TOGETHER][ABREAST];
+            bool all;
+            u32 asked = 0;
+            do {
+                lose_patience(asked);
+                all = true;
+#pragma unroll
+                for (int b = 0; b < TOGETHER; b++)
+#pragma unroll
+                    for (int n = 0; n < ABREAST; n++) {
+                        x[b][n] = make_uint4(0, 0, 0, 0);
+                        if (first + b < K_BLOCKS && n0 + n < N_TILES && rows.awaited[n0 + n])
+                            x[b][n] = read_terms(rows.awaited[n0 + n], lane.first_k + 16 * (first + b));
+                    }
+#pragma unroll
+                for (int b = 0; b < TOGETHER; b++)
+#pragma unroll
+                    for (int n = 0; n < ABREAST; n++)
+                        all = all && written(x[b][n]);
+            } while (!all);
+            __syncwarp();
+            if (rows.any_begin)
+#pragma unroll
+                for (int b = 0; b < TOGETHER; b++)
+#pragma unroll
+                    for (int n = 0; n < ABREAST; n++)
+                        if (first + b < K_BLOCKS && n0 + n < N_TILES && rows.begins >> (n0 + n) & 1)
+                            x[b][n] = rows.begin(n0 + n, lane.first_k + 16 * (first + b));
+#pragma unroll
+            for (int b = 0; b < TOGETHER; b++)
+                if (first + b < K_BLOCKS)
+#pragma unroll
+                    for (int m = 0; m < ROW_TILES; m++) {
+#if RESIDENT
+                        const u32(&block)[WORDS] = a[m][first + b];
+#else
+                        u32 block[WORDS];
+                        read(block, m, first + b);
+#endif
+#pragma unroll
+                        for (int n = 0; n < ABREAST; n++) multiply(c[m][n], block, x[b][n]);
+                    }
+        }
+        float *own = partial + lane.warp_k * ROWS * PITCH;
+#pragma unroll
+        for (int m = 0; m < ROW_TILES; m++)
+#pragma unroll
+            for (int n = 0; n < ABREAST; n++) {
+                if (n0 + n >= N_TILES) continue;
+                int row = (lane.warp_m * ROW_TILES + m) * 16 + lane.group, column = 8 * (n0 + n) + 2 * lane.member;
+                *(float2 *)(own + row * PITCH + column) = make_float2(c[m][n][0], c[m][n][1]);
+                *(float2 *)(own + (row + 8) * PITCH + column) = make_float2(c[m][n][2], c[m][n][3]);
+            }
+    }
+};
+
+// The block's own sum.
+__device__ __forceinline__ float own_sum(const float *partial, int row, int column) {
+    float sum = 0.f;
+#pragma unroll
+    for (int w = 0; w < WARPS_K; w++) sum += partial[(w * ROWS + row) * PITCH + column];
+    return sum;
+}
+
+// The rows of a block are shared out to the blocks with the other parts of k: each is `Own` to one of them.
+#define OWN_ROWS (ROWS / K_PARTS)
+
+// Sums over parts of k travel between the blocks that share rows, each with the number of its step: a reader takes what
+// has the step's, so nothing has to be cleared on the way, and two rooms in turns suffice: who writes step s + 2 has read
+// something computed from sums of step s + 1 over all of k, and these from what every block computed with step s.
+// No part of k may be empty. Zero before the run.
+struct Exchange {
+    u64 *memory;  // [2][blocks][owner][from][COLUMNS][OWN_ROWS]
+    int blocks, block, part;
+
+    __device__ __forceinline__ u64 *room(int step, int owner, int from) const {
+        u64 rooms = (((u64)(step & 1) * blocks + block) * K_PARTS + owner) * K_PARTS + from;
+        return memory + rooms * (OWN_ROWS * COLUMNS);
+    }
+
+    // `row_of(owner, r)`: the block's row that is row `r` of `owner`.
+    template <class RowOf>
+    __device__ __forceinline__ void send(int step, const float *partial, RowOf row_of) const {
+#if K_PARTS > 1
+        // Four or eight rows of a few columns by a warp: neither banks nor sectors are hit more than twice.
+        const int wide = OWN_ROWS % 8 ? 4 : 8, tall = 32 / wide, tiles = OWN_ROWS / wide;
+        for (int k = threadIdx.x; k < (K_PARTS - 1) * OWN_ROWS * COLUMNS; k += THREADS) {
+            int owner = k / (OWN_ROWS * COLUMNS), tile = k % (OWN_ROWS * COLUMNS) / 32, in_tile = k % 32;
+            owner += owner >= part;
+            int row = tile % tiles * wide + in_tile % wide, column = tile / tiles * tall + in_tile / wide;
+            u64 value = (u64)(step + 1) << 32 | __float_as_uint(own_sum(partial, row_of(owner, row), column));
+            u64 *to = room(step, owner, part) + column * OWN_ROWS + row;
+            asm volatile("st.relaxed.gpu.global.u64 [%0], %1;" ::"l"(to), "l"(value) : "memory");
+        }
+#endif
+    }
+
+    // The sums over all of k, in the order of its parts, of N of the block's own rows, `apart` from one another.
+    template <int N, class RowOf>
+    __device__ __forceinline__ void whole(float (&sums)[N], int step, const float *partial, RowOf row_of, int row,
+                                          int apart, int column) const {
+#if K_PARTS > 1
+        u64 values[K_PARTS][N];
+        bool all;
+        u32 asked = 0;
+        do {
+            lose_patience(asked);
+            all = true;
+#pragma unroll
+            for (int from = 0; from < K_PARTS; from++)
+#pragma unroll
+                for (int n = 0; n < N; n++) {
+                    const u64 *at = room(step, part, from) + column * OWN_ROWS + row + n * apart;
+                    values[from][n] = (u64)(step + 1) << 32;
+                    if (from != part)
+                        asm volatile("ld.relaxed.gpu.global.u64 %0, [%1];" : "=l"(values[from][n]) : "l"(at) : "memory");
+                }
+#pragma unroll
+            for (int from = 0; from < K_PARTS; from++)
+#pragma unroll
+                for (int n = 0; n < N; n++) all = all && (u32)(values[from][n] >> 32) == (u32)(step + 1);
+        } while (!all);
+#pragma unroll
+        for (int n = 0; n < N; n++) {
+            float own = own_sum(partial, row_of(part, row + n * apart), column);
+            sums[n] = 0.f;
+#pragma unroll
+            for (int from = 0; from < K_PARTS; from++)
+                sums[n] += from == part ? own : __uint_as_float((u32)values[from][n]);
+        }
+#else
+#pragma unroll
+        for (int n = 0; n < N; n++) sums[n] = own_sum(partial, row_of(0, row + n * apart), column);
+#endif
+    }
+};
