@@ -27,8 +27,10 @@ use check::Minimum;
 use client::{Turn, Worker};
 use floor::Floor;
 use shape::{Pass, Shape};
-use subject::Subject;
+use subject::{Runner, Subject};
 use table::{Block, Record};
+
+use crate::device::Place;
 
 /// Time our layers against candle's and others, in one interleaved run.
 #[derive(Debug, clap::Args)]
@@ -43,6 +45,8 @@ pub struct Args {
     /// Numbers of threads; all cores where absent.
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     threads: Vec<u16>,
+    #[command(flatten)]
+    place: Place,
     /// Seconds of a turn.
     #[arg(long, default_value_t = 0.2, value_parser = positive)]
     seconds: f64,
@@ -62,7 +66,7 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     without: Vec<String>,
     /// Fail where ours is not as many times quicker than candle's as is on record.
-    #[arg(long, conflicts_with_all = ["threads", "json", "torch", "peers", "without"])]
+    #[arg(long, conflicts_with_all = ["threads", "device", "precision", "json", "torch", "peers", "without"])]
     check: bool,
     /// Check for this ratio, on any shape, instead of those on record.
     #[arg(long, value_name = "RATIO", requires = "check", value_parser = positive)]
@@ -74,7 +78,7 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<ExitCode> {
     if let Some(subject) = args.worker {
-        return worker::run(subject);
+        return worker::run(Runner::new(subject)?);
     }
     let folder = tempfile::tempdir().context("a folder for the numbers that are compared")?;
     if args.check {
@@ -101,9 +105,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 }
 
 fn workers(args: &Args, threads: u16) -> Result<Vec<Worker>> {
-    let mut workers = peers::ours(threads)?;
+    let mut workers = peers::ours(threads, args.place)?;
     if let Some(python) = &args.torch {
-        workers.extend(peers::torch(python, threads));
+        workers.extend(peers::torch(python, threads, args.place));
     }
     if let Some(folder) = &args.peers {
         workers.extend(peers::others(folder, threads)?);
@@ -128,7 +132,8 @@ fn measure<'a>(
     (shape, pass, threads): (&'a Shape, Pass, u16),
     folder: &Path,
 ) -> Result<Block<'a>> {
-    let unverified = agreement::check(workers, shape, pass, folder)?;
+    let tolerance = agreement::tolerance(args.place.precision());
+    let unverified = agreement::check(workers, (shape, pass, tolerance), folder)?;
     let turn =
         Turn { seconds: args.seconds, min_samples: 3, max_seconds: (10.0 * args.seconds).max(1.0) };
     let outcomes = turns::take(workers, shape, pass, turn, args.rounds)?;
@@ -160,7 +165,9 @@ fn thread_counts(args: &Args) -> Vec<u16> {
 fn workloads(args: &Args) -> Result<Vec<(Shape, Pass)>> {
     let mut workloads = Vec::new();
     if args.shape.is_empty() {
-        let all = Shape::sequences().into_iter().chain(Shape::steps());
+        // Steps one at a time are for the CPU.
+        let steps = Shape::steps().into_iter().filter(|_| !args.place.is_cuda());
+        let all = Shape::sequences().into_iter().chain(steps);
         let passes = |shape: Shape| shape.default_passes().iter().map(move |&pass| (shape, pass));
         let is_wanted = |pass| args.pass.is_empty() || args.pass.contains(&pass);
         workloads.extend(all.flat_map(passes).filter(|(_, pass)| is_wanted(*pass)));
@@ -171,6 +178,8 @@ fn workloads(args: &Args) -> Result<Vec<(Shape, Pass)>> {
         for &pass in passes {
             let can = pass != Pass::Step || shape.has_steps();
             ensure!(can, "expected one row, layer and direction for steps, got {shape}");
+            let can = pass != Pass::Step || !args.place.is_cuda();
+            ensure!(can, "--device: expected cpu for steps, got cuda");
             workloads.push((*shape, pass));
         }
     }

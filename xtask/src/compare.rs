@@ -19,9 +19,10 @@ use lstm_core::variables::seeded;
 use lstm_core::write_atomic;
 use lstm_train::data::{Language, TextData};
 use lstm_train::metrics::{self, Metric};
-use lstm_train::tasks::window::{Splits, WindowModel, WindowTask};
+use lstm_train::tasks::window::{Splits, WindowConfig, WindowModel, WindowTask};
 use lstm_train::{Outcome, RunFolder, Scores, Setup, Summary, Trainer};
 
+use crate::device::Place;
 use crate::environment::{self, Threads};
 use crate::output::say;
 use crate::progress::Bar;
@@ -45,6 +46,8 @@ pub struct Args {
     models: Vec<ModelName>,
     #[command(flatten)]
     settings: Settings,
+    #[command(flatten)]
+    place: Place,
     #[command(flatten)]
     threads: Threads,
     /// Models to train at the same time, each on one thread. Results do not depend on it, but for the times:
@@ -182,7 +185,8 @@ fn train(
     let Recipe { model: name, window, train } = recipe;
     let (words, splits) = (text.vocabulary.len(), Splits::new(text, window.window)?);
     let variables = VarMap::new();
-    let vb = seeded(&variables, train.seed, DType::F32, &Device::Cpu);
+    let device = args.place.open()?;
+    let vb = seeded(&variables, train.seed, DType::F32, &device);
     // Checked before the layer is built, so that a zero is named as the setting it is.
     train.check()?;
     window.check()?;
@@ -191,7 +195,7 @@ fn train(
     let setup = Setup {
         name: serde_json::json!({ "model": name.as_str(), "window": window }),
         implementation: name.layers().name(),
-        layers: format!("{:?}", window.network.layers(window.embedding)),
+        layers: layers(args, window, &device),
         data: splits.fingerprint(),
         task: WindowTask::new(window, model, splits, text.vocabulary.clone(), &text.counts()),
         variables,
@@ -204,6 +208,15 @@ fn train(
         Trainer::start(setup, &folder)?
     };
     trainer.run(bar, stop).with_context(|| format!("model {}", name.as_str()))
+}
+
+/// The layers with all their options, and where they run if that is not the CPU.
+fn layers(args: &Args, window: &WindowConfig, device: &Device) -> String {
+    let layers = format!("{:?}", window.network.layers(window.embedding));
+    match device.is_cpu() {
+        true => layers,
+        false => format!("{layers} on {:?}{}", device.location(), args.place.note()),
+    }
 }
 
 fn row(model: ModelName, summary: Summary) -> ModelRow {

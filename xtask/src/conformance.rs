@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 #[derive(Debug, clap::Args)]
 #[command(disable_help_flag = true)]
 pub struct Args {
-    /// The folder, and perhaps `--impl hand`, `--impl candle` or `--impl reference`.
+    /// The folder, and perhaps `--impl hand`, `--impl candle` or `--impl reference`, and `--device cuda`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
     arguments: Vec<String>,
 }
@@ -19,9 +19,17 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let status = Command::new("cargo")
         .args(["run", "--release", "--quiet", "--manifest-path"])
         .arg(crate::tidy::root().join("Cargo.toml"))
-        .args(["--package", "lstm-conformance", "--"])
+        .args(["--package", "lstm-conformance"])
+        .args(on_cuda(&args.arguments).then_some("--features=cuda"))
+        .arg("--")
         .args(&args.arguments)
         .status()
         .context("start cargo")?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Whether the program is asked for a CUDA device, which it has to be built for.
+fn on_cuda(arguments: &[String]) -> bool {
+    let apart = arguments.windows(2).any(|pair| pair == ["--device", "cuda"]);
+    apart || arguments.iter().any(|argument| argument == "--device=cuda")
 }

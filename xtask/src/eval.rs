@@ -62,7 +62,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let layers = Layers::chosen(args.layers, &identity)?;
     environment::start_again(args.threads, layers.is_by_hand())?;
     let config = config(&folder, &identity, args.data.as_deref())?;
-    let setup = layers.setup(&config)?;
+    let setup = layers.setup(&config, &candle_core::Device::Cpu)?;
     ensure!(
         setup.layers == identity.layers,
         "{}: expected layers {}, got {}",

@@ -1,6 +1,7 @@
 //! Which implementation of the layers a command works with.
 
 use anyhow::{Context, Result};
+use candle_core::Device;
 use clap::ValueEnum;
 use lstm_core::LstmLayer;
 use lstm_train::{Identity, RunConfig, Setup, Task};
@@ -66,8 +67,12 @@ impl Layers {
         self != Self::Candle
     }
 
-    /// The data and the model of a run.
-    pub fn setup(self, config: &RunConfig) -> lstm_train::Result<Setup<Box<dyn Task>>> {
-        with_layers!(self, L => config.setup::<L>())
+    /// The data and the model of a run, on a device.
+    pub fn setup(
+        self,
+        config: &RunConfig,
+        device: &Device,
+    ) -> lstm_train::Result<Setup<Box<dyn Task>>> {
+        with_layers!(self, L => config.setup_on::<L>(device))
     }
 }

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod compare;
+mod device;
 mod environment;
 mod layers;
 mod output;

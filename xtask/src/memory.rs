@@ -82,7 +82,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             let config = configure(&args.config, &args.set, cell, lag)?;
             let name = format!("{}-{lag}", cell.name());
             let folder = args.out.join(&name);
-            let trainer = Trainer::resume_or_start(cell.layers().setup(&config)?, &folder)?;
+            let trainer = Trainer::resume_or_start(
+                cell.layers().setup(&config, &candle_core::Device::Cpu)?,
+                &folder,
+            )?;
             match trainer.run(&mut Bar::new(name), stop)? {
                 Outcome::Finished(summary) => runs.push((cell, lag, summary)),
                 Outcome::Interrupted { step } => {

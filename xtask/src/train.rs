@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail, ensure};
 use lstm_train::{Outcome, RunConfig, RunFolder, Scores, Summary, Trainer};
 
+use crate::device::Place;
 use crate::environment::{self, Threads};
 use crate::layers::Layers;
 use crate::output::say;
@@ -28,6 +29,8 @@ pub struct Args {
     #[arg(long, default_value = "hand")]
     layers: Layers,
     #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
     threads: Threads,
     /// The run folder; `runs/` and the name of the configuration file where absent.
     #[arg(long)]
@@ -45,7 +48,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let stop = environment::stop_on_interrupt()?;
     let config = read(&args.config, args.data.as_deref(), &args.set)?;
     let folder = folder(args)?;
-    let setup = args.layers.setup(&config)?;
+    let mut setup = args.layers.setup(&config, &args.place.open()?)?;
+    setup.layers += &args.place.note();
     let trainer = if args.resume {
         Trainer::resume_or_start(setup, &folder)?
     } else {

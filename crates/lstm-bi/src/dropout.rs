@@ -6,7 +6,7 @@ pub use locked::locked_dropout;
 
 use candle_core::{Device, Tensor};
 use lstm_core::random::RandomStream;
-use lstm_core::{Error, Result};
+use lstm_core::{Error, Result, parallel};
 
 /// How the masks of one run differ from step to step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,28 +39,25 @@ impl DropoutKind {
 pub fn dropout(x: &Tensor, p: f64, stream: RandomStream) -> Result<Tensor> {
     check_probability("dropout", p)?;
     let (n_steps, batch, features) = x.dims3()?;
-    let mut mask = Vec::with_capacity(n_steps * batch * features);
-    for step_idx in 0..n_steps as u64 {
-        extend_mask(&mut mask, p, stream.child(step_idx), (batch, features));
-    }
+    let mut mask = vec![0.0; n_steps * batch * features];
+    let steps = mask.chunks_mut((batch * features).max(1)).enumerate().collect();
+    parallel::for_each(steps, |(step_idx, mask): (usize, &mut [f64])| {
+        fill_mask(mask, p, stream.child(step_idx as u64), features);
+        Result::Ok(())
+    })?;
     // Rounded here: not every device has f64.
     let mask = Tensor::from_vec(mask, x.shape(), &Device::Cpu)?.to_dtype(x.dtype())?;
     Ok(x.mul(&mask.to_device(x.device())?)?)
 }
 
-/// Appends a mask of 0 and 1 / (1 - p), `[B, F]`.
-fn extend_mask(
-    mask: &mut Vec<f64>,
-    p: f64,
-    stream: RandomStream,
-    (batch, features): (usize, usize),
-) {
+/// Sets a mask of 0 and 1 / (1 - p), `[B, F]`.
+fn fill_mask(mask: &mut [f64], p: f64, stream: RandomStream, features: usize) {
     // With p = 1 nothing is kept and the scale is never used.
     let scale = 1.0 / (1.0 - p);
-    for row in 0..batch as u64 {
-        let draws = stream.child(row);
-        let keep = |k| if draws.uniform(k) < p { 0.0 } else { scale };
-        mask.extend((0..features as u64).map(keep));
+    for (row, mask) in mask.chunks_mut(features.max(1)).enumerate() {
+        let draws = stream.child(row as u64);
+        let keep = |k| if draws.uniform(k as u64) < p { 0.0 } else { scale };
+        mask.iter_mut().enumerate().for_each(|(k, to)| *to = keep(k));
     }
 }
 

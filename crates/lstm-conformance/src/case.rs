@@ -44,6 +44,48 @@ pub struct LossGradients {
     pub state: LstmState<Tensor>,
 }
 
+impl Case {
+    /// The same problem with its tensors on `device`, as numbers of type `dtype`.
+    ///
+    /// # Errors
+    ///
+    /// [`lstm_core::Error::Candle`].
+    pub fn to(&self, device: &Device, dtype: DType) -> Result<Self> {
+        let to = |tensor: &Tensor| moved(tensor, device, dtype);
+        Ok(Self {
+            dtype,
+            weights: moved_weights(&self.weights, device, dtype)?,
+            x: to(&self.x)?,
+            initial: self.initial.as_ref().map(|state| state.try_map(to)).transpose()?,
+            loss: self.loss.as_ref().map(|loss| loss.to(device, dtype)).transpose()?,
+            ..self.clone()
+        })
+    }
+}
+
+impl LossGradients {
+    /// The same numbers on `device`, of type `dtype`.
+    pub(crate) fn to(&self, device: &Device, dtype: DType) -> Result<Self> {
+        let to = |tensor: &Tensor| moved(tensor, device, dtype);
+        Ok(Self { output: to(&self.output)?, state: self.state.try_map(to)? })
+    }
+}
+
+/// The numbers of `tensor` on `device`, of type `dtype`.
+pub(crate) fn moved(tensor: &Tensor, device: &Device, dtype: DType) -> Result<Tensor> {
+    Ok(tensor.to_dtype(dtype)?.to_device(device)?)
+}
+
+/// [`moved`] of each weight.
+pub(crate) fn moved_weights(
+    weights: &[(String, Tensor)],
+    device: &Device,
+    dtype: DType,
+) -> Result<Vec<(String, Tensor)>> {
+    let to = |(name, weight): &(String, Tensor)| Ok((name.clone(), moved(weight, device, dtype)?));
+    weights.iter().map(to).collect()
+}
+
 /// Named results: `output`, `h_n`, `c_n`, and `grad.NAME` of `x`, `h0`, `c0` and every parameter.
 pub type Answer = BTreeMap<String, Tensor>;
 

@@ -1,7 +1,7 @@
 //! Runs the cases of a group through a subject, compares, and counts.
 
-use candle_core::{DType, Tensor};
-use lstm_core::{Result, tensors};
+use candle_core::{DType, Device, Tensor};
+use lstm_core::{Error, Result, tensors};
 
 use crate::fixture::{Entry, Group};
 use crate::{Answer, Subject};
@@ -11,10 +11,23 @@ use crate::{Answer, Subject};
 pub struct GroupResult {
     /// The cases that were compared.
     pub n_run: usize,
+    /// What the subject does not support on its device.
+    pub refused: Vec<Refusal>,
     /// The name of each case that failed, with what differed.
     pub failed: Vec<(String, String)>,
     /// The largest error of all compared tensors (see [`largest_error`]).
     pub largest_error: f64,
+}
+
+/// A case that was not compared: an [`Error::Unsupported`].
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// The case's name.
+    pub name: String,
+    /// The option or combination.
+    pub what: String,
+    /// Why it is refused.
+    pub reason: String,
 }
 
 /// The largest [`largest_error`] with which an answer in `dtype` passes.
@@ -40,25 +53,55 @@ fn allowed(name: &str, dtype: DType) -> f64 {
 }
 
 /// Runs every case of `group`; each difference is taken relative to its tensor's largest magnitude.
+///
+/// On a device, what the subject refuses as unsupported is not run, and plain cases in f64 are asked in f32 too:
+/// every tensor may then differ by [`tolerance`] of f32, relative to the larger of 1 and its largest magnitude.
 pub fn check_group(group: &Group, subject: &dyn Subject) -> GroupResult {
     let mut result = GroupResult::default();
     for Entry { problem, expected } in &group.entries {
-        result.n_run += 1;
-        match problem.solve(subject).and_then(|answer| errors(&answer, expected, 0.0)) {
-            Err(error) => result.failed.push((problem.name().to_owned(), error.to_string())),
+        let (name, dtype) = (problem.name(), problem.dtype());
+        let may_refuse = subject.is_on_device();
+        match problem.solve(subject) {
+            Err(Error::Unsupported { what, reason, .. }) if may_refuse => {
+                result.refused.push(Refusal { name: name.to_owned(), what, reason });
+            }
+            answer => {
+                let errors = answer.and_then(|answer| errors(&answer, expected, 0.0));
+                result.compare(name, errors, |tensor| allowed(tensor, dtype));
+            }
+        }
+        if may_refuse && dtype == DType::F64 && problem.is_plain() {
+            let answer = problem.to(&Device::Cpu, DType::F32).and_then(|f32| f32.solve(subject));
+            let errors = answer.and_then(|answer| errors(&answer, expected, 1.0));
+            result.compare(&format!("{name} in f32"), errors, |_| tolerance(DType::F32));
+        }
+    }
+    result
+}
+
+impl GroupResult {
+    /// Counts the case `name`, which passes where the error of every tensor is at most what is allowed for it.
+    fn compare(
+        &mut self,
+        name: &str,
+        errors: Result<Vec<(&str, f64)>>,
+        allowed: impl Fn(&str) -> f64,
+    ) {
+        self.n_run += 1;
+        match errors {
+            Err(error) => self.failed.push((name.to_owned(), error.to_string())),
             Ok(errors) => {
-                for (name, error) in errors {
-                    let allowed = allowed(name, problem.dtype());
+                for (tensor, error) in errors {
+                    let allowed = allowed(tensor);
                     if error.is_nan() || error > allowed {
-                        let what = format!("{name}: expected at most {allowed:e}, got {error:e}");
-                        result.failed.push((problem.name().to_owned(), what));
+                        let what = format!("{tensor}: expected at most {allowed:e}, got {error:e}");
+                        self.failed.push((name.to_owned(), what));
                     }
-                    result.largest_error = result.largest_error.max(error);
+                    self.largest_error = self.largest_error.max(error);
                 }
             }
         }
     }
-    result
 }
 
 /// The largest difference between an answer and what is expected of it, and the tensor that has it.

@@ -14,17 +14,23 @@ use lstm_core::{LstmLayer, Result, SeqOptions};
 use self::tracked::Tracked;
 use crate::{Answer, Case, OnnxCase, Subject, TorchCase};
 
-/// Solves cases with layers of the implementation `L`.
+/// Solves cases with layers of the implementation `L`, on any device; its answers are on the CPU.
 #[derive(Debug)]
 pub struct LayerSubject<L> {
     name: &'static str,
+    device: Device,
     layer: PhantomData<fn() -> L>,
 }
 
 impl<L: LstmLayer + 'static> LayerSubject<L> {
-    /// A subject printed as `name`.
+    /// A subject on the CPU, printed as `name`.
     pub fn new(name: &'static str) -> Self {
-        Self { name, layer: PhantomData }
+        Self::on(Device::Cpu, name)
+    }
+
+    /// A subject on `device`, printed as `name`.
+    pub fn on(device: Device, name: &'static str) -> Self {
+        Self { name, device, layer: PhantomData }
     }
 }
 
@@ -33,22 +39,27 @@ impl<L: LstmLayer + 'static> Subject for LayerSubject<L> {
         self.name
     }
 
+    fn is_on_device(&self) -> bool {
+        !self.device.is_cpu()
+    }
+
     fn solve_torch(&self, case: &TorchCase) -> Result<Answer> {
-        torch::solve::<L>(case)
+        on_cpu(torch::solve::<L>(&case.to(&self.device, case.dtype)?)?)
     }
 
     fn solve_onnx(&self, case: &OnnxCase) -> Result<Answer> {
-        onnx::solve::<L>(case)
+        on_cpu(onnx::solve::<L>(&case.to(&self.device, case.dtype)?)?)
     }
 
     fn solve(&self, case: &Case) -> Result<Answer> {
+        let case = case.to(&self.device, case.dtype)?;
         let mut tracked = Tracked::default();
         let mut named: HashMap<String, Tensor> = HashMap::new();
         for (name, tensor) in &case.weights {
             named.insert(name.clone(), tracked.add(name, tensor)?);
         }
-        let stack =
-            case.config.build::<L>(VarBuilder::from_tensors(named, case.dtype, &Device::Cpu))?;
+        let vb = VarBuilder::from_tensors(named, case.dtype, &self.device);
+        let stack = case.config.build::<L>(vb)?;
         let x = tracked.add("x", &case.x)?;
         let initial = case.initial.as_ref().map(|state| tracked.add_state(state)).transpose()?;
         let (lengths, resets) = (case.lengths.as_ref(), case.resets.as_ref());
@@ -56,6 +67,11 @@ impl<L: LstmLayer + 'static> Subject for LayerSubject<L> {
         let options =
             SeqOptions { initial: initial.as_ref(), lengths, resets, mode, memory, ids: None };
         let out = stack.seq(&x, &options)?;
-        tracked.answer(&out.output, &out.state, case.loss.as_ref())
+        on_cpu(tracked.answer(&out.output, &out.state, case.loss.as_ref())?)
     }
+}
+
+fn on_cpu(answer: Answer) -> Result<Answer> {
+    let tensors = answer.into_iter();
+    tensors.map(|(name, tensor)| Ok((name, tensor.to_device(&Device::Cpu)?))).collect()
 }

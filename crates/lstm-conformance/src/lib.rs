@@ -24,7 +24,7 @@ mod subject;
 mod check;
 
 pub use case::{Answer, Case, LossGradients, random_case};
-pub use check::{GroupResult, check_group, largest_error, tolerance};
+pub use check::{GroupResult, Refusal, check_group, largest_error, tolerance};
 pub use layer_subject::LayerSubject;
 pub use onnx_case::OnnxCase;
 pub use problem::Problem;

@@ -8,6 +8,7 @@ use lstm_core::{
     tensors,
 };
 
+use crate::case::moved;
 use crate::{Answer, Case};
 
 /// An LSTM node and its inputs; its answer has the operator's outputs, `Y`, `Y_h` and `Y_c`.
@@ -34,6 +35,29 @@ pub struct OnnxCase {
 }
 
 impl OnnxCase {
+    /// [`Case::to`]; `sequence_lens` are read where they are.
+    pub(crate) fn to(&self, device: &Device, dtype: DType) -> Result<Self> {
+        let to = |tensor: &Tensor| moved(tensor, device, dtype);
+        let optional = |tensor: &Option<Tensor>| tensor.as_ref().map(to).transpose();
+        let OnnxParameters { w, r, b, p } = &self.parameters;
+        Ok(Self {
+            dtype,
+            parameters: OnnxParameters { w: to(w)?, r: to(r)?, b: optional(b)?, p: optional(p)? },
+            x: to(&self.x)?,
+            initial_h: optional(&self.initial_h)?,
+            initial_c: optional(&self.initial_c)?,
+            ..self.clone()
+        })
+    }
+
+    /// Whether every direction is the plain cell.
+    pub(crate) fn is_plain(&self) -> bool {
+        let all_plain = |layers: Vec<(LayerPlace, LstmConfig)>| {
+            layers.iter().all(|(_, config)| config.is_plain_in_evaluation())
+        };
+        self.layers().is_ok_and(all_plain)
+    }
+
     /// The answer by way of one [`Case`] a direction, for a subject without the operator.
     ///
     /// # Errors

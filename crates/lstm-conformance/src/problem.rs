@@ -1,6 +1,7 @@
 //! The kinds of problems that fixtures hold.
 
-use candle_core::DType;
+use candle_core::{DType, Device};
+use lstm_core::Result;
 
 use crate::{Case, OnnxCase, TorchCase};
 
@@ -32,5 +33,27 @@ impl Problem {
             Self::Torch(case) => case.dtype,
             Self::Onnx(case) => case.dtype,
         }
+    }
+
+    /// Whether its layers are the plain cell.
+    pub fn is_plain(&self) -> bool {
+        match self {
+            Self::Stack(case) => case.config.layer.is_plain_in_evaluation(),
+            Self::Torch(case) => case.config.stacked().layer.is_plain_in_evaluation(),
+            Self::Onnx(case) => case.is_plain(),
+        }
+    }
+
+    /// The same problem with its tensors on `device`, as numbers of type `dtype`.
+    ///
+    /// # Errors
+    ///
+    /// [`lstm_core::Error::Candle`].
+    pub fn to(&self, device: &Device, dtype: DType) -> Result<Self> {
+        Ok(match self {
+            Self::Stack(case) => Self::Stack(Box::new(case.to(device, dtype)?)),
+            Self::Torch(case) => Self::Torch(case.to(device, dtype)?),
+            Self::Onnx(case) => Self::Onnx(case.to(device, dtype)?),
+        })
     }
 }

@@ -9,6 +9,12 @@ pub trait Subject {
     /// The name under which results are printed.
     fn name(&self) -> &'static str;
 
+    /// Whether it computes outside the CPU: there it may refuse what it does not support, and problems in f64 are put
+    /// to it in f32 too.
+    fn is_on_device(&self) -> bool {
+        false
+    }
+
     /// Solves a case.
     ///
     /// # Errors

@@ -1,9 +1,10 @@
 //! A problem of PyTorch's `nn.LSTM`, in its own layouts.
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use lstm_bi::TorchLstmConfig;
 use lstm_core::{Lengths, LstmState, Memory, Mode, Result};
 
+use crate::case::{moved, moved_weights};
 use crate::{Answer, Case, LossGradients};
 
 /// An `nn.LSTM` and what to call it with: batched (batch-first or not), unbatched, or packed.
@@ -61,6 +62,19 @@ impl Layout {
 }
 
 impl TorchCase {
+    /// [`Case::to`].
+    pub(crate) fn to(&self, device: &Device, dtype: DType) -> Result<Self> {
+        let to = |tensor: &Tensor| moved(tensor, device, dtype);
+        Ok(Self {
+            dtype,
+            weights: moved_weights(&self.weights, device, dtype)?,
+            x: to(&self.x)?,
+            initial: self.initial.as_ref().map(|state| state.try_map(to)).transpose()?,
+            loss: self.loss.to(device, dtype)?,
+            ..self.clone()
+        })
+    }
+
     fn layout(&self) -> Layout {
         Layout { unbatched: self.x.rank() == 2, batch_first: self.config.batch_first }
     }

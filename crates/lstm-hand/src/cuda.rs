@@ -77,6 +77,11 @@ pub fn precision() -> Precision {
     Precision::ALL.get(PRECISION.load(Relaxed)).copied().unwrap_or_default()
 }
 
+/// Prepares for the layers of a device.
+pub(crate) fn prepare(device: &candle_core::Device) -> Result<()> {
+    device::keep_freed(device.as_cuda_device()?)
+}
+
 /// Refuses layers that the kernels do not compute.
 pub(crate) fn check_config(config: &LstmConfig, dtype: candle_core::DType) -> Result<()> {
     if !config.is_plain_in_evaluation() {

@@ -324,7 +324,8 @@ impl LstmLayer for HandLstm {
 fn check_device(op: &'static str, config: &LstmConfig, vb: &VarBuilder<'_>) -> Result<()> {
     #[cfg(feature = "cuda")]
     if vb.device().is_cuda() {
-        return crate::cuda::check_config(config, vb.dtype());
+        crate::cuda::check_config(config, vb.dtype())?;
+        return crate::cuda::prepare(vb.device());
     }
     if vb.device().is_cpu() {
         return Ok(());

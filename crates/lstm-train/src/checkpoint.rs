@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use candle_core::{Device, Tensor, Var};
-use lstm_core::tensors::TensorSlice;
+use lstm_core::tensors;
 use safetensors::tensor::{Metadata, TensorView};
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
@@ -124,7 +124,7 @@ impl Checkpoint {
             keep(name, shape, numbers);
         }
         for (name, var) in live.variables {
-            let weights = TensorSlice::<f32>::new(var.as_tensor())?;
+            let weights = tensors::to_vec::<f32>(var)?;
             check_finite(op, progress.step, name, &weights)?;
             keep(format!("{WEIGHT}{name}"), var.dims().to_vec(), &weights);
         }
@@ -132,8 +132,7 @@ impl Checkpoint {
             keep(name, shape, numbers);
         }
         for (name, tensor) in carried {
-            let tensor = tensor.contiguous()?;
-            let numbers = TensorSlice::<f32>::new(&tensor)?;
+            let numbers = tensors::to_vec::<f32>(&tensor)?;
             keep(format!("{CARRIED}{name}"), tensor.dims().to_vec(), &numbers);
         }
         let json = |error: serde_json::Error| Error::io(op, path)(error.into());
@@ -248,7 +247,7 @@ impl Checkpoint {
             carried.push((name.to_owned(), tensor));
         }
         for (var, numbers) in weights {
-            var.set(&Tensor::from_vec(numbers, var.shape(), &Device::Cpu)?)?;
+            var.set(&Tensor::from_vec(numbers, var.shape(), var.device())?)?;
         }
         Ok(carried)
     }

@@ -1,6 +1,7 @@
 //! The factors of dropout on what a model looks up.
 
 use lstm_core::random::RandomStream;
+use rayon::prelude::*;
 
 /// The dropout on embedded words.
 #[derive(Debug, Clone, Copy)]
@@ -36,18 +37,15 @@ impl EmbeddingDropout {
 pub(crate) fn factors(stream: RandomStream, p: f64, locked: bool, shape: [usize; 3]) -> Vec<f32> {
     let [n_steps, batch, features] = shape;
     let scale = (1.0 / (1.0 - p)) as f32;
-    let mut factors = Vec::with_capacity(n_steps * batch * features);
-    for step_idx in 0..n_steps {
-        if locked && step_idx > 0 {
-            factors.extend_from_within(..batch * features);
-            continue;
-        }
-        for row in 0..batch as u64 {
-            let draws = stream.child(step_idx as u64).child(row);
-            let factor = |k| if draws.uniform(k) < p { 0.0 } else { scale };
-            factors.extend((0..features as u64).map(factor));
-        }
-    }
+    let mut factors = vec![0.0; n_steps * batch * features];
+    let drawn = if locked { factors.len().min(batch * features) } else { factors.len() };
+    let (drawn, repeated) = factors.split_at_mut(drawn);
+    drawn.par_chunks_mut(features.max(1)).enumerate().for_each(|(cell, factors)| {
+        let draws = stream.child((cell / batch) as u64).child((cell % batch) as u64);
+        let factor = |k| if draws.uniform(k as u64) < p { 0.0 } else { scale };
+        factors.iter_mut().enumerate().for_each(|(k, to)| *to = factor(k));
+    });
+    repeated.chunks_mut(drawn.len().max(1)).for_each(|step| step.copy_from_slice(drawn));
     factors
 }
 

@@ -1,7 +1,7 @@
 //! The gradients of a training step: of whole variables, and of some rows of one.
 
 use candle_core::backprop::GradStore;
-use candle_core::{Tensor, TensorId, Var};
+use candle_core::{DType, Tensor, TensorId, Var};
 use lstm_core::ops::rows::{self, Rows};
 use lstm_core::tensors::TensorSlice;
 use rayon::prelude::*;
@@ -130,14 +130,23 @@ fn joined(one: &Rows<f32>, two: &Rows<f32>, width: usize) -> Result<Rows<f32>> {
 /// [`crate::Error::Lstm`] where a gradient is not f32 on the CPU.
 pub fn global_norm(gradients: &Gradients, variables: &[(String, Var)]) -> Result<f64> {
     let mut sum = 0.0;
+    // Fetched together: every fetch waits for the device.
+    let mut elsewhere = Vec::new();
     for (_, var) in variables {
         sum += match gradients.get(var) {
+            Some(Gradient::Whole(whole)) if !whole.device().is_cpu() => {
+                elsewhere.push(whole.sqr()?.sum_all()?.to_dtype(DType::F64)?);
+                0.0
+            }
             Some(Gradient::Whole(whole)) => {
                 sum_of_squares(&TensorSlice::<f32>::new(&whole.contiguous()?)?)
             }
             Some(Gradient::Rows(rows)) => sum_of_squares(&rows.rows),
             None => 0.0,
         };
+    }
+    if !elsewhere.is_empty() {
+        sum += Tensor::stack(&elsewhere, 0)?.to_vec1::<f64>()?.iter().sum::<f64>();
     }
     Ok(sum.sqrt())
 }

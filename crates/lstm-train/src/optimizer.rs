@@ -5,6 +5,8 @@ mod sgd;
 
 mod average;
 
+mod on_device;
+
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor, Var};
@@ -111,6 +113,9 @@ impl OptimizerConfig {
     /// As [`OptimizerConfig::check`]; [`Error::Invalid`] for a variable that is not f32 on the CPU.
     pub fn start(&self, variables: Vec<(String, Var)>) -> Result<Box<dyn Optimizer>> {
         self.check()?;
+        if variables.iter().any(|(_, var)| !var.device().is_cpu()) {
+            return Ok(Box::new(on_device::OnDevice::new(variables, *self)?));
+        }
         Ok(match *self {
             Self::Sgd(config) => Box::new(Sgd::new(variables, config)?),
             Self::AdamW(config) => Box::new(AdamW::new(variables, config)?),

@@ -14,9 +14,9 @@ use crate::error::{Error, Result};
 /// - `weight`: `[V, H]`, `bias`: `[V]`;
 /// - `targets`: `[n]`, class ids.
 ///
-/// Equal to [`crate::cross_entropy`] of `candle_nn::Linear`. The gradients are computed in the same pass, for
+/// Equal to [`crate::cross_entropy`] of `candle_nn::Linear`. On the CPU, the gradients are computed in the same pass, for
 /// the tensors that are tracked, so that neither logits nor probabilities of all rows are kept; where
-/// none is tracked, detached tensors for example, only the loss is.
+/// none is tracked, detached tensors for example, only the loss is. Elsewhere candle's operations compute it.
 ///
 /// # Errors
 ///
@@ -29,9 +29,35 @@ pub fn read_out_loss(
     targets: &[u32],
 ) -> Result<Tensor> {
     tensors::check_dtype("read_out_loss", features.dtype())?;
+    check(features, weight, bias, targets)?;
+    if !features.device().is_cpu() {
+        let logits = features.matmul(&weight.t()?)?.broadcast_add(bias)?;
+        let ids = Tensor::from_slice(targets, targets.len(), features.device())?;
+        return Ok(candle_nn::loss::cross_entropy(&logits, &ids)?);
+    }
     match features.dtype() {
         DType::F64 => record::<f64>(features, weight, bias, targets),
         _ => record::<f32>(features, weight, bias, targets),
+    }
+}
+
+fn check(features: &Tensor, weight: &Tensor, bias: &Tensor, targets: &[u32]) -> Result<()> {
+    let (n, width) = features.dims2()?;
+    let (classes, _) = weight.dims2()?;
+    if n == 0 || n != targets.len() {
+        let (expected, got) = (format!("{n} targets, at least one"), targets.len().to_string());
+        return Err(Error::Invalid { op: "read_out_loss", expected, got });
+    }
+    LstmError::check("read_out_loss", "shape of weight", &[classes, width][..], weight.dims())?;
+    LstmError::check("read_out_loss", "shape of bias", &[classes][..], bias.dims())?;
+    // Devices check no ids.
+    match targets.iter().find(|&&id| id as usize >= classes) {
+        None => Ok(()),
+        Some(id) => Err(Error::Invalid {
+            op: "read_out_loss",
+            expected: format!("targets below {classes}"),
+            got: id.to_string(),
+        }),
     }
 }
 
@@ -41,14 +67,7 @@ fn record<E: Element + WithDType>(
     bias: &Tensor,
     targets: &[u32],
 ) -> Result<Tensor> {
-    let (n, width) = features.dims2()?;
-    let (classes, _) = weight.dims2()?;
-    if n == 0 || n != targets.len() {
-        let (expected, got) = (format!("{n} targets, at least one"), targets.len().to_string());
-        return Err(Error::Invalid { op: "read_out_loss", expected, got });
-    }
-    LstmError::check("read_out_loss", "shape of weight", &[classes, width][..], weight.dims())?;
-    LstmError::check("read_out_loss", "shape of bias", &[classes][..], bias.dims())?;
+    let n = targets.len();
     let reads = [features.contiguous()?, weight.contiguous()?, bias.contiguous()?];
     let room = |read: &Tensor| read.track_op().then(|| vec![E::ZERO; read.elem_count()]);
     let mut rooms = reads.each_ref().map(room);

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use candle_core::Var;
-use lstm_core::tensors::TensorSlice;
+use lstm_core::tensors;
 use lstm_core::write_atomic;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
@@ -255,7 +255,7 @@ impl RunFolder {
     pub fn write_model(&self, variables: &[(String, Var)]) -> Result<()> {
         let mut tensors = Vec::new();
         for (name, var) in variables {
-            let numbers = TensorSlice::<f32>::new(var)?;
+            let numbers = tensors::to_vec::<f32>(var)?;
             tensors.push((name.clone(), var.dims().to_vec(), bytes(&numbers)));
         }
         let path = self.model();

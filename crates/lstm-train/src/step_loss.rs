@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use lstm_core::RowIds;
 use lstm_core::graph;
 use lstm_core::ops::rows::{self, Rows};
-use lstm_core::tensors::TensorSlice;
+use lstm_core::tensors::{self, TensorSlice};
 
 use crate::error::{Error, Result};
 use crate::gradients::Gradients;
@@ -22,7 +22,14 @@ pub struct Lookup {
     /// The row of `rows` that each cell of a sequence reads; each its own where absent.
     row_ids: Option<RowIds>,
     /// What each number of `rows` was multiplied by.
-    factors: Option<Vec<f32>>,
+    factors: Option<Factors>,
+}
+
+/// Factors where the table is: numbers on the CPU, a tensor elsewhere.
+#[derive(Debug, Clone)]
+enum Factors {
+    Numbers(Vec<f32>),
+    Tensor(Tensor),
 }
 
 impl Lookup {
@@ -31,14 +38,17 @@ impl Lookup {
     ///
     /// # Errors
     ///
-    /// [`Error::Lstm`] where an id is no row, or the table is not f32 on the CPU; [`Error::Candle`] or
-    /// [`Error::Invalid`] where sizes disagree.
+    /// [`Error::Lstm`] where an id is no row, or the table is not f32; [`Error::Candle`] or [`Error::Invalid`] where
+    /// sizes disagree.
     pub fn new(
         table: &Tensor,
         ids: Vec<u32>,
         shape: &[usize],
         factors: Option<Vec<f32>>,
     ) -> Result<Self> {
+        if !table.device().is_cpu() {
+            return Self::elsewhere(table, ids, shape, factors);
+        }
         let width = table.dim(1)?;
         let mut rows = rows::gather(&TensorSlice::<f32>::new(table)?, width, &ids)?;
         if let Some(factors) = &factors {
@@ -48,6 +58,33 @@ impl Lookup {
             true => Var::from_vec(rows, shape, &Device::Cpu)?.into_inner(),
             false => Tensor::from_vec(rows, shape, &Device::Cpu)?,
         };
+        let factors = factors.map(Factors::Numbers);
+        Ok(Self { table: table.clone(), ids, rows, row_ids: None, factors })
+    }
+
+    /// [`Lookup::new`] by candle's operations, on the table's device.
+    fn elsewhere(
+        table: &Tensor,
+        ids: Vec<u32>,
+        shape: &[usize],
+        factors: Option<Vec<f32>>,
+    ) -> Result<Self> {
+        // Devices check no ids.
+        let n_rows = table.dim(0)?;
+        if let Some(id) = ids.iter().find(|&&id| id as usize >= n_rows) {
+            let (expected, got) = (format!("ids below {n_rows}"), id.to_string());
+            return Err(Error::Invalid { op: "look up rows", expected, got });
+        }
+        let mut rows = tensors::select(&table.detach(), &ids)?.reshape(shape)?;
+        let factors = factors.map(|factors| Tensor::from_vec(factors, shape, table.device()));
+        let factors = factors.transpose()?;
+        if let Some(factors) = &factors {
+            rows = rows.mul(factors)?;
+        }
+        if table.track_op() {
+            rows = Var::from_tensor(&rows)?.into_inner();
+        }
+        let factors = factors.map(Factors::Tensor);
         Ok(Self { table: table.clone(), ids, rows, row_ids: None, factors })
     }
 
@@ -65,7 +102,7 @@ impl Lookup {
         factors: Option<Vec<f32>>,
     ) -> Result<Self> {
         let width = table.dim(1)?;
-        if factors.is_some() {
+        if factors.is_some() || !table.device().is_cpu() {
             return Self::new(table, ids, &[n_steps, batch, width], factors);
         }
         let (row_ids, rows) = RowIds::new(n_steps, batch, ids)?.distinct();
@@ -83,14 +120,25 @@ impl Lookup {
         self.row_ids.as_ref()
     }
 
+    /// The gradient of the whole table from that of the looked-up rows, for a table on a device.
+    fn whole_gradient(&self, of_rows: &Tensor) -> Result<Tensor> {
+        let of_rows = match &self.factors {
+            Some(Factors::Tensor(factors)) => of_rows.mul(factors)?,
+            _ => of_rows.clone(),
+        };
+        let of_rows = of_rows.reshape((self.ids.len(), self.table.dim(1)?))?;
+        let ids = Tensor::from_slice(&self.ids, self.ids.len(), self.table.device())?;
+        Ok(self.table.zeros_like()?.index_add(&ids, &of_rows, 0)?)
+    }
+
     /// The gradient of the table's rows from that of the looked-up ones.
     fn gradient(&self, of_rows: &Tensor) -> Result<Rows<f32>> {
         let of_rows = of_rows.contiguous()?;
         let of_rows = TensorSlice::<f32>::new(&of_rows)?;
         let width = self.table.dim(1)?;
         Ok(match &self.factors {
-            None => rows::sum_by_id(&self.ids, width, &of_rows)?,
-            Some(factors) => {
+            None | Some(Factors::Tensor(_)) => rows::sum_by_id(&self.ids, width, &of_rows)?,
+            Some(Factors::Numbers(factors)) => {
                 let mut of_rows = of_rows.to_vec();
                 multiply(&mut of_rows, factors)?;
                 rows::sum_by_id(&self.ids, width, &of_rows)?
@@ -164,6 +212,15 @@ impl StepLoss {
         let mut of_tables = Vec::new();
         for lookup in &self.lookups {
             if let Some(of_rows) = store.remove(&lookup.rows) {
+                if !lookup.table.device().is_cpu() {
+                    let whole = lookup.whole_gradient(&of_rows)?;
+                    let whole = match store.get(&lookup.table) {
+                        Some(before) => before.add(&whole)?,
+                        None => whole,
+                    };
+                    store.insert(&lookup.table, whole);
+                    continue;
+                }
                 of_tables.push((&lookup.table, lookup.gradient(&of_rows)?));
             }
         }

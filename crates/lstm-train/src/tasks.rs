@@ -109,9 +109,24 @@ impl RunConfig {
     /// [`Error::Invalid`] for a configuration that cannot train, naming the field; the errors of the data's
     /// reader, with file and line.
     pub fn setup<L: LstmLayer + 'static>(&self) -> Result<Setup<Box<dyn Task>>> {
+        self.setup_on::<L>(&Device::Cpu)
+    }
+
+    /// [`RunConfig::setup`] with the model on `device`.
+    ///
+    /// On others than the CPU the tasks `window` and `language` run, with whole gradients of the embedding.
+    ///
+    /// # Errors
+    ///
+    /// As [`RunConfig::setup`]; [`Error::Invalid`] for another task elsewhere.
+    pub fn setup_on<L: LstmLayer + 'static>(
+        &self,
+        device: &Device,
+    ) -> Result<Setup<Box<dyn Task>>> {
         self.train.check()?;
+        self.check_device(device)?;
         let variables = VarMap::new();
-        let vb = seeded(&variables, self.train.seed, DType::F32, &Device::Cpu);
+        let vb = seeded(&variables, self.train.seed, DType::F32, device);
         let (task, layers, data): Prepared = match &self.task {
             TaskConfig::Window(config) => window::prepare::<L>(config, vb)?,
             TaskConfig::Language(config) => {
@@ -129,9 +144,34 @@ impl RunConfig {
             expected: "a configuration that can be written as JSON".to_owned(),
             got: error.to_string(),
         })?;
-        let (train, layers) = (self.train.clone(), format!("{layers:?}"));
+        let train = self.train.clone();
+        let layers = match device.is_cpu() {
+            true => format!("{layers:?}"),
+            // Another device rounds in another way: no run goes on there.
+            false => format!("{layers:?} on {:?}", device.location()),
+        };
         let implementation = L::NAME;
         Ok(Setup { task, name, implementation, layers, data, variables, train })
+    }
+}
+
+impl RunConfig {
+    fn check_device(&self, device: &Device) -> Result<()> {
+        let runs_anywhere = matches!(self.task, TaskConfig::Window(_) | TaskConfig::Language(_));
+        let refuse = |expected: &str, got: String| {
+            Err(Error::Invalid { op: "set up run", expected: expected.to_owned(), got })
+        };
+        let place = format!("on {:?}", device.location());
+        if device.is_cpu() {
+            return Ok(());
+        }
+        if !runs_anywhere {
+            return refuse("the task window or language", format!("{} {place}", self.task.kind()));
+        }
+        match &self.train.average {
+            Some(average) => refuse("no average of weights", format!("{average:?} {place}")),
+            None => Ok(()),
+        }
     }
 }
 

@@ -6,10 +6,18 @@ use anyhow::{Context, Result, anyhow, ensure};
 
 use super::client::Worker;
 use super::shape::{Pass, Shape};
+use crate::device::Precision;
 
 /// The largest difference, relative to the largest number of a tensor (or to 1 where all are smaller): f32
-/// sums over thousands of terms in another order differ by 1e-5 at most; another formula by far more.
-const TOLERANCE: f32 = 1e-4;
+/// sums over thousands of terms in another order differ by 1e-5 at most; another formula by far more. Where factors
+/// are rounded, gradients over many steps differ by some of these roundings.
+pub fn tolerance(precision: Precision) -> f32 {
+    match precision {
+        Precision::F32 => 1e-4,
+        Precision::Tf32 => 1e-2,
+        Precision::Bf16 => 1e-1,
+    }
+}
 
 /// Compares every worker's numbers with those of the first one; returns for each why it could not be.
 ///
@@ -18,8 +26,7 @@ const TOLERANCE: f32 = 1e-4;
 /// Where numbers differ, or a required worker does not answer.
 pub fn check(
     workers: &mut [Worker],
-    shape: &Shape,
-    pass: Pass,
+    (shape, pass, tolerance): (&Shape, Pass, f32),
     folder: &Path,
 ) -> Result<Vec<Option<String>>> {
     let (reference, others) = workers.split_first_mut().context("a worker to compare with")?;
@@ -45,7 +52,7 @@ pub fn check(
             }
             let known = expected.iter().find(|(known, _)| known == shape);
             let (_, expected) = known.context("the expected numbers")?;
-            compare(shape, pass, expected, &got)
+            compare((shape, pass, tolerance), expected, &got)
                 .with_context(|| format!("{} and {}", reference.name, worker.name))?;
             why = None;
             break;
@@ -76,7 +83,11 @@ fn numbers(
 }
 
 /// Compares tensor by tensor, so that small ones do not hide behind large ones.
-fn compare(shape: &Shape, pass: Pass, expected: &[f32], got: &[f32]) -> Result<()> {
+fn compare(
+    (shape, pass, tolerance): (&Shape, Pass, f32),
+    expected: &[f32],
+    got: &[f32],
+) -> Result<()> {
     let tensors = tensors(shape, pass);
     let total: usize = tensors.iter().map(|(_, len)| len).sum();
     for (which, numbers) in [("the first", expected), ("the second", got)] {
@@ -88,7 +99,7 @@ fn compare(shape: &Shape, pass: Pass, expected: &[f32], got: &[f32]) -> Result<(
         let (expected, got) = (&expected[start..start + len], &got[start..start + len]);
         start += len;
         let scale = expected.iter().fold(1.0_f32, |scale, x| scale.max(x.abs()));
-        let allowed = TOLERANCE * scale;
+        let allowed = tolerance * scale;
         // A NaN is not within.
         let is_within = |(a, b): &(&f32, &f32)| (*a - *b).abs() <= allowed;
         if let Some((a, b)) = expected.iter().zip(got).find(|pair| !is_within(pair)) {
@@ -127,17 +138,18 @@ mod tests {
         let shape: Shape = "2,3,4,5,1,bi".parse().unwrap();
         let total: usize = tensors(&shape, Pass::Train).iter().map(|(_, len)| len).sum();
         let expected = vec![0.5; total];
-        compare(&shape, Pass::Train, &expected, &expected).unwrap();
+        compare((&shape, Pass::Train, 1e-4), &expected, &expected).unwrap();
         for value in [0.6, f32::NAN] {
             let mut got = expected.clone();
             got[total - 1] = value;
-            let error = compare(&shape, Pass::Train, &expected, &got).unwrap_err().to_string();
+            let error =
+                compare((&shape, Pass::Train, 1e-4), &expected, &got).unwrap_err().to_string();
             assert!(
                 error.contains("bias_hh_l0_reverse") && error.contains("expected 0.5"),
                 "{error}"
             );
         }
-        let error = compare(&shape, Pass::Train, &expected, &expected[1..]).unwrap_err();
+        let error = compare((&shape, Pass::Train, 1e-4), &expected, &expected[1..]).unwrap_err();
         assert!(error.to_string().ends_with(&format!("got {}", total - 1)), "{error}");
     }
 }

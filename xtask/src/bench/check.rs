@@ -12,6 +12,7 @@ use super::client::{Turn, Worker};
 use super::shape::{Pass, Shape};
 use super::turns::{self, median_and_min};
 use super::{agreement, peers};
+use crate::device::{Place, Precision};
 
 /// The least times that candle-nn's quickest call has to take longer than ours.
 ///
@@ -55,11 +56,12 @@ pub fn committed() -> Result<Vec<Minimum>> {
 
 /// Fails with every ratio that is too small.
 pub fn run(minimums: &[Minimum], folder: &Path) -> Result<()> {
-    let mut workers = peers::ours(1)?;
+    let mut workers = peers::ours(1, Place::default())?;
     let mut failures = Vec::new();
     println!("{:<20} {:<8} {:>10} {:>8}", "shape", "pass", "at least", "ratio");
+    let tolerance = agreement::tolerance(Precision::F32);
     for &Minimum { shape, pass, ratio: minimum } in minimums {
-        agreement::check(&mut workers, &shape, pass, folder)?;
+        agreement::check(&mut workers, (&shape, pass, tolerance), folder)?;
         let ratio = ratio(&mut workers, &shape, pass, minimum)?;
         let (shape, pass) = (shape.to_string(), pass.as_str());
         println!("{shape:<20} {pass:<8} {minimum:>10.2} {ratio:>8.2}");

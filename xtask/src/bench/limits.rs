@@ -4,6 +4,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use anyhow::{Result, anyhow};
+use candle_core::{Device, Tensor};
 use lstm_core::ops::matmul::{MatrixMut, MatrixRef, matmul};
 use lstm_core::ops::vectorized;
 
@@ -21,6 +22,23 @@ const MAX_BYTES: usize = 1 << 28;
 /// `bytes`: the working set that is read again and again.
 pub fn measure(bytes: usize) -> Result<(f64, f64)> {
     Ok((peak()?, bandwidth(bytes, candle_core::utils::get_num_threads())?))
+}
+
+/// The same of a device: a product of 8192³ in the precision that is set, and a copy of 1 GiB, read and written.
+pub fn measure_on(device: &Device) -> Result<(f64, f64)> {
+    const SIDE: usize = 8192;
+    const NUMBERS: usize = 1 << 28;
+    let random = |shape: &[usize]| Tensor::rand(-1_f32, 1_f32, shape, device);
+    let (lhs, rhs, long) = (random(&[SIDE, SIDE])?, random(&[SIDE, SIDE])?, random(&[NUMBERS])?);
+    let done = |work: &dyn Fn() -> candle_core::Result<Tensor>| {
+        quickest(|| {
+            work()?;
+            Ok(device.synchronize()?)
+        })
+    };
+    let operations = 2.0 * (SIDE as f64).powi(3) / done(&|| lhs.matmul(&rhs))?;
+    let bytes = (2 * NUMBERS * size_of::<f32>()) as f64 / done(&|| long.copy())?;
+    Ok((operations, bytes))
 }
 
 /// A matrix product of 512³.

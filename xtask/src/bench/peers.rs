@@ -8,26 +8,27 @@ use anyhow::{Context, Result, ensure};
 
 use super::client::Worker;
 use super::subject::Subject;
+use crate::device::Place;
 
 /// PyTorch's worker, given to the Python that has it.
 const TORCH_WORKER: &str = include_str!("torch_worker.py");
 
 /// Ours and candle's, each in a process of its own: candle's threads spin for a while after each
 /// operation, which would take a core from whoever shares the process.
-pub fn ours(threads: u16) -> Result<Vec<Worker>> {
+pub fn ours(threads: u16, place: Place) -> Result<Vec<Worker>> {
     let program = std::env::current_exe().context("the path of this program")?;
     let start = |subject: Subject| {
         let mut command = Command::new(&program);
-        command.args(["bench", "--worker", subject.as_str()]);
+        command.args(["bench", "--worker", subject.as_str()]).envs(place.variables());
         Ok(Worker::start(subject.as_str(), command, threads)?.required())
     };
     [Subject::Hand, Subject::CandleNn].into_iter().map(start).collect()
 }
 
 /// PyTorch through `python`, or `None` and a line that says why not.
-pub fn torch(python: &Path, threads: u16) -> Option<Worker> {
+pub fn torch(python: &Path, threads: u16, place: Place) -> Option<Worker> {
     let mut command = Command::new(python);
-    command.args(["-c", TORCH_WORKER]);
+    command.args(["-c", TORCH_WORKER]).envs(place.variables());
     present("torch", command, threads)
 }
 

@@ -14,7 +14,11 @@ use lstm_core::{graph, tensors};
 use super::data::Data;
 use super::limits;
 use super::shape::Pass;
-use super::worker::{Call, Implementation};
+use super::worker::{Call, Implementation, MIN_SAMPLE};
+use crate::device::Place;
+
+/// The shortest sample on a device, whose queue has to fill and empty.
+const DEVICE_SAMPLE: f64 = 5e-3;
 
 /// A network's output for its input.
 type Forward = Box<dyn Fn(&Tensor) -> Result<Tensor>>;
@@ -26,6 +30,13 @@ pub enum Subject {
     Hand,
     /// `candle_nn`'s LSTM, called as its documentation does: rows first, one layer after the other.
     CandleNn,
+}
+
+/// An implementation on its device.
+pub struct Runner {
+    subject: Subject,
+    place: Place,
+    device: Device,
 }
 
 /// A network over whole sequences.
@@ -54,15 +65,15 @@ impl Subject {
         }
     }
 
-    fn model(self, data: &Data, pass: Pass) -> Result<Model> {
+    fn model(self, data: &Data, pass: Pass, device: &Device) -> Result<Model> {
         let recorded = pass == Pass::Train;
         let rows_first = self == Self::CandleNn;
         let (n_steps, batch) = (data.shape.n_steps, data.shape.batch);
-        let input = Tensor::from_slice(&data.x, (n_steps, batch, data.shape.input), &Device::Cpu)?;
+        let input = Tensor::from_slice(&data.x, (n_steps, batch, data.shape.input), device)?;
         let input = if rows_first { input.transpose(0, 1)?.contiguous()? } else { input };
-        let named = named(data, recorded)?;
+        let named = named(data, recorded, device)?;
         let parameters = named.iter().map(|(_, tensor)| tensor.clone()).collect();
-        let vb = VarBuilder::from_tensors(named.into_iter().collect(), DType::F32, &Device::Cpu);
+        let vb = VarBuilder::from_tensors(named.into_iter().collect(), DType::F32, device);
         let forward = match self {
             Self::Hand => hand::forward(&data.shape, vb)?,
             Self::CandleNn => candle::forward(&data.shape, vb)?,
@@ -86,17 +97,34 @@ impl Subject {
     }
 }
 
-impl Implementation for Subject {
+impl Runner {
+    /// In a worker: on the device that its environment names.
+    pub fn new(subject: Subject) -> Result<Self> {
+        let place = Place::of_worker()?;
+        Ok(Self { subject, place, device: place.open()? })
+    }
+}
+
+impl Implementation for Runner {
     fn info(&self) -> String {
-        self.as_str().to_owned()
+        self.subject.as_str().to_owned()
+    }
+
+    fn finish(&self) -> Result<()> {
+        Ok(self.device.synchronize()?)
+    }
+
+    fn min_sample(&self) -> f64 {
+        if self.place.is_cuda() { DEVICE_SAMPLE } else { MIN_SAMPLE }
     }
 
     fn call(&self, data: &Data, pass: Pass) -> Result<Call> {
         if pass == Pass::Step {
-            let mut stepper = self.stepper(data)?;
+            let mut stepper = self.subject.stepper(data)?;
             return Ok(Box::new(move || stepper.step()));
         }
-        let (subject, model) = (*self, self.model(data, pass)?);
+        let subject = self.subject;
+        let model = subject.model(data, pass, &self.device)?;
         Ok(Box::new(move || {
             match pass {
                 Pass::Train => drop(black_box(subject.gradients(&model.output()?.sum_all()?)?)),
@@ -108,18 +136,18 @@ impl Implementation for Subject {
 
     fn answer(&self, data: &Data, pass: Pass) -> Result<Vec<Vec<f32>>> {
         if pass == Pass::Step {
-            let mut stepper = self.stepper(data)?;
+            let mut stepper = self.subject.stepper(data)?;
             let step = |_| {
                 stepper.step()?;
                 stepper.output()
             };
             return (0..data.shape.n_steps).map(step).collect();
         }
-        let model = self.model(data, pass)?;
+        let model = self.subject.model(data, pass, &self.device)?;
         let output = model.output()?;
         let mut answer = vec![model.time_first(&output)?];
         if pass == Pass::Train {
-            let gradients = self.gradients(&output.sum_all()?)?;
+            let gradients = self.subject.gradients(&output.sum_all()?)?;
             let gradient = |of: &Tensor| gradients.get(of).context("a gradient is missing");
             answer.push(model.time_first(gradient(&model.input)?)?);
             for parameter in &model.parameters {
@@ -130,6 +158,9 @@ impl Implementation for Subject {
     }
 
     fn limits(&self, bytes: usize) -> Result<(f64, f64)> {
+        if self.place.is_cuda() {
+            return limits::measure_on(&self.device);
+        }
         limits::measure(bytes)
     }
 }
@@ -147,10 +178,10 @@ impl Model {
 }
 
 /// The parameters under PyTorch's names and in its order.
-fn named(data: &Data, recorded: bool) -> Result<Vec<(String, Tensor)>> {
+fn named(data: &Data, recorded: bool, device: &Device) -> Result<Vec<(String, Tensor)>> {
     let mut named = Vec::new();
     for (place, weights) in &data.weights {
-        for (name, tensor) in tensors::from_weights(weights, *place, &Device::Cpu)? {
+        for (name, tensor) in tensors::from_weights(weights, *place, device)? {
             named.push((name, leaf(tensor, recorded)?));
         }
     }

@@ -24,6 +24,19 @@ except ImportError as error:
     sys.exit()
 
 torch.set_num_threads(int(os.environ.get("PEER_THREADS", "1")))
+DEVICE = os.environ.get("PEER_DEVICE", "cpu")
+PRECISION = os.environ.get("PEER_PRECISION", "f32")
+DTYPE = torch.bfloat16 if PRECISION == "bf16" else torch.float32
+torch.backends.cudnn.allow_tf32 = PRECISION == "tf32"
+torch.backends.cuda.matmul.allow_tf32 = PRECISION == "tf32"
+# Many calls make a sample on a device, whose queue has to fill and empty.
+MIN_SAMPLE = 5e-3 if DEVICE == "cuda" else 20e-6
+
+
+def finish():
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
+
 
 Shape = namedtuple("Shape", "B T I H L both")
 NAMED = {
@@ -76,7 +89,8 @@ def build(case, shape, train):
                     parameter.copy_(torch.from_numpy(numbers).reshape(parameter.shape))
                     parameters.append(parameter)
     x = torch.from_numpy(hashed(f"{case}/x", shape.T * shape.B * shape.I, 1.0))
-    x = x.reshape(shape.T, shape.B, shape.I)
+    x = x.reshape(shape.T, shape.B, shape.I).to(DEVICE, DTYPE)
+    module.to(DEVICE, DTYPE)
     return module.train(train), parameters, x.requires_grad_(train)
 
 
@@ -135,19 +149,24 @@ def answer_of(case, word):
 
 def bench(call, seconds, least, most):
     clock = time.perf_counter
+    if DEVICE == "cuda":  # The first call prepares.
+        call()
+        finish()
     started, once = clock(), float("inf")
     while True:
         before = clock()
         call()
+        finish()
         once = min(once, clock() - before)
         if clock() - started > 5e-3:
             break
-    inner = max(1, int(np.ceil(20e-6 / max(once, 1e-9))))
+    inner = max(1, int(np.ceil(MIN_SAMPLE / max(once, 1e-9))))
     started, processor, samples = clock(), time.process_time(), []
     while True:
         before = clock()
         for _ in range(inner):
             call()
+        finish()
         samples.append((clock() - before) / inner)
         passed = clock() - started
         if passed >= most or (passed >= seconds and len(samples) >= least):
@@ -164,7 +183,7 @@ def respond(words):
     if words[0] == "info":
         return f"OK torch {torch.__version__}, {torch.get_num_threads()} threads"
     if words[0] == "verify":
-        arrays = [tensor.numpy().astype("<f4").ravel() for tensor in answer_of(*words[1:3])]
+        arrays = [tensor.float().cpu().numpy().astype("<f4").ravel() for tensor in answer_of(*words[1:3])]
         np.concatenate(arrays).tofile(words[3])
         return "OK"
     if words[0] == "bench":

@@ -15,13 +15,15 @@
 //! - `verify` writes little-endian f32 to `path`: the output, `[T, B, D·H]`; for `train` then the gradients by
 //!   x, `[T, B, I]`, and for each layer and direction by w_ih, w_hh, b_ih and b_hh in PyTorch's layout.
 //! - `bench` builds everything first, then samples for `secs` seconds and at least `min` times, but no longer
-//!   than `max` seconds. A sample is `inner` calls, enough for 20 µs; each `t` is the seconds of one call.
+//!   than `max` seconds. A sample is `inner` calls, enough for 20 µs (on a device for 5 ms, until all of them are
+//!   done); each `t` is the seconds of one call.
 //!   `cores`: the processor time used over the time passed, 0 where unknown.
 //! - `UNSUPPORTED <why>` and `ERR <why>` are the other answers. Other lines are ignored.
 //!
 //! The weights and the input are functions of the names `<case>/w_ih_l<layer>_d<direction>` (and `w_hh`,
 //! `b_ih`, `b_hh`), uniform in ±1/√H, and `<case>/x`, uniform in ±1: see `data.rs`.
-//! `PEER_THREADS` says how many threads to use.
+//! `PEER_THREADS` says how many threads to use, `PEER_DEVICE` (`cpu` or `cuda`) where to run and `PEER_PRECISION`
+//! (`f32`, `tf32` or `bf16`) what a device computes products in.
 //!
 //! Our own workers also answer `limits <bytes>` with `OK <operations a second> <bytes a second>`.
 
@@ -48,6 +50,16 @@ pub trait Implementation: Send + 'static {
     /// The output, `[T, B, D·H]`; for training also the gradients by x and by each parameter.
     fn answer(&self, data: &Data, pass: Pass) -> Result<Vec<Vec<f32>>>;
 
+    /// Waits until everything that was called is done.
+    fn finish(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// The shortest sample, in seconds; several calls make one where a call is shorter.
+    fn min_sample(&self) -> f64 {
+        MIN_SAMPLE
+    }
+
     /// Operations and bytes a second that this machine is capable of.
     fn limits(&self, _bytes: usize) -> Result<(f64, f64)> {
         bail!("no such request: limits")
@@ -57,8 +69,8 @@ pub trait Implementation: Send + 'static {
 /// candle walks its graph recursively: a thousand steps need more than the usual stack.
 const STACK_BYTES: usize = 1 << 30;
 
-/// The shortest sample, in seconds; several calls make one where a call is shorter.
-const MIN_SAMPLE: f64 = 20e-6;
+/// [`Implementation::min_sample`] on a processor.
+pub const MIN_SAMPLE: f64 = 20e-6;
 
 /// The seconds of calls before the first sample of a turn.
 const WARM_UP: f64 = 2e-3;
@@ -139,13 +151,19 @@ impl Worker<'_> {
             // The old workload's memory goes before the new one's comes.
             self.prepared = None;
             let mut call = self.implementation.call(&Data::new(shape)?, pass)?;
+            if self.implementation.min_sample() > MIN_SAMPLE {
+                // A device's first call compiles.
+                call()?;
+                self.implementation.finish()?;
+            }
             let started = Instant::now();
             call()?;
+            self.implementation.finish()?;
             let once = started.elapsed().as_secs_f64();
             self.prepared = Some(Prepared { shape, pass, call, once });
         }
         let prepared = self.prepared.as_mut().context("a prepared workload")?;
-        let (inner, samples) = prepared.sample(turn)?;
+        let (inner, samples) = prepared.sample(self.implementation, turn)?;
         let samples: Vec<String> = samples.iter().map(|s| format!("{s:.9e}")).collect();
         Ok(format!("OK 0 {inner} {}", samples.join(" ")))
     }
@@ -155,15 +173,17 @@ impl Prepared {
     /// The calls in a sample, and the seconds a call of every sample.
     fn sample(
         &mut self,
+        implementation: &dyn Implementation,
         (seconds, min, max_seconds): (f64, usize, f64),
     ) -> Result<(usize, Vec<f64>)> {
         let started = Instant::now();
         while self.once < WARM_UP && started.elapsed().as_secs_f64() < WARM_UP {
             let call = Instant::now();
             (self.call)()?;
+            implementation.finish()?;
             self.once = self.once.min(call.elapsed().as_secs_f64());
         }
-        let inner = (MIN_SAMPLE / self.once.max(1e-9)).ceil().max(1.0) as usize;
+        let inner = (implementation.min_sample() / self.once.max(1e-9)).ceil().max(1.0) as usize;
         let mut samples = Vec::new();
         let started = Instant::now();
         loop {
@@ -171,6 +191,7 @@ impl Prepared {
             for _ in 0..inner {
                 (self.call)()?;
             }
+            implementation.finish()?;
             samples.push(sample.elapsed().as_secs_f64() / inner as f64);
             let passed = started.elapsed().as_secs_f64();
             if passed >= max_seconds || passed >= seconds && samples.len() >= min {

@@ -6,7 +6,7 @@ use lstm_core::random::RandomStream;
 use lstm_core::tensors::{self, TensorSlice};
 use lstm_core::{Element, Error, Result, parallel};
 
-use super::{check_probability, extend_mask};
+use super::{check_probability, fill_mask};
 
 /// Products below this many numbers stay on the calling thread: some ten microseconds.
 const PARALLEL_FROM: usize = 1 << 17;
@@ -39,8 +39,8 @@ pub fn locked_dropout(x: &Tensor, p: f64, stream: RandomStream) -> Result<Tensor
     if p == 0.0 {
         return Ok(x.clone());
     }
-    let mut mask = Vec::with_capacity(batch * features);
-    extend_mask(&mut mask, p, stream, (batch, features));
+    let mut mask = vec![0.0; batch * features];
+    fill_mask(&mut mask, p, stream, features);
     match (x.device(), x.dtype()) {
         (Device::Cpu, DType::F32) => node::<f32>(x, &mask),
         (Device::Cpu, DType::F64) => node::<f64>(x, &mask),

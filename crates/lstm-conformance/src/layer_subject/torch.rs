@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use candle_nn::VarBuilder;
 use lstm_bi::{PackOptions, PadOptions, pack_padded_sequence, pad_packed_sequence};
 use lstm_core::{LstmLayer, Mode, Result};
@@ -17,7 +17,8 @@ pub(super) fn solve<L: LstmLayer + 'static>(case: &TorchCase) -> Result<Answer> 
     for (name, tensor) in &case.weights {
         named.insert(name.clone(), tracked.add(name, tensor)?);
     }
-    let lstm = case.config.build::<L>(VarBuilder::from_tensors(named, case.dtype, &Device::Cpu))?;
+    let vb = VarBuilder::from_tensors(named, case.dtype, case.x.device());
+    let lstm = case.config.build::<L>(vb)?;
     let x = tracked.add("x", &case.x)?;
     let initial = case.initial.as_ref().map(|state| tracked.add_state(state)).transpose()?;
     let Some(lengths) = &case.lengths else {

@@ -6,6 +6,8 @@ mod subjects;
 mod bad_input; // The table of bad input: refused by name, in the same words.
 mod both; // Both directions at the same time.
 mod constants; // Weights without gradient: when their numbers are read again.
+#[cfg(feature = "cuda")]
+mod cuda; // The plain cell on a CUDA device, against the CPU; skipped where there is none.
 mod dropout; // Locked dropout: one mask for all steps, its gradient, its place in a stack.
 mod equality; // Hand, candle and the equations agree in outputs, states and every gradient.
 mod fixtures; // Fixtures that say something unknown are refused.

@@ -10,7 +10,7 @@ use std::ops::Range;
 use candle_core::cuda_backend::cudarc::cublas::{result::gemm_ex, sys as blas};
 use candle_core::cuda_backend::cudarc::driver::{
     CudaFunction, CudaSlice, CudaStream, DevicePtr, DevicePtrMut, DeviceRepr, LaunchConfig,
-    PushKernelArg, result::memset_d8_async,
+    PushKernelArg, result, sys,
 };
 use candle_core::cuda_backend::{CudaDevice, WrapErr};
 use candle_core::{Storage, StorageRef, Tensor};
@@ -21,6 +21,25 @@ use super::{OP, Precision};
 
 /// Threads of a block, `kernels/product.cuh`.
 const THREADS: u32 = 256;
+
+/// Lets the driver keep memory that is freed: else it gives all of it back whenever the process waits for the device, at
+/// every step of a training that reads its loss, and fetches it again. Where the process has set how much is kept, that
+/// stays.
+pub(super) fn keep_freed(device: &CudaDevice) -> Result<()> {
+    let threshold = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+    let mut kept = 0_u64;
+    let stream = device.cuda_stream();
+    // SAFETY: the device is the context's own, and the attribute is a number of 64 bits.
+    unsafe {
+        let pool = result::device::get_default_mem_pool(stream.context().cu_device()).w()?;
+        result::mem_pool::get_attribute(pool, threshold, (&raw mut kept).cast()).w()?;
+        if kept == 0 {
+            kept = u64::MAX;
+            result::mem_pool::set_attribute(pool, threshold, (&raw mut kept).cast()).w()?;
+        }
+    }
+    Ok(())
+}
 
 /// Memory whose numbers are not set yet: its user writes all of them before any is read.
 pub(super) fn uninitialized(device: &CudaDevice, len: usize) -> Result<CudaSlice<f32>> {
@@ -34,7 +53,7 @@ pub(super) fn unwritten(device: &CudaDevice, len: usize) -> Result<CudaSlice<f32
     let stream = device.cuda_stream();
     let (at, _in_use) = memory.device_ptr_mut(&stream);
     // SAFETY: the memory at `at` has `len` f32.
-    unsafe { memset_d8_async(at, 0xff, len * size_of::<f32>(), stream.cu_stream()) }.w()?;
+    unsafe { result::memset_d8_async(at, 0xff, len * size_of::<f32>(), stream.cu_stream()) }.w()?;
     drop(_in_use);
     Ok(memory)
 }

@@ -1,6 +1,6 @@
 //! The end of an epoch: what was reached, what is kept, what changes from here.
 
-use lstm_core::tensors::TensorSlice;
+use lstm_core::tensors;
 
 use super::{Trainer, not_finite};
 use crate::checkpoint::{Progress, check_finite};
@@ -75,7 +75,7 @@ impl<T: Task> Trainer<T> {
     /// Writes the weights that are the run's result so far.
     fn write_model(&mut self) -> Result<()> {
         for (name, var) in &self.variables {
-            let weights = TensorSlice::<f32>::new(var.as_tensor())?;
+            let weights = tensors::to_vec::<f32>(var)?;
             check_finite("write model", self.progress.step, name, &weights)?;
         }
         self.folder.write_model(&self.variables)

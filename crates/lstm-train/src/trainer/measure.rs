@@ -1,7 +1,6 @@
 //! Measuring a part of the data with the weights that count.
 
-use candle_core::{Device, Tensor};
-use lstm_core::tensors::TensorSlice;
+use candle_core::Tensor;
 
 use super::{Trainer, not_finite};
 use crate::error::Result;
@@ -70,9 +69,8 @@ impl<T: Task> Trainer<T> {
         };
         let mut before = Vec::new();
         for ((_, var), numbers) in self.variables.iter().zip(numbers) {
-            let old = TensorSlice::<f32>::new(var)?.to_vec();
-            before.push(Tensor::from_vec(old, var.shape(), &Device::Cpu)?);
-            var.set(&numbers)?;
+            before.push(var.copy()?);
+            var.set(&numbers.to_device(var.device())?)?;
         }
         Ok(before)
     }

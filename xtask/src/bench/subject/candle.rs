@@ -15,7 +15,7 @@ pub(super) fn forward(shape: &Shape, vb: VarBuilder<'_>) -> Result<Forward> {
     let layers = (0..shape.layers).map(|layer| directions(shape, layer, &vb));
     let layers: Vec<Vec<LSTM>> = layers.collect::<Result<_>>()?;
     let last = shape.n_steps as u32;
-    let reversed = Tensor::from_iter((0..last).rev(), &Device::Cpu)?;
+    let reversed = Tensor::from_iter((0..last).rev(), vb.device())?;
     Ok(Box::new(move |x| {
         let mut x = x.clone();
         for layer in &layers {
@@ -48,7 +48,7 @@ fn directions(shape: &Shape, layer_idx: usize, vb: &VarBuilder<'_>) -> Result<Ve
 
 /// The first layer, one step at a time.
 pub(super) fn stepper(data: &Data) -> Result<Box<dyn Stepper>> {
-    let named = super::named(data, false)?.into_iter().collect();
+    let named = super::named(data, false, &Device::Cpu)?.into_iter().collect();
     let vb = VarBuilder::from_tensors(named, candle_core::DType::F32, &Device::Cpu);
     let layer = directions(&data.shape, 0, &vb)?.into_iter().next();
     let lstm = layer.context("a layer to step")?;

@@ -19,9 +19,15 @@
 // Rows of `Partial` begin eight banks apart.
 #define PITCH (N_TILES % 2 ? COLUMNS : COLUMNS + 8)
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
-// Tiles of sequences that a warp multiplies at the same time, and blocks of k whose loads are under way together.
+// Tiles of sequences that a warp multiplies at the same time, and blocks of k whose loads are under way together; the
+// loads of one such chunk wait while those of another are multiplied.
 #define ABREAST MIN(N_TILES, ROW_TILES >= 8 ? 1 : 8 / ROW_TILES)
-#define TOGETHER MIN(K_BLOCKS, ABREAST >= 8 ? 1 : 8 / ABREAST)
+#define TOGETHER MIN(K_BLOCKS, ABREAST >= IN_FLIGHT ? 1 : IN_FLIGHT / ABREAST)
+#define CHUNKS_K ((K_BLOCKS + TOGETHER - 1) / TOGETHER)
+#define BUFFERS (RESIDENT ? 2 : 1)
+#ifndef IN_FLIGHT
+#define IN_FLIGHT 4
+#endif
 #define UNWRITTEN 0xffffffffu
 #define WORDS (PRECISION == 2 ? 4 : 8)
 
@@ -212,66 +218,82 @@ struct Factor {
         pack(block, one, two);
     }
 
-    // The warp's sums into `partial`.
+    // The warp's sums into `partial`: chunk by chunk, some tiles of sequences and some blocks of k, the next one's
+    // loads under way while one is multiplied.
     __device__ __forceinline__ void multiply_rows(const Rows &rows, float *partial) const {
+        uint4 x[BUFFERS][TOGETHER][ABREAST];
+        if (BUFFERS == 2) ask(x[0], 0, 0, rows);
 #pragma unroll
-        for (int n0 = 0; n0 < N_TILES; n0 += ABREAST) multiply_tiles(n0, rows, partial);
+        for (int n0 = 0; n0 < N_TILES; n0 += ABREAST) {
+            float c[ROW_TILES][ABREAST][4] = {};
+#pragma unroll UNROLLED
+            for (int first = 0; first < K_BLOCKS; first += TOGETHER) {
+                const int chunk = n0 / ABREAST * CHUNKS_K + first / TOGETHER;
+                const int next_n0 = first + TOGETHER < K_BLOCKS ? n0 : n0 + ABREAST;
+                const int next_first = first + TOGETHER < K_BLOCKS ? first + TOGETHER : 0;
+                uint4(&now)[TOGETHER][ABREAST] = x[BUFFERS == 2 ? chunk % 2 : 0];
+                if (BUFFERS == 1) ask(now, n0, first, rows);
+                wait(now, n0, first, rows);
+                if (BUFFERS == 2 && next_n0 < N_TILES) ask(x[(chunk + 1) % BUFFERS], next_n0, next_first, rows);
+                multiply_chunk(c, now, first);
+            }
+            store(c, n0, partial);
+        }
     }
 
-    // Tiles `n0` and the few beside it.
-    __device__ __forceinline__ void multiply_tiles(int n0, const Rows &rows, float *partial) const {
-        float c[ROW_TILES][ABREAST][4];
+    // Loads a chunk, whether it is written or not.
+    __device__ __forceinline__ void ask(uint4 (&x)[TOGETHER][ABREAST], int n0, int first, const Rows &rows) const {
 #pragma unroll
-        for (int m = 0; m < ROW_TILES; m++)
+        for (int b = 0; b < TOGETHER; b++)
 #pragma unroll
-            for (int n = 0; n < ABREAST; n++)
-#pragma unroll
-                for (int j = 0; j < 4; j++) c[m][n][j] = 0.f;
-#pragma unroll UNROLLED
-        for (int first = 0; first < K_BLOCKS; first += TOGETHER) {
-            uint4 x[TOGETHER][ABREAST];
-            bool all;
-            u32 asked = 0;
-            do {
-                lose_patience(asked);
-                all = true;
-#pragma unroll
-                for (int b = 0; b < TOGETHER; b++)
-#pragma unroll
-                    for (int n = 0; n < ABREAST; n++) {
-                        x[b][n] = make_uint4(0, 0, 0, 0);
-                        if (first + b < K_BLOCKS && n0 + n < N_TILES && rows.awaited[n0 + n])
-                            x[b][n] = read_terms(rows.awaited[n0 + n], lane.first_k + 16 * (first + b));
-                    }
-#pragma unroll
-                for (int b = 0; b < TOGETHER; b++)
-#pragma unroll
-                    for (int n = 0; n < ABREAST; n++)
-                        all = all && written(x[b][n]);
-            } while (!all);
-            __syncwarp();
-            if (rows.any_begin)
-#pragma unroll
-                for (int b = 0; b < TOGETHER; b++)
-#pragma unroll
-                    for (int n = 0; n < ABREAST; n++)
-                        if (first + b < K_BLOCKS && n0 + n < N_TILES && rows.begins >> (n0 + n) & 1)
-                            x[b][n] = rows.begin(n0 + n, lane.first_k + 16 * (first + b));
+            for (int n = 0; n < ABREAST; n++) {
+                x[b][n] = make_uint4(0, 0, 0, 0);
+                if (first + b < K_BLOCKS && n0 + n < N_TILES && rows.awaited[n0 + n])
+                    x[b][n] = read_terms(rows.awaited[n0 + n], lane.first_k + 16 * (first + b));
+            }
+    }
+
+    // Asks again until the chunk is written, then puts the initial rows in their places.
+    __device__ __forceinline__ void wait(uint4 (&x)[TOGETHER][ABREAST], int n0, int first, const Rows &rows) const {
+        for (u32 asked = 0;; lose_patience(asked)) {
+            bool all = true;
 #pragma unroll
             for (int b = 0; b < TOGETHER; b++)
-                if (first + b < K_BLOCKS)
 #pragma unroll
-                    for (int m = 0; m < ROW_TILES; m++) {
+                for (int n = 0; n < ABREAST; n++) all = all && written(x[b][n]);
+            if (all) break;
+            ask(x, n0, first, rows);
+        }
+        __syncwarp();
+        if (!rows.any_begin) return;
+#pragma unroll
+        for (int b = 0; b < TOGETHER; b++)
+#pragma unroll
+            for (int n = 0; n < ABREAST; n++)
+                if (first + b < K_BLOCKS && n0 + n < N_TILES && rows.begins >> (n0 + n) & 1)
+                    x[b][n] = rows.begin(n0 + n, lane.first_k + 16 * (first + b));
+    }
+
+    __device__ __forceinline__ void multiply_chunk(float (&c)[ROW_TILES][ABREAST][4],
+                                                   const uint4 (&x)[TOGETHER][ABREAST], int first) const {
+#pragma unroll
+        for (int b = 0; b < TOGETHER; b++)
+            if (first + b < K_BLOCKS)
+#pragma unroll
+                for (int m = 0; m < ROW_TILES; m++) {
 #if RESIDENT
-                        const u32(&block)[WORDS] = a[m][first + b];
+                    const u32(&block)[WORDS] = a[m][first + b];
 #else
-                        u32 block[WORDS];
-                        read(block, m, first + b);
+                    u32 block[WORDS];
+                    read(block, m, first + b);
 #endif
 #pragma unroll
-                        for (int n = 0; n < ABREAST; n++) multiply(c[m][n], block, x[b][n]);
-                    }
-        }
+                    for (int n = 0; n < ABREAST; n++) multiply(c[m][n], block, x[b][n]);
+                }
+    }
+
+    // The sums of the tiles from `n0` on.
+    __device__ __forceinline__ void store(const float (&c)[ROW_TILES][ABREAST][4], int n0, float *partial) const {
         float *own = partial + lane.warp_k * ROWS * PITCH;
 #pragma unroll
         for (int m = 0; m < ROW_TILES; m++)

@@ -1,6 +1,6 @@
 //! Embedding, LSTM, read-out at every step.
 
-use candle_core::{D, Device, Tensor};
+use candle_core::{D, Tensor};
 use candle_nn::{Init, VarBuilder, VarMap};
 use lstm_core::random::RandomStream;
 use lstm_core::variables;
@@ -84,7 +84,7 @@ impl LanguageModel {
             let draws = RandomStream::new(seed).named("init").named(&name);
             let number = |k| ((2.0 * draws.uniform(k) - 1.0) * bound) as f32;
             let numbers: Vec<f32> = (0..var.elem_count() as u64).map(number).collect();
-            var.set(&Tensor::from_vec(numbers, var.shape(), &Device::Cpu)?)?;
+            var.set(&Tensor::from_vec(numbers, var.shape(), var.device())?)?;
         }
         Ok(())
     }

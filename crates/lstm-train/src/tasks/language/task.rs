@@ -205,8 +205,8 @@ impl Task for LanguageTask {
         for (name, tensor) in carried {
             n += 1;
             match &name[..] {
-                "h" if tensor.dims() == h => state.h = tensor,
-                "c" if tensor.dims() == c => state.c = tensor,
+                "h" if tensor.dims() == h => state.h = tensor.to_device(state.h.device())?,
+                "c" if tensor.dims() == c => state.c = tensor.to_device(state.c.device())?,
                 _ => {
                     return Err(Error::Invalid {
                         op: "resume",

@@ -100,7 +100,7 @@ impl<L: Lstm> WindowModel<L> {
                 let stream = RandomStream::new(seed).named("output dropout").child(step);
                 let (n, width) = features.dims2()?;
                 let mask = factors_of_rows(stream, p, n, width)?;
-                features.mul(&mask)?
+                features.mul(&mask.to_device(features.device())?)?
             }
             _ => features,
         };
