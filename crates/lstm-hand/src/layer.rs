@@ -148,7 +148,11 @@ impl Lstm for HandLstm {
         let ids = [one, two].map(|options| options.ids.map(std::ptr::from_ref));
         let alike = (self.dtype, one.memory, ids[0]) == (other.dtype, two.memory, ids[1]);
         #[cfg(feature = "cuda")]
-        if alike && self.device.is_cuda() && self.hidden_size() == other.hidden_size() {
+        if alike
+            && self.device.is_cuda()
+            && self.hidden_size() == other.hidden_size()
+            && one.lengths == two.lengths
+        {
             tensors::check_seq("Lstm::seq", self, input, one)?;
             tensors::check_seq("Lstm::seq", other, input, two)?;
             return self.run_on_cuda(&[self, other], input, &options)?.both();

@@ -1,7 +1,7 @@
 //! The gradients of a training step: of whole variables, and of some rows of one.
 
 use candle_core::backprop::GradStore;
-use candle_core::{DType, Tensor, TensorId, Var};
+use candle_core::{D, DType, Tensor, TensorId, Var};
 use lstm_core::ops::rows::{self, Rows};
 use lstm_core::tensors::TensorSlice;
 use rayon::prelude::*;
@@ -135,7 +135,9 @@ pub fn global_norm(gradients: &Gradients, variables: &[(String, Var)]) -> Result
     for (_, var) in variables {
         sum += match gradients.get(var) {
             Some(Gradient::Whole(whole)) if !whole.device().is_cpu() => {
-                elsewhere.push(whole.sqr()?.sum_all()?.to_dtype(DType::F64)?);
+                // By rows first: candle sums all numbers at once on one multiprocessor.
+                let squares = whole.sqr()?.flatten_to(whole.rank().saturating_sub(2))?;
+                elsewhere.push(squares.sum(D::Minus1)?.sum_all()?.to_dtype(DType::F64)?);
                 0.0
             }
             Some(Gradient::Whole(whole)) => {

@@ -25,9 +25,7 @@
 #define TOGETHER MIN(K_BLOCKS, ABREAST >= IN_FLIGHT ? 1 : IN_FLIGHT / ABREAST)
 #define CHUNKS_K ((K_BLOCKS + TOGETHER - 1) / TOGETHER)
 #define BUFFERS (RESIDENT ? 2 : 1)
-#ifndef IN_FLIGHT
-#define IN_FLIGHT 4
-#endif
+#define IN_FLIGHT (PRECISION == 0 ? 4 : 8)
 #define UNWRITTEN 0xffffffffu
 #define WORDS (PRECISION == 2 ? 4 : 8)
 
@@ -45,10 +43,12 @@ typedef unsigned long long u64;
 // The sums of each group of warps that shares rows: [WARPS_K][ROWS][PITCH].
 typedef float Partial[WARPS_K * ROWS * PITCH];
 
+// A NaN that is none of UNWRITTEN and stays one when it is rounded.
+__device__ __forceinline__ u32 canonical(float value) { return value == value ? __float_as_uint(value) : 0x7fc00000u; }
+
 // A number that no reader takes for UNWRITTEN.
 __device__ __forceinline__ void publish(float *to, float value) {
-    u32 bits = __float_as_uint(value);
-    if (bits == UNWRITTEN) bits = 0x7fffffffu;
+    u32 bits = canonical(value);
     asm volatile("st.relaxed.gpu.global.u32 [%0], %1;" ::"l"(to), "r"(bits) : "memory");
 }
 
@@ -89,10 +89,14 @@ __device__ __forceinline__ bool written(uint4 v) {
     return v.x != UNWRITTEN && v.y != UNWRITTEN && v.z != UNWRITTEN && v.w != UNWRITTEN;
 }
 
-__device__ __forceinline__ u32 tf32(float x) {
-    u32 r;
-    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(r) : "f"(x));
-    return r;
+// The nearest number of TF32, in the bits that the matrix units look at: they leave out the last thirteen. The
+// instruction that rounds is slower than they are.
+__device__ __forceinline__ u32 tf32(u32 x) { return x + 0x1000u; }
+
+// That number and what it leaves.
+__device__ __forceinline__ void split(u32 x, u32 &high, u32 &low) {
+    high = tf32(x) & 0xffffe000u;
+    low = __float_as_uint(__uint_as_float(x) - __uint_as_float(high));
 }
 
 __device__ __forceinline__ u32 bf16x2(float low, float high) {
@@ -101,14 +105,14 @@ __device__ __forceinline__ u32 bf16x2(float low, float high) {
     return r;
 }
 
-__device__ __forceinline__ void mma_tf32(float (&c)[4], u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1) {
+__device__ __forceinline__ void mma_tf32(float (&c)[4], const u32 *a, const u32 *b) {
     asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
         "{%0, %1, %2, %3};"
         : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-        : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
-__device__ __forceinline__ void mma_bf16(float (&c)[4], const u32 (&a)[WORDS], u32 b0, u32 b1) {
+__device__ __forceinline__ void mma_bf16(float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1) {
     asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
         "{%0, %1, %2, %3};"
         : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
@@ -141,38 +145,65 @@ __device__ __forceinline__ void pack(u32 (&a)[WORDS], const float (&one)[4], con
 #else
     const float numbers[8] = {one[0], two[0], one[1], two[1], one[2], two[2], one[3], two[3]};
 #pragma unroll
-    for (int w = 0; w < 8; w++) a[w] = PRECISION == 1 ? tf32(numbers[w]) : __float_as_uint(numbers[w]);
+    for (int w = 0; w < 8; w++) a[w] = PRECISION == 1 ? tf32(canonical(numbers[w])) : canonical(numbers[w]);
 #endif
 }
 
-// c += a · x over a block of 16 terms.
-__device__ __forceinline__ void multiply(float (&c)[4], const u32 (&a)[WORDS], uint4 x) {
-#if PRECISION == 2
-    mma_bf16(c, a, bf16x2(__uint_as_float(x.x), __uint_as_float(x.y)),
-             bf16x2(__uint_as_float(x.z), __uint_as_float(x.w)));
-#elif PRECISION == 1
-    mma_tf32(c, a[0], a[1], a[2], a[3], tf32(__uint_as_float(x.x)), tf32(__uint_as_float(x.y)));
-    mma_tf32(c, a[4], a[5], a[6], a[7], tf32(__uint_as_float(x.z)), tf32(__uint_as_float(x.w)));
+// Words of both factors as they are multiplied, `N` of them a block of 16 terms: in f32 each in two parts.
+template <int N>
+struct Parts {
+    u32 high[N];
+#if PRECISION == 0
+    u32 low[N];
+#endif
+};
+
+__device__ __forceinline__ Parts<WORDS> parts_of_weights(const u32 (&a)[WORDS]) {
+    Parts<WORDS> parts;
+#pragma unroll
+    for (int w = 0; w < WORDS; w++) {
+#if PRECISION == 0
+        u32 word = a[w];
+        // Not seen through, lest the parts of all weights be kept in registers that are not there.
+        asm volatile("" : "+r"(word));
+        split(word, parts.high[w], parts.low[w]);
 #else
-    u32 high[8], low[8], xh[4], xl[4];
+        parts.high[w] = a[w];
+#endif
+    }
+    return parts;
+}
+
+__device__ __forceinline__ Parts<WORDS / 2> parts_of_terms(uint4 x) {
+    Parts<WORDS / 2> parts;
+#if PRECISION == 2
+    parts.high[0] = bf16x2(__uint_as_float(x.x), __uint_as_float(x.y));
+    parts.high[1] = bf16x2(__uint_as_float(x.z), __uint_as_float(x.w));
+#else
     const u32 words[4] = {x.x, x.y, x.z, x.w};
 #pragma unroll
-    for (int w = 0; w < 8; w++) {
-        // Volatile, lest the parts of every term be kept in registers that are not there.
-        asm volatile("cvt.rna.tf32.f32 %0, %1;" : "=r"(high[w]) : "r"(a[w]));
-        low[w] = __float_as_uint(__uint_as_float(a[w]) - __uint_as_float(high[w]));
-    }
-#pragma unroll
-    for (int w = 0; w < 4; w++) {
-        xh[w] = tf32(__uint_as_float(words[w]));
-        xl[w] = __float_as_uint(__uint_as_float(words[w]) - __uint_as_float(xh[w]));
-    }
+    for (int w = 0; w < 4; w++)
+#if PRECISION == 1
+        parts.high[w] = tf32(words[w]);
+#else
+        split(words[w], parts.high[w], parts.low[w]);
+#endif
+#endif
+    return parts;
+}
+
+// c += a · x over a block of 16 terms.
+__device__ __forceinline__ void multiply(float (&c)[4], const Parts<WORDS> &a, const Parts<WORDS / 2> &x) {
+#if PRECISION == 2
+    mma_bf16(c, a.high, x.high[0], x.high[1]);
+#else
 #pragma unroll
     for (int half = 0; half < 2; half++) {
-        const u32 *h = high + 4 * half, *l = low + 4 * half, *b = xh + 2 * half, *r = xl + 2 * half;
-        mma_tf32(c, l[0], l[1], l[2], l[3], b[0], b[1]);
-        mma_tf32(c, h[0], h[1], h[2], h[3], r[0], r[1]);
-        mma_tf32(c, h[0], h[1], h[2], h[3], b[0], b[1]);
+#if PRECISION == 0
+        mma_tf32(c, a.low + 4 * half, x.high + 2 * half);
+        mma_tf32(c, a.high + 4 * half, x.low + 2 * half);
+#endif
+        mma_tf32(c, a.high + 4 * half, x.high + 2 * half);
     }
 #endif
 }
@@ -185,7 +216,10 @@ struct Rows {
     bool any_begin;
 
     __device__ __forceinline__ uint4 begin(int n, int k) const {
-        return initial[n] ? read_terms(initial[n], k) : make_uint4(0, 0, 0, 0);
+        if (!initial[n]) return make_uint4(0, 0, 0, 0);
+        uint4 x = read_terms(initial[n], k);
+        return make_uint4(canonical(__uint_as_float(x.x)), canonical(__uint_as_float(x.y)),
+                          canonical(__uint_as_float(x.z)), canonical(__uint_as_float(x.w)));
     }
 };
 
@@ -277,19 +311,24 @@ struct Factor {
     __device__ __forceinline__ void multiply_chunk(float (&c)[ROW_TILES][ABREAST][4],
                                                    const uint4 (&x)[TOGETHER][ABREAST], int first) const {
 #pragma unroll
-        for (int b = 0; b < TOGETHER; b++)
-            if (first + b < K_BLOCKS)
+        for (int b = 0; b < TOGETHER; b++) {
+            if (first + b >= K_BLOCKS) continue;
+            Parts<WORDS / 2> terms[ABREAST];
 #pragma unroll
-                for (int m = 0; m < ROW_TILES; m++) {
+            for (int n = 0; n < ABREAST; n++) terms[n] = parts_of_terms(x[b][n]);
+#pragma unroll
+            for (int m = 0; m < ROW_TILES; m++) {
 #if RESIDENT
-                    const u32(&block)[WORDS] = a[m][first + b];
+                const Parts<WORDS> weights = parts_of_weights(a[m][first + b]);
 #else
-                    u32 block[WORDS];
-                    read(block, m, first + b);
+                u32 block[WORDS];
+                read(block, m, first + b);
+                const Parts<WORDS> weights = parts_of_weights(block);
 #endif
 #pragma unroll
-                    for (int n = 0; n < ABREAST; n++) multiply(c[m][n], block, x[b][n]);
-                }
+                for (int n = 0; n < ABREAST; n++) multiply(c[m][n], weights, terms[n]);
+            }
+        }
     }
 
     // The sums of the tiles from `n0` on.
