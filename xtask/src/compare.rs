@@ -13,13 +13,13 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use candle_core::{DType, Device};
+use candle_core::DType;
 use candle_nn::VarMap;
 use lstm_core::variables::seeded;
 use lstm_core::write_atomic;
 use lstm_train::data::{Language, TextData};
 use lstm_train::metrics::{self, Metric};
-use lstm_train::tasks::window::{Splits, WindowConfig, WindowModel, WindowTask};
+use lstm_train::tasks::window::{Splits, WindowModel, WindowTask};
 use lstm_train::{Outcome, RunFolder, Scores, Setup, Summary, Trainer};
 
 use crate::device::Place;
@@ -195,7 +195,8 @@ fn train(
     let setup = Setup {
         name: serde_json::json!({ "model": name.as_str(), "window": window }),
         implementation: name.layers().name(),
-        layers: layers(args, window, &device),
+        layers: format!("{:?}", window.network.layers(window.embedding)),
+        device: lstm_train::device_name(&device) + &args.place.note(),
         data: splits.fingerprint(),
         task: WindowTask::new(window, model, splits, text.vocabulary.clone(), &text.counts()),
         variables,
@@ -208,15 +209,6 @@ fn train(
         Trainer::start(setup, &folder)?
     };
     trainer.run(bar, stop).with_context(|| format!("model {}", name.as_str()))
-}
-
-/// The layers with all their options, and where they run if that is not the CPU.
-fn layers(args: &Args, window: &WindowConfig, device: &Device) -> String {
-    let layers = format!("{:?}", window.network.layers(window.embedding));
-    match device.is_cpu() {
-        true => layers,
-        false => format!("{layers} on {:?}{}", device.location(), args.place.note()),
-    }
 }
 
 fn row(model: ModelName, summary: Summary) -> ModelRow {

@@ -49,7 +49,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let config = read(&args.config, args.data.as_deref(), &args.set)?;
     let folder = folder(args)?;
     let mut setup = args.layers.setup(&config, &args.place.open()?)?;
-    setup.layers += &args.place.note();
+    setup.device += &args.place.note();
     let trainer = if args.resume {
         Trainer::resume_or_start(setup, &folder)?
     } else {

@@ -4,9 +4,9 @@ mod locked;
 
 pub use locked::locked_dropout;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor, WithDType};
 use lstm_core::random::RandomStream;
-use lstm_core::{Error, Result, parallel};
+use lstm_core::{Element, Error, Result, parallel};
 
 /// How the masks of one run differ from step to step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,25 +38,38 @@ impl DropoutKind {
 /// [`Error::Mismatch`] where `p` is not in [0, 1]; [`Error::Candle`] where `x` has not three dimensions.
 pub fn dropout(x: &Tensor, p: f64, stream: RandomStream) -> Result<Tensor> {
     check_probability("dropout", p)?;
-    let (n_steps, batch, features) = x.dims3()?;
-    let mut mask = vec![0.0; n_steps * batch * features];
-    let steps = mask.chunks_mut((batch * features).max(1)).enumerate().collect();
-    parallel::for_each(steps, |(step_idx, mask): (usize, &mut [f64])| {
-        fill_mask(mask, p, stream.child(step_idx as u64), features);
-        Result::Ok(())
-    })?;
-    // Rounded here: not every device has f64.
-    let mask = Tensor::from_vec(mask, x.shape(), &Device::Cpu)?.to_dtype(x.dtype())?;
+    x.dims3()?;
+    let mask = match x.dtype() {
+        DType::F32 => mask_of_steps::<f32>(x, p, stream)?,
+        // Rounded on the CPU: not every device has f64.
+        dtype => mask_of_steps::<f64>(x, p, stream)?.to_dtype(dtype)?,
+    };
     Ok(x.mul(&mask.to_device(x.device())?)?)
 }
 
+/// A mask for every step of `x`, `[T, B, F]`, on the CPU.
+fn mask_of_steps<E: Element + WithDType>(
+    x: &Tensor,
+    p: f64,
+    stream: RandomStream,
+) -> Result<Tensor> {
+    let (_, batch, features) = x.dims3()?;
+    let mut mask = vec![E::ZERO; x.elem_count()];
+    let steps = mask.chunks_mut((batch * features).max(1)).enumerate().collect();
+    parallel::for_each(steps, |(step_idx, mask): (usize, &mut [E])| {
+        fill_mask(mask, p, stream.child(step_idx as u64), features);
+        Result::Ok(())
+    })?;
+    Ok(Tensor::from_vec(mask, x.shape(), &Device::Cpu)?)
+}
+
 /// Sets a mask of 0 and 1 / (1 - p), `[B, F]`.
-fn fill_mask(mask: &mut [f64], p: f64, stream: RandomStream, features: usize) {
+fn fill_mask<E: Element>(mask: &mut [E], p: f64, stream: RandomStream, features: usize) {
     // With p = 1 nothing is kept and the scale is never used.
-    let scale = 1.0 / (1.0 - p);
+    let scale = <E as Element>::from_f64(1.0 / (1.0 - p));
     for (row, mask) in mask.chunks_mut(features.max(1)).enumerate() {
         let draws = stream.child(row as u64);
-        let keep = |k| if draws.uniform(k as u64) < p { 0.0 } else { scale };
+        let keep = |k| if draws.uniform(k as u64) < p { E::ZERO } else { scale };
         mask.iter_mut().enumerate().for_each(|(k, to)| *to = keep(k));
     }
 }

@@ -40,10 +40,12 @@ pub(crate) fn factors(stream: RandomStream, p: f64, locked: bool, shape: [usize;
     let mut factors = vec![0.0; n_steps * batch * features];
     let drawn = if locked { factors.len().min(batch * features) } else { factors.len() };
     let (drawn, repeated) = factors.split_at_mut(drawn);
-    drawn.par_chunks_mut(features.max(1)).enumerate().for_each(|(cell, factors)| {
-        let draws = stream.child((cell / batch) as u64).child((cell % batch) as u64);
-        let factor = |k| if draws.uniform(k as u64) < p { 0.0 } else { scale };
-        factors.iter_mut().enumerate().for_each(|(k, to)| *to = factor(k));
+    drawn.par_chunks_mut((batch * features).max(1)).enumerate().for_each(|(step_idx, factors)| {
+        for (row, factors) in factors.chunks_mut(features.max(1)).enumerate() {
+            let draws = stream.child(step_idx as u64).child(row as u64);
+            let factor = |k| if draws.uniform(k as u64) < p { 0.0 } else { scale };
+            factors.iter_mut().enumerate().for_each(|(k, to)| *to = factor(k));
+        }
     });
     repeated.chunks_mut(drawn.len().max(1)).for_each(|step| step.copy_from_slice(drawn));
     factors
@@ -52,6 +54,9 @@ pub(crate) fn factors(stream: RandomStream, p: f64, locked: bool, shape: [usize;
 /// Multiplies the rows of some ids, `[ids, width]`, by 0 with probability `p`, else by 1 / (1 - p): the same for
 /// every place of an id (embedding dropout, Gal and Ghahramani 2016).
 fn drop_words(factors: &mut [f32], ids: &[u32], p: f64, stream: RandomStream) {
+    if p == 0.0 {
+        return;
+    }
     let width = factors.len().checked_div(ids.len()).unwrap_or(0);
     let scale = (1.0 / (1.0 - p)) as f32;
     for (&id, row) in ids.iter().zip(factors.chunks_exact_mut(width.max(1))) {

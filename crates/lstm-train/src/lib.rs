@@ -36,6 +36,7 @@
 //!     name: serde_json::json!({ "kind": "window" }),
 //!     implementation: HandLstm::NAME,
 //!     layers: format!("{:?}", config.network.layers(config.embedding)),
+//!     device: String::new(),
 //!     variables,
 //!     train,
 //! };
@@ -99,5 +100,5 @@ pub use schedule::{Schedule, Stand};
 pub use setup::{Observer, Outcome, Setup, Summary};
 pub use step_loss::{Lookup, StepLoss};
 pub use task::{Detail, Evaluation, Objective, Part, Place, Scores, TableRows, Task};
-pub use tasks::{RunConfig, TaskConfig, Trained, load};
+pub use tasks::{RunConfig, TaskConfig, Trained, device_name, load};
 pub use trainer::Trainer;

@@ -1,5 +1,7 @@
 //! A linear read-out and its loss as one node of candle's graph.
 
+mod on_device;
+
 use candle_core::{DType, Device, Tensor, WithDType};
 use lstm_core::graph::{self, Backward};
 use lstm_core::ops::read_out::{ReadOut, ReadOutGradients};
@@ -14,9 +16,9 @@ use crate::error::{Error, Result};
 /// - `weight`: `[V, H]`, `bias`: `[V]`;
 /// - `targets`: `[n]`, class ids.
 ///
-/// Equal to [`crate::cross_entropy`] of `candle_nn::Linear`. On the CPU, the gradients are computed in the same pass, for
+/// Equal to [`crate::cross_entropy`] of `candle_nn::Linear`. The gradients are computed in the same pass, for
 /// the tensors that are tracked, so that neither logits nor probabilities of all rows are kept; where
-/// none is tracked, detached tensors for example, only the loss is. Elsewhere candle's operations compute it.
+/// none is tracked, detached tensors for example, only the loss is.
 ///
 /// # Errors
 ///
@@ -31,9 +33,7 @@ pub fn read_out_loss(
     tensors::check_dtype("read_out_loss", features.dtype())?;
     check(features, weight, bias, targets)?;
     if !features.device().is_cpu() {
-        let logits = features.matmul(&weight.t()?)?.broadcast_add(bias)?;
-        let ids = Tensor::from_slice(targets, targets.len(), features.device())?;
-        return Ok(candle_nn::loss::cross_entropy(&logits, &ids)?);
+        return on_device::record([features, weight, bias], targets);
     }
     match features.dtype() {
         DType::F64 => record::<f64>(features, weight, bias, targets),
@@ -88,7 +88,11 @@ fn record<E: Element + WithDType>(
         gradients.push(tensor.transpose()?);
     }
     let outputs = vec![tensors::storage(vec![mean], ())];
-    let recorded = graph::record("read-out loss", &reads.each_ref(), outputs, Node { gradients })?;
+    only(graph::record("read-out loss", &reads.each_ref(), outputs, Node { gradients })?)
+}
+
+/// The output of a node that has one.
+fn only(recorded: Vec<Tensor>) -> Result<Tensor> {
     recorded.into_iter().next().ok_or_else(|| Error::Invalid {
         op: "read_out_loss",
         expected: "one output".to_owned(),

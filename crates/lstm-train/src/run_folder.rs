@@ -41,6 +41,9 @@ pub struct Identity {
     /// The layers with all their options, as text: options without tensors (clips, activations, masks) are
     /// told apart by this alone.
     pub layers: String,
+    /// Where the run is computed, and in what precision, unless it is the CPU: others round in other ways.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub device: String,
     /// What tells the data apart: a hash of all that is learned from and measured on.
     pub data: String,
     /// The configuration of the loop.

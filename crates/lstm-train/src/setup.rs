@@ -63,6 +63,8 @@ pub struct Setup<T> {
     pub implementation: &'static str,
     /// The layers with all their options, as text.
     pub layers: String,
+    /// Where the model is, unless it is the CPU: [`crate::device_name`].
+    pub device: String,
     /// A hash of the data.
     pub data: String,
     /// The variables of the model.
@@ -82,6 +84,7 @@ impl<T> Setup<T> {
             task: self.name.clone(),
             implementation: self.implementation.to_owned(),
             layers: self.layers.clone(),
+            device: self.device.clone(),
             data: self.data.clone(),
             train,
         })

@@ -144,14 +144,18 @@ impl RunConfig {
             expected: "a configuration that can be written as JSON".to_owned(),
             got: error.to_string(),
         })?;
-        let train = self.train.clone();
-        let layers = match device.is_cpu() {
-            true => format!("{layers:?}"),
-            // Another device rounds in another way: no run goes on there.
-            false => format!("{layers:?} on {:?}", device.location()),
-        };
+        let (train, layers) = (self.train.clone(), format!("{layers:?}"));
+        let device = device_name(device);
         let implementation = L::NAME;
-        Ok(Setup { task, name, implementation, layers, data, variables, train })
+        Ok(Setup { task, name, implementation, layers, device, data, variables, train })
+    }
+}
+
+/// What a run's record says of its device: nothing of the CPU.
+pub fn device_name(device: &Device) -> String {
+    match device.is_cpu() {
+        true => String::new(),
+        false => format!("{:?}", device.location()),
     }
 }
 

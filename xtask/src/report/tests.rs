@@ -34,6 +34,7 @@ fn run(name: &str, epochs: usize, last: f64) -> Run {
             implementation: "hand".to_owned(),
             task: json!({ "kind": "tagging", "network": { "hidden": 20 }, "none": null }),
             layers: String::new(),
+            device: String::new(),
             data: "0123".to_owned(),
             train: json!({ "epochs": epochs, "learning_rate": last }),
         },

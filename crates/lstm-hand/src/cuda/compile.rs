@@ -12,6 +12,7 @@ use super::OP;
 use super::plan::{Limits, Pass, Plan, Task};
 
 const PRODUCT: &str = include_str!("kernels/product.cuh");
+const EXCHANGE: &str = include_str!("kernels/exchange.cuh");
 const FORWARD: &str = include_str!("kernels/forward.cu");
 const BACKWARD: &str = include_str!("kernels/backward.cu");
 
@@ -85,7 +86,7 @@ fn compile(context: &Arc<CudaContext>, plan: &Plan) -> Result<CudaFunction> {
     options.extend(plan.definitions().into_iter().map(|(name, value)| format!("-D{name}={value}")));
     let options =
         CompileOptions { options, name: Some(format!("{name}.cu")), ..CompileOptions::default() };
-    let ptx = compile_ptx_with_opts(format!("{PRODUCT}\n{source}"), options);
+    let ptx = compile_ptx_with_opts([PRODUCT, EXCHANGE, source].join("\n"), options);
     let module = context.load_module(ptx.map_err(candle_core::Error::wrap)?).w()?;
     let kernel = module.load_function(name).w()?;
     let shared = sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;

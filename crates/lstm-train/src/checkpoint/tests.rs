@@ -37,6 +37,7 @@ fn identity(layer: &LstmConfig) -> Identity {
         task: serde_json::json!({ "kind": "test" }),
         implementation: "hand".to_owned(),
         layers: format!("{layer:?}"),
+        device: String::new(),
         data: "none".to_owned(),
         train: serde_json::json!({ "optimizer": { "kind": "adam" } }),
     }

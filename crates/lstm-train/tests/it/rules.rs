@@ -64,6 +64,7 @@ fn setup(slopes: &[f64], valid: &[f64], train: TrainConfig) -> Setup<Slope> {
         name: serde_json::json!({ "kind": "slope" }),
         implementation: "none",
         layers: String::new(),
+        device: String::new(),
         data: String::new(),
         variables,
         train,
