@@ -76,6 +76,12 @@ struct Curve {
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
+    // Each model's kernels take the whole device.
+    ensure!(
+        args.jobs == 1 || !args.place.is_cuda(),
+        "--jobs: expected 1 on cuda, got {}",
+        args.jobs
+    );
     for (k, model) in args.models.iter().enumerate() {
         let name = model.as_str();
         ensure!(

@@ -14,7 +14,8 @@ mod plan;
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use lstm_core::{Error, LstmConfig, Memory, Result, SeqOptions};
+use candle_core::Tensor;
+use lstm_core::{Error, Lengths, LstmConfig, Memory, Result, SeqOptions};
 
 pub(crate) use node::run;
 
@@ -102,6 +103,18 @@ pub(crate) fn check_options(options: &SeqOptions<'_>) -> Result<()> {
         Memory::KeepGates => Ok(()),
         other => Err(unsupported(format!("Memory::{other:?}"), "Memory::KeepGates alone is")),
     }
+}
+
+/// `x`, `[T, B, I]`, with zeros past the rows' lengths: what is there, a NaN say, must not reach the weights' gradients
+/// through their products of all cells.
+pub(crate) fn without_padding(x: &Tensor, lengths: Option<&Lengths>) -> Result<Tensor> {
+    let (n_steps, batch, _) = x.dims3()?;
+    let Some(lengths) = lengths.filter(|lengths| !lengths.is_full(n_steps)) else {
+        return Ok(x.clone());
+    };
+    let valid = (0..n_steps).flat_map(|t| lengths.rows().iter().map(move |&len| u8::from(t < len)));
+    let valid = Tensor::from_vec(valid.collect(), (n_steps, batch, 1), x.device())?;
+    Ok(valid.broadcast_as(x.shape())?.where_cond(x, &x.zeros_like()?)?)
 }
 
 fn unsupported(what: String, supported: &str) -> Error {

@@ -246,8 +246,9 @@ impl HandLstm {
         options: &[&SeqOptions<'_>],
     ) -> Result<NodeOutput> {
         options.iter().try_for_each(|options| crate::cuda::check_options(options))?;
-        let input = tensors::input_of_cells(input, options[0].ids)?.contiguous()?;
-        let input = Rows { x: input, ids: None };
+        let input = tensors::input_of_cells(input, options[0].ids)?;
+        let x = crate::cuda::without_padding(&input, options[0].lengths)?.contiguous()?;
+        let input = Rows { x, ids: None };
         let pairs = || layers.iter().zip(options);
         let reads = pairs()
             .map(|(layer, options)| Reads::new(&input.x, &layer.parameters, options.initial));

@@ -123,11 +123,12 @@ fn joined(one: &Rows<f32>, two: &Rows<f32>, width: usize) -> Result<Rows<f32>> {
 
 /// The square root of the sum of squares of all gradients, as PyTorch's `clip_grad_norm_` measures it.
 ///
-/// Summed in f64 in a fixed order, so that it does not depend on the number of threads.
+/// Summed in a fixed order, so that it does not depend on the number of threads: in f64 on the CPU, in f32 for each
+/// variable on a device.
 ///
 /// # Errors
 ///
-/// [`crate::Error::Lstm`] where a gradient is not f32 on the CPU.
+/// [`crate::Error::Lstm`] where a gradient is not f32.
 pub fn global_norm(gradients: &Gradients, variables: &[(String, Var)]) -> Result<f64> {
     let mut sum = 0.0;
     // Fetched together: every fetch waits for the device.

@@ -19,7 +19,7 @@ pub fn load_weights(path: &Path, variables: &VarMap) -> Result<()> {
     let variables = variables::sorted(variables);
     let weights = read_weights(path, &variables)?;
     for ((_, var), numbers) in variables.iter().zip(weights) {
-        var.set(&numbers)?;
+        var.set(&numbers.to_device(var.device())?)?;
     }
     Ok(())
 }

@@ -110,7 +110,7 @@ impl OptimizerConfig {
     ///
     /// # Errors
     ///
-    /// As [`OptimizerConfig::check`]; [`Error::Invalid`] for a variable that is not f32 on the CPU.
+    /// As [`OptimizerConfig::check`]; [`Error::Invalid`] for a variable that is not f32.
     pub fn start(&self, variables: Vec<(String, Var)>) -> Result<Box<dyn Optimizer>> {
         self.check()?;
         if variables.iter().any(|(_, var)| !var.device().is_cpu()) {

@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 ///
-/// [`Error::Lstm`] where the sizes disagree or a target is no class; [`Error::Candle`] for tensors of other
+/// [`Error::Lstm`] where the sizes disagree, [`Error::Invalid`] for another number of targets or one that is no class; [`Error::Candle`] for tensors of other
 /// shapes or types than f32 and f64.
 pub fn read_out_loss(
     features: &Tensor,

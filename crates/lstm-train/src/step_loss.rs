@@ -12,7 +12,7 @@ use crate::gradients::Gradients;
 /// Rows of a table, looked up: the start of a batch's graph.
 ///
 /// The rows of a table that is trained are a variable of their own, where the backward pass ends; their gradients are
-/// summed by id, so that no gradient of the whole table is made. Those of another are constants.
+/// summed by id, so that no gradient of the whole table is made (on a device one is). Those of another are constants.
 #[derive(Debug, Clone)]
 pub struct Lookup {
     table: Tensor,
@@ -38,8 +38,8 @@ impl Lookup {
     ///
     /// # Errors
     ///
-    /// [`Error::Lstm`] where an id is no row, or the table is not f32; [`Error::Candle`] or [`Error::Invalid`] where
-    /// sizes disagree.
+    /// [`Error::Lstm`], on a device [`Error::Invalid`], where an id is no row; [`Error::Lstm`] where the table is not f32;
+    /// [`Error::Candle`] or [`Error::Invalid`] where sizes disagree.
     pub fn new(
         table: &Tensor,
         ids: Vec<u32>,
@@ -137,7 +137,12 @@ impl Lookup {
         let of_rows = TensorSlice::<f32>::new(&of_rows)?;
         let width = self.table.dim(1)?;
         Ok(match &self.factors {
-            None | Some(Factors::Tensor(_)) => rows::sum_by_id(&self.ids, width, &of_rows)?,
+            None => rows::sum_by_id(&self.ids, width, &of_rows)?,
+            Some(Factors::Tensor(factors)) => {
+                let (expected, got) = ("factors on the CPU", factors.device().location());
+                let (expected, got) = (expected.to_owned(), format!("{got:?}"));
+                return Err(Error::Invalid { op: "look up rows", expected, got });
+            }
             Some(Factors::Numbers(factors)) => {
                 let mut of_rows = of_rows.to_vec();
                 multiply(&mut of_rows, factors)?;

@@ -4,6 +4,7 @@
 
 mod answers;
 mod graphs;
+mod padding;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -3,7 +3,7 @@
 mod gradients;
 
 use candle_core::cuda_backend::cudarc::driver::{CudaFunction, CudaSlice};
-use candle_core::cuda_backend::{CudaDevice, CudaStorage, WrapErr};
+use candle_core::cuda_backend::{CudaDevice, CudaStorage};
 use candle_core::op::BackpropOp;
 use candle_core::{Device, Shape, Storage, Tensor};
 use lstm_core::graph;
@@ -25,12 +25,6 @@ pub(crate) fn run(mut reads: Vec<Reads<Tensor>>, settings: &[Setting<'_>]) -> Re
     let device = reads[0].x.device().clone();
     let recorded = reads.iter().any(Reads::tracked);
     let run = Run::new(device.as_cuda_device()?, &reads, settings)?;
-    // Layers of different sizes have kernels of their own.
-    let hidden = |k: usize| run.dims[k].hidden;
-    let at_once = run.dims.len() == 1 || hidden(0) == hidden(1);
-    if !at_once {
-        return Err(Error::mismatch(OP, "hidden size of the other layer", hidden(0), hidden(1)));
-    }
     let (outputs, layers) = run.forward(&reads, recorded)?;
     let tensors = if recorded {
         let node = Node { run, layers, reads };
@@ -82,6 +76,7 @@ impl Run {
         let pairs = || reads.iter().zip(settings);
         let dims =
             pairs().map(|(reads, setting)| setting.dims(reads)).collect::<Result<Vec<_>>>()?;
+        dims.iter().try_for_each(check_sizes)?;
         let n_steps = dims[0].n_steps;
         let lengths = settings[0].lengths.filter(|lengths| !lengths.is_full(n_steps));
         let lengths = lengths.map(|lengths| {
@@ -128,7 +123,7 @@ impl Run {
             let state = || uninitialized(device, batch * hidden);
             rooms.push((
                 self.input_product(numbers, dims)?,
-                memory(device, kept)?,
+                uninitialized(device, kept)?,
                 state()?,
                 state()?,
             ));
@@ -188,10 +183,18 @@ impl Run {
     }
 }
 
-/// A driver that is asked for nothing refuses.
-fn memory(device: &CudaDevice, len: usize) -> Result<CudaSlice<f32>> {
-    match len {
-        0 => Ok(device.cuda_stream().null().w()?),
-        len => uninitialized(device, len),
+/// Refuses runs whose states or cells have more numbers than the kernels' indices and cuBLAS count.
+fn check_sizes(dims: &SeqDims) -> Result<()> {
+    let SeqDims { n_steps, batch, input, hidden } = *dims;
+    let counts = [batch.saturating_mul(4 * hidden), n_steps.saturating_mul(batch), input];
+    if counts.into_iter().all(|count| i32::try_from(count).is_ok()) {
+        return Ok(());
     }
+    Err(Error::Unsupported {
+        op: OP,
+        what: format!(
+            "a run of {n_steps} steps, {batch} rows, {input} features and {hidden} units"
+        ),
+        reason: "4·B·H, T·B and I have to be below 2³¹; cut the batch".to_owned(),
+    })
 }

@@ -77,7 +77,8 @@ impl<'a> Numbers<'a> {
     }
 }
 
-/// Where a buffer lies. candle gives a device one stream, in whose order memory is used and freed.
+/// Where a buffer lies. Memory is used and freed in the order of the device's stream, by candle's operations as by ours;
+/// of a device of `Device::new_cuda` each thread has one of its own (docs/cuda.md).
 pub(in crate::cuda) fn address<T>(memory: &CudaSlice<T>, stream: &CudaStream) -> u64 {
     memory.device_ptr(stream).0
 }

@@ -216,10 +216,11 @@ struct Rows {
     bool any_begin;
 
     __device__ __forceinline__ uint4 begin(int n, int k) const {
-        if (!initial[n]) return make_uint4(0, 0, 0, 0);
-        uint4 x = read_terms(initial[n], k);
-        return make_uint4(canonical(__uint_as_float(x.x)), canonical(__uint_as_float(x.y)),
-                          canonical(__uint_as_float(x.z)), canonical(__uint_as_float(x.w)));
+        // One at a time: a state may be a part of a larger tensor, and lie anywhere.
+        u32 x[4];
+#pragma unroll
+        for (int j = 0; j < 4; j++) x[j] = initial[n] && k + j < K ? canonical(__uint_as_float(read1(initial[n] + k + j))) : 0;
+        return make_uint4(x[0], x[1], x[2], x[3]);
     }
 };
 
@@ -298,14 +299,15 @@ struct Factor {
             if (all) break;
             ask(x, n0, first, rows);
         }
+        if (rows.any_begin)
+#pragma unroll
+            for (int b = 0; b < TOGETHER; b++)
+#pragma unroll
+                for (int n = 0; n < ABREAST; n++)
+                    if (first + b < K_BLOCKS && n0 + n < N_TILES && rows.begins >> (n0 + n) & 1)
+                        x[b][n] = rows.begin(n0 + n, lane.first_k + 16 * (first + b));
+        // The matrix units take a warp as a whole.
         __syncwarp();
-        if (!rows.any_begin) return;
-#pragma unroll
-        for (int b = 0; b < TOGETHER; b++)
-#pragma unroll
-            for (int n = 0; n < ABREAST; n++)
-                if (first + b < K_BLOCKS && n0 + n < N_TILES && rows.begins >> (n0 + n) & 1)
-                    x[b][n] = rows.begin(n0 + n, lane.first_k + 16 * (first + b));
     }
 
     __device__ __forceinline__ void multiply_chunk(float (&c)[ROW_TILES][ABREAST][4],

@@ -89,9 +89,10 @@ impl Node {
             let state = (1, batch, hidden);
             let initial = match initial {
                 Some(initial) => {
-                    let h = initial.h.track_op().then(|| self.initial_h(k, &deltas)).transpose()?;
-                    let dc0 = initial.c.track_op().then(|| deltas.dc0.clone());
-                    Some(LstmState { h, c: dc0.map(|dc0| self.run.tensor(dc0, state)) })
+                    let (h, c) = (initial.h.track_op(), initial.c.track_op());
+                    let h =
+                        h.then(|| self.initial_h(k, &deltas.dz_first, deltas.dh0)).transpose()?;
+                    Some(LstmState { h, c: c.then(|| self.run.tensor(deltas.dc0, state)) })
                 }
                 None => None,
             };
@@ -175,13 +176,19 @@ impl Node {
     }
 
     /// dh0 = dz V at each row's first step, and what the kernel has for rows without one.
-    fn initial_h(&self, k: usize, deltas: &Deltas) -> Result<Tensor> {
+    ///
+    /// `dz_first`: `[B, 4H]`; `dh0`: `[B, H]`, of rows without steps.
+    fn initial_h(
+        &self,
+        k: usize,
+        dz_first: &CudaSlice<f32>,
+        mut dh0: CudaSlice<f32>,
+    ) -> Result<Tensor> {
         let Run { device, precision, dims, .. } = &self.run;
         let SeqDims { batch, hidden, .. } = dims[k];
         let v = Numbers::new(&self.reads[k].parameters[1])?;
         let v = Matrix::of(&v, device, 0, (4 * hidden, hidden), hidden)?;
-        let first = Matrix::of_slice(&deltas.dz_first, device, 0, (batch, 4 * hidden))?;
-        let mut dh0 = deltas.dh0.clone();
+        let first = Matrix::of_slice(dz_first, device, 0, (batch, 4 * hidden))?;
         product(device, *precision, [first, v], &mut dh0, true)?;
         Ok(self.run.tensor(dh0, (1, batch, hidden)))
     }
