@@ -136,8 +136,10 @@ impl Slot {
         let AdamWConfig { beta1, beta2, epsilon, weight_decay } = *config;
         let correction = |beta: f64| 1.0 - beta.powf(n_steps as f64);
         let [m, v] = &mut self.moments[..] else { return Ok(()) };
-        *m = ((&*m * beta1)? + (gradient * (1.0 - beta1))?)?;
-        *v = ((&*v * beta2)? + (gradient.sqr()? * (1.0 - beta2))?)?;
+        // As the kernel rounds them: 1 - 0.999 has lost five digits in f32.
+        let rest = |beta: f64| f64::from(1.0 - beta as f32);
+        *m = ((&*m * beta1)? + (gradient * rest(beta1))?)?;
+        *v = ((&*v * beta2)? + (gradient.sqr()? * rest(beta2))?)?;
         let root = v.sqrt()?.affine(1.0 / correction(beta2).sqrt(), epsilon)?;
         let change = (m.div(&root)? * (rate / correction(beta1)))?;
         let kept = (self.var.as_tensor().detach() * (1.0 - rate * weight_decay))?;
