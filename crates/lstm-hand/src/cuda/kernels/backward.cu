@@ -24,7 +24,8 @@ struct Layers {
 };
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-backward(const __grid_constant__ Layers layers, const u32 *lengths, int n_steps, int batch, int first_row, int slices, int blocks) {
+backward(const __grid_constant__ Layers layers, const u32 *lengths, int n_steps, int batch, int first_row, int slices,
+         int blocks) {
     extern __shared__ float memory[];
     int block = blockIdx.x / K_PARTS % blocks, part = blockIdx.x % K_PARTS;
     int slice = blockIdx.x / (K_PARTS * blocks) % slices;

@@ -12,8 +12,8 @@ __device__ __forceinline__ float own_sum(const float *partial, int row, int colu
 #define OWN_ROWS (ROWS / K_PARTS)
 
 // Sums over parts of k travel between the blocks that share rows, each with the number of its step: a reader takes what
-// has the step's, so nothing has to be cleared on the way, and two rooms in turns suffice: who writes step s + 2 has read
-// something computed from sums of step s + 1 over all of k, and these from what every block computed with step s.
+// has the step's, so nothing has to be cleared on the way, and two rooms in turns suffice: who writes step s + 2 has
+// read something computed from sums of step s + 1 over all of k, and these from what every block computed with step s.
 // No part of k may be empty. Zero before the run.
 struct Exchange {
     u64 *memory;  // [2][blocks][owner][from][COLUMNS][OWN_ROWS]
@@ -59,7 +59,8 @@ struct Exchange {
                     const u64 *at = room(step, part, from) + column * OWN_ROWS + row + n * apart;
                     values[from][n] = (u64)(step + 1) << 32;
                     if (from != part)
-                        asm volatile("ld.relaxed.gpu.global.u64 %0, [%1];" : "=l"(values[from][n]) : "l"(at) : "memory");
+                        asm volatile("ld.relaxed.gpu.global.u64 %0, [%1];"
+                                     : "=l"(values[from][n]) : "l"(at) : "memory");
                 }
 #pragma unroll
             for (int from = 0; from < K_PARTS; from++)

@@ -27,7 +27,8 @@ struct Layers {
 __device__ __forceinline__ float sigmoid(float x) { return 1.f / (1.f + expf(-x)); }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-forward(const __grid_constant__ Layers layers, const u32 *lengths, int n_steps, int batch, int first_row, int slices, int blocks) {
+forward(const __grid_constant__ Layers layers, const u32 *lengths, int n_steps, int batch, int first_row, int slices,
+        int blocks) {
     extern __shared__ float memory[];
     int block = blockIdx.x / K_PARTS % blocks, part = blockIdx.x % K_PARTS;
     int slice = blockIdx.x / (K_PARTS * blocks) % slices;
@@ -79,7 +80,9 @@ forward(const __grid_constant__ Layers layers, const u32 *lengths, int n_steps, 
         for (int i = 0; i < ITEMS; i++)
 #pragma unroll
             for (int g = 0; g < 4; g++)
-                z[i][g] = row_b[i] < 0 ? 0.f : layer.z[((long long)t * batch + row_b[i]) * 4 * HIDDEN + g * HIDDEN + unit_of[i]];
+                z[i][g] = row_b[i] < 0
+                              ? 0.f
+                              : layer.z[((long long)t * batch + row_b[i]) * 4 * HIDDEN + g * HIDDEN + unit_of[i]];
 
         rows.begins = 0;
 #pragma unroll

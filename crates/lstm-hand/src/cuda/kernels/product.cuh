@@ -16,7 +16,7 @@
 #define WARPS_K (8 / WARPS_M)
 #define ROWS (WARPS_M * ROW_TILES * 16)
 #define COLUMNS (N_TILES * 8)
-// Rows of `Partial` begin eight banks apart.
+// The warps' sums lie in shared memory, [WARPS_K][ROWS][PITCH]; their rows begin eight banks apart.
 #define PITCH (N_TILES % 2 ? COLUMNS : COLUMNS + 8)
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 // Tiles of sequences that a warp multiplies at the same time, and blocks of k whose loads are under way together; the
@@ -39,9 +39,6 @@ constexpr int UNROLLED = RESIDENT ? K_BLOCKS : 1;
 
 typedef unsigned int u32;
 typedef unsigned long long u64;
-
-// The sums of each group of warps that shares rows: [WARPS_K][ROWS][PITCH].
-typedef float Partial[WARPS_K * ROWS * PITCH];
 
 // A NaN that is none of UNWRITTEN and stays one when it is rounded.
 __device__ __forceinline__ u32 canonical(float value) { return value == value ? __float_as_uint(value) : 0x7fc00000u; }
@@ -219,7 +216,8 @@ struct Rows {
         // One at a time: a state may be a part of a larger tensor, and lie anywhere.
         u32 x[4];
 #pragma unroll
-        for (int j = 0; j < 4; j++) x[j] = initial[n] && k + j < K ? canonical(__uint_as_float(read1(initial[n] + k + j))) : 0;
+        for (int j = 0; j < 4; j++)
+            x[j] = initial[n] && k + j < K ? canonical(__uint_as_float(read1(initial[n] + k + j))) : 0;
         return make_uint4(x[0], x[1], x[2], x[3]);
     }
 };
