@@ -199,7 +199,8 @@ pub trait LstmLayer: LstmStep + Sized {
     /// [`crate::Error::Mismatch`] for sizes and options that no layer can have ([`LstmConfig::check`]) or a dtype other
     /// than f32 and f64, [`crate::Error::Candle`] where `vb` lacks a tensor or has it in another shape (the message
     /// names it). What an implementation does not compute it refuses: [`crate::Error::Mismatch`] for a device
-    /// (`HandRnn` runs on the CPU alone, `HandLstm` there and on CUDA), [`crate::Error::Unsupported`] for options (`HandRnn` has none).
+    /// (`HandRnn` runs on the CPU alone, `HandLstm` there and on CUDA), [`crate::Error::Unsupported`] for options
+    /// (`HandRnn` has none).
     fn build(config: &LstmConfig, place: LayerPlace, vb: VarBuilder<'_>) -> Result<Self>;
 }
 

@@ -16,8 +16,8 @@ use crate::node::{NodeOutput, Reads, Setting, VariantSetting, run, run_variant};
 /// beside those of the cells, and spread and summed in passes of their own.
 const CELLS_A_ROW: usize = 2;
 
-/// An LSTM layer with hand-written forward and backward passes, on the CPU and, with the feature `cuda`, on CUDA devices:
-/// there the plain cell in f32, see `lstm_hand::cuda`.
+/// An LSTM layer with hand-written forward and backward passes, on the CPU and, with the feature `cuda`, on CUDA
+/// devices: there the plain cell in f32, see `lstm_hand::cuda`.
 ///
 /// Swap it for `candle_nn::LSTM`: it takes the same `VarBuilder`, has the same tensor names, and its
 /// outputs carry gradients to the input, the initial state and every parameter. Gradients of gradients

@@ -238,15 +238,19 @@ impl<E: Number> Node<E> {
     }
 }
 
+/// y, of the outputs that a node's way back is given.
+pub(crate) fn first_output(outputs: &[Tensor]) -> candle_core::Result<&Tensor> {
+    let missing =
+        || candle_core::Error::Msg("backward before the outputs were recorded".to_owned());
+    outputs.first().ok_or_else(missing)
+}
+
 impl<E: Number> Backward for Node<E> {
     fn backward(
         &self,
         outputs: &[Tensor],
         grads: &[Option<Tensor>],
     ) -> candle_core::Result<Vec<Option<Tensor>>> {
-        match outputs {
-            [y, ..] => Ok(self.gradients(y, grads)?),
-            [] => candle_core::bail!("hand-lstm: backward before the outputs were recorded"),
-        }
+        Ok(self.gradients(first_output(outputs)?, grads)?)
     }
 }

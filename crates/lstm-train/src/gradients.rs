@@ -34,6 +34,16 @@ impl From<GradStore> for Gradients {
 }
 
 impl Gradients {
+    /// Adds the gradient of a whole variable to the one that is there, of all of it or nothing.
+    pub(crate) fn add_whole(&mut self, variable: &Tensor, whole: Tensor) -> Result<()> {
+        let sum = match self.store.get(variable) {
+            Some(before) => before.add(&whole)?,
+            None => whole,
+        };
+        self.store.insert(variable, sum);
+        Ok(())
+    }
+
     /// Adds the gradient of some rows of `table` to what there is of it.
     ///
     /// # Errors

@@ -63,8 +63,8 @@ pub struct Setup<T> {
     pub implementation: &'static str,
     /// The layers with all their options, as text.
     pub layers: String,
-    /// Where the model is, unless it is the CPU: [`crate::device_name`]. Whoever sets another precision of a device adds it
-    /// here, so that no run goes on in another one.
+    /// Where the model is, unless it is the CPU: [`crate::device_name`]. Whoever sets another precision of a device
+    /// adds it here, so that no run goes on in another one.
     pub device: String,
     /// A hash of the data.
     pub data: String,

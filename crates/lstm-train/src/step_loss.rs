@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Tensor, Var};
 use lstm_core::RowIds;
 use lstm_core::graph;
-use lstm_core::ops::rows::{self, Rows};
+use lstm_core::ops::rows;
 use lstm_core::tensors::{self, TensorSlice};
 
 use crate::error::{Error, Result};
@@ -22,14 +22,7 @@ pub struct Lookup {
     /// The row of `rows` that each cell of a sequence reads; each its own where absent.
     row_ids: Option<RowIds>,
     /// What each number of `rows` was multiplied by.
-    factors: Option<Factors>,
-}
-
-/// Factors where the table is: numbers on the CPU, a tensor elsewhere.
-#[derive(Debug, Clone)]
-enum Factors {
-    Numbers(Vec<f32>),
-    Tensor(Tensor),
+    factors: Option<Tensor>,
 }
 
 impl Lookup {
@@ -38,8 +31,8 @@ impl Lookup {
     ///
     /// # Errors
     ///
-    /// [`Error::Lstm`], on a device [`Error::Invalid`], where an id is no row; [`Error::Lstm`] where the table is not f32;
-    /// [`Error::Candle`] or [`Error::Invalid`] where sizes disagree.
+    /// [`Error::Lstm`] where an id is no row, or the table is not f32; [`Error::Candle`] or [`Error::Invalid`] where
+    /// sizes disagree.
     pub fn new(
         table: &Tensor,
         ids: Vec<u32>,
@@ -58,7 +51,8 @@ impl Lookup {
             true => Var::from_vec(rows, shape, &Device::Cpu)?.into_inner(),
             false => Tensor::from_vec(rows, shape, &Device::Cpu)?,
         };
-        let factors = factors.map(Factors::Numbers);
+        let factors = factors.map(|factors| Tensor::from_vec(factors, shape, &Device::Cpu));
+        let factors = factors.transpose()?;
         Ok(Self { table: table.clone(), ids, rows, row_ids: None, factors })
     }
 
@@ -69,12 +63,7 @@ impl Lookup {
         shape: &[usize],
         factors: Option<Vec<f32>>,
     ) -> Result<Self> {
-        // Devices check no ids.
-        let n_rows = table.dim(0)?;
-        if let Some(id) = ids.iter().find(|&&id| id as usize >= n_rows) {
-            let (expected, got) = (format!("ids below {n_rows}"), id.to_string());
-            return Err(Error::Invalid { op: "look up rows", expected, got });
-        }
+        check_ids("look up rows", &ids, table.dim(0)?)?;
         let mut rows = tensors::select(&table.detach(), &ids)?.reshape(shape)?;
         let factors = factors.map(|factors| Tensor::from_vec(factors, shape, table.device()));
         let factors = factors.transpose()?;
@@ -84,7 +73,6 @@ impl Lookup {
         if table.track_op() {
             rows = Var::from_tensor(&rows)?.into_inner();
         }
-        let factors = factors.map(Factors::Tensor);
         Ok(Self { table: table.clone(), ids, rows, row_ids: None, factors })
     }
 
@@ -120,35 +108,29 @@ impl Lookup {
         self.row_ids.as_ref()
     }
 
-    /// The gradient of the whole table from that of the looked-up rows, for a table on a device.
-    fn whole_gradient(&self, of_rows: &Tensor) -> Result<Tensor> {
-        let of_rows = match &self.factors {
-            Some(Factors::Tensor(factors)) => of_rows.mul(factors)?,
-            _ => of_rows.clone(),
-        };
-        let of_rows = of_rows.reshape((self.ids.len(), self.table.dim(1)?))?;
-        let ids = Tensor::from_slice(&self.ids, self.ids.len(), self.table.device())?;
-        Ok(self.table.zeros_like()?.index_add(&ids, &of_rows, 0)?)
-    }
-
-    /// The gradient of the table's rows from that of the looked-up ones.
-    fn gradient(&self, of_rows: &Tensor) -> Result<Rows<f32>> {
-        let of_rows = of_rows.contiguous()?;
-        let of_rows = TensorSlice::<f32>::new(&of_rows)?;
+    /// Adds the gradient of the table, from that of the looked-up rows: of its rows alone, or on a device of all of it.
+    fn add_gradient(&self, of_rows: &Tensor, to: &mut Gradients) -> Result<()> {
         let width = self.table.dim(1)?;
-        Ok(match &self.factors {
-            None => rows::sum_by_id(&self.ids, width, &of_rows)?,
-            Some(Factors::Tensor(factors)) => {
-                let (expected, got) = ("factors on the CPU", factors.device().location());
-                let (expected, got) = (expected.to_owned(), format!("{got:?}"));
-                return Err(Error::Invalid { op: "look up rows", expected, got });
-            }
-            Some(Factors::Numbers(factors)) => {
-                let mut of_rows = of_rows.to_vec();
-                multiply(&mut of_rows, factors)?;
-                rows::sum_by_id(&self.ids, width, &of_rows)?
-            }
-        })
+        let of_rows = match &self.factors {
+            None => of_rows.clone(),
+            Some(factors) => of_rows.mul(factors)?,
+        };
+        if self.table.device().is_cpu() {
+            let of_rows = of_rows.contiguous()?;
+            let of_rows = TensorSlice::<f32>::new(&of_rows)?;
+            return to.add_rows(&self.table, rows::sum_by_id(&self.ids, width, &of_rows)?);
+        }
+        let of_rows = of_rows.reshape((self.ids.len(), width))?;
+        let ids = Tensor::from_slice(&self.ids, self.ids.len(), self.table.device())?;
+        to.add_whole(&self.table, self.table.zeros_like()?.index_add(&ids, &of_rows, 0)?)
+    }
+}
+
+/// Refuses ids of which one is not below `n`; a device does not look.
+pub(crate) fn check_ids(op: &'static str, ids: &[u32], n: usize) -> Result<()> {
+    match ids.iter().find(|&&id| id as usize >= n) {
+        None => Ok(()),
+        Some(id) => Err(lstm_core::Error::mismatch(op, "id", format!("below {n}"), id).into()),
     }
 }
 
@@ -214,24 +196,12 @@ impl StepLoss {
 
     fn backward_from(&self, loss: &Tensor) -> Result<Gradients> {
         let mut store = graph::backward(loss)?;
-        let mut of_tables = Vec::new();
-        for lookup in &self.lookups {
-            if let Some(of_rows) = store.remove(&lookup.rows) {
-                if !lookup.table.device().is_cpu() {
-                    let whole = lookup.whole_gradient(&of_rows)?;
-                    let whole = match store.get(&lookup.table) {
-                        Some(before) => before.add(&whole)?,
-                        None => whole,
-                    };
-                    store.insert(&lookup.table, whole);
-                    continue;
-                }
-                of_tables.push((&lookup.table, lookup.gradient(&of_rows)?));
-            }
-        }
+        let of_lookups: Vec<_> = self.lookups.iter().map(|l| store.remove(&l.rows)).collect();
         let mut gradients = Gradients::from(store);
-        for (table, rows) in of_tables {
-            gradients.add_rows(table, rows)?;
+        for (lookup, of_rows) in self.lookups.iter().zip(of_lookups) {
+            if let Some(of_rows) = of_rows {
+                lookup.add_gradient(&of_rows, &mut gradients)?;
+            }
         }
         Ok(gradients)
     }

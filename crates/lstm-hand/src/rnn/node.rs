@@ -10,7 +10,7 @@ use lstm_core::{Direction, Error, Lengths, Resets, Result, SeqDims};
 use super::{RnnGradients, RnnSequence, backward, forward};
 use crate::WeightSlices;
 use crate::buffers::Number;
-use crate::node::{contiguous, slices};
+use crate::node::{contiguous, first_output, slices};
 
 /// What a run is beside the tensors that it reads.
 pub(super) struct Setting<'a> {
@@ -131,9 +131,6 @@ impl<E: Number> Backward for Node<E> {
         outputs: &[Tensor],
         grads: &[Option<Tensor>],
     ) -> candle_core::Result<Vec<Option<Tensor>>> {
-        match outputs {
-            [y, ..] => Ok(self.gradients(y, grads)?),
-            [] => candle_core::bail!("hand-rnn: backward before the outputs were recorded"),
-        }
+        Ok(self.gradients(first_output(outputs)?, grads)?)
     }
 }

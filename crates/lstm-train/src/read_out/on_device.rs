@@ -5,10 +5,12 @@ use lstm_core::graph;
 
 use super::{Node, only};
 use crate::error::Result;
+use crate::step_loss::check_ids;
 
 /// [`super::read_out_loss`] of checked features, weight and bias.
 pub(super) fn record(reads: [&Tensor; 3], targets: &[u32]) -> Result<Tensor> {
     let [features, weight, bias] = reads.map(Tensor::detach);
+    check_ids("read_out_loss", targets, bias.dim(0)?)?;
     let scale = 1.0 / targets.len() as f64;
     let logits = features.matmul(&weight.t()?)?.broadcast_add(&bias)?;
     let ids = Tensor::from_slice(targets, (targets.len(), 1), features.device())?;
@@ -80,6 +82,7 @@ mod tests {
         for read in reads {
             close(ours.get(read).unwrap(), kernels.get(read).unwrap());
         }
+        assert!(record(reads, &[0, 7, 0, 0, 0]).is_err());
         let huge = (&wave((5, 4), 0.0) * 1e4).unwrap();
         let loss = record([&huge, &weight, &bias], &targets).unwrap();
         assert!(loss.to_scalar::<f32>().unwrap().is_finite());

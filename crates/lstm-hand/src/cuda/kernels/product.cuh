@@ -30,9 +30,7 @@
 #define WORDS (PRECISION == 2 ? 4 : 8)
 
 // Times that a reader asks before it gives up, seconds after any step can have taken: an error, not a hanging device.
-#ifndef PATIENCE
 #define PATIENCE (1 << 24)
-#endif
 
 // Registers have no index at run time.
 constexpr int UNROLLED = RESIDENT ? K_BLOCKS : 1;

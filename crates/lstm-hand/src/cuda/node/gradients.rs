@@ -9,7 +9,7 @@ use super::{Kept, Run};
 use crate::cuda::compile::kernel;
 use crate::cuda::device::{BackwardLayer, Matrix, Numbers, product, uninitialized, unwritten};
 use crate::cuda::plan::Pass;
-use crate::node::{Reads, contiguous, inputs};
+use crate::node::{Reads, contiguous, first_output, inputs};
 
 /// What the backward pass reads again.
 pub(super) struct Node {
@@ -200,9 +200,6 @@ impl Backward for Node {
         outputs: &[Tensor],
         grads: &[Option<Tensor>],
     ) -> candle_core::Result<Vec<Option<Tensor>>> {
-        match outputs {
-            [y, ..] => Ok(self.gradients(y, grads)?),
-            [] => candle_core::bail!("hand-lstm: backward before the outputs were recorded"),
-        }
+        Ok(self.gradients(first_output(outputs)?, grads)?)
     }
 }
