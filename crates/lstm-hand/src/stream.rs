@@ -1,6 +1,7 @@
 //! One step at a time, for real-time use: no allocation, no lock, no framework.
 
 mod layer;
+mod other;
 mod reduced;
 mod variant;
 
@@ -23,6 +24,8 @@ pub struct Stream<E> {
     /// From the input on; at least one.
     layers: Vec<Layer<E>>,
     sequences: usize,
+    /// Elements of x_t, `[sequences, I]`.
+    x_len: usize,
 }
 
 impl<E: Element> Stream<E> {
@@ -58,7 +61,8 @@ impl<E: Element> Stream<E> {
             Error::check(op, &format!("input_size of layer {}", k + 1), below, above)?;
         }
         let layers = weights.iter().map(layer).collect::<Result<_>>()?;
-        Ok(Self { layers, sequences: 1 })
+        let x_len = weights.first().map_or(0, |weights| weights.config().input_size);
+        Ok(Self { layers, sequences: 1, x_len })
     }
 
     /// The same layers for `sequences` sequences that step together, all at the initial states.
@@ -72,11 +76,10 @@ impl<E: Element> Stream<E> {
             return Err(Error::mismatch(OP, "sequences", "at least 1", 0));
         }
         for layer in &mut self.layers {
-            layer.resize(sequences).ok_or_else(|| {
-                Error::mismatch(OP, "sequences", "states that fit the address space", sequences)
-            })?;
+            layer.resize(sequences)?;
         }
         self.sequences = sequences;
+        self.x_len = sequences * self.input_size();
         Ok(self)
     }
 
@@ -90,16 +93,16 @@ impl<E: Element> Stream<E> {
     /// [`Error::Mismatch`] where `x` has another length; the states stay.
     #[inline]
     pub fn step(&mut self, x: &[E]) -> Result<&[E]> {
-        let input = self.layers.first().map_or(0, Layer::input);
-        if x.len() != self.sequences * input {
-            let expected = self.sequences * input;
-            return Err(Error::mismatch("Stream::step", "length of x", expected, x.len()));
+        // There is one.
+        let Some((first, above)) = self.layers.split_first_mut() else { return Ok(&[]) };
+        if x.len() != self.x_len {
+            return Err(Error::mismatch("Stream::step", "length of x", self.x_len, x.len()));
         }
-        let mut below: Option<&[E]> = None;
-        for layer in &mut self.layers {
-            below = Some(layer.step(below.unwrap_or(x))?);
+        let mut h = first.step(x)?;
+        for layer in above {
+            h = layer.step(h)?;
         }
-        Ok(below.unwrap_or_default())
+        Ok(h)
     }
 
     /// The state of a layer after the last step, h `[sequences, P]` and c `[sequences, H]`; layer 0 reads the input.

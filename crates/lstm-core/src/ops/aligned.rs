@@ -40,14 +40,16 @@ impl<E: Pod> Deref for Aligned<E> {
     #[inline(always)]
     fn deref(&self) -> &[E] {
         // `resize` made room for it; spelt so that no panic is compiled into a step.
-        cast_slice(&self.lines).get(..self.len).unwrap_or_default()
+        let all: &[E] = cast_slice(&self.lines);
+        all.get(..self.len.min(all.len())).unwrap_or_default()
     }
 }
 
 impl<E: Pod> DerefMut for Aligned<E> {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut [E] {
-        cast_slice_mut(&mut self.lines).get_mut(..self.len).unwrap_or_default()
+        let all: &mut [E] = cast_slice_mut(&mut self.lines);
+        all.get_mut(..self.len.min(all.len())).unwrap_or_default()
     }
 }
 

@@ -1,7 +1,7 @@
 //! One step of a whole layer for a few rows, forward only, from weights that were packed once.
 //!
 //! ```text
-//! for each panel of units:                       U and V of the panel, read once from front to end
+//! for each panel of units:                       b, U and V of the panel, read once from front to end
 //!     z[panel] = (b + x Uᵀ) + h_{t-1} Vᵀ         in registers
 //!     gates, c_t, h_t                            eq. (1) to (6), in registers
 //! ```
@@ -10,11 +10,12 @@
 //!
 //! 1. The products of x and of h are sums of their own, so that the one does not wait for the other; nor do those of a
 //!    panel for the gates of the panel before it.
-//! 2. Successive steps may visit the panels in opposite orders ([`StepState::backwards`]): what the last step read last
+//! 2. Successive steps may visit the panels in opposite orders ([`StepSlices::backwards`]): what the last step read last
 //!    is still in a cache and is read first. The sum of an element stays the same chain of multiply-adds in the same
 //!    order, so that this changes no bit.
-//! 3. Small layers take as long as the instructions around the loops: a step of one row is a kernel of its own, and
-//!    all on the way to it is inlined.
+//! 3. Small layers take as long as the instructions around the loops. A processor starts on the product of the next x
+//!    while it still waits for h, if all that lies between fits the few hundred instructions that it looks ahead: a step
+//!    of one row is a kernel of its own, all on the way to it is inlined, and [`Steps`] has nothing to check but x.
 //! 4. Of several rows, and without vectors, the gates have a loop of their own.
 //! 5. A format whose sums of one panel are too few to keep the multipliers busy has two panels side by side.
 
@@ -23,12 +24,15 @@ mod int8;
 mod kernels;
 mod layout;
 mod plain;
+mod state;
 
 pub use bf16::Bf16;
-pub use int8::{Int8Scratch, Int8Weights};
+pub use int8::{Int8Steps, Int8Weights};
 pub use plain::Plain;
+pub use state::{StepSizes, StepSlices, StepState};
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use pulp::Simd;
 
@@ -37,7 +41,7 @@ use super::simd::instruction_set::InstructionSet;
 use super::simd::lanes::Lanes;
 use super::tile::Tile;
 use crate::element::Constants;
-use crate::{Element, Error, LstmWeights, Parameter, Result};
+use crate::{Element, LstmState, LstmWeights, Parameter, Result};
 
 use kernels::{OneRow, Rows};
 use layout::StepLayout;
@@ -74,55 +78,12 @@ pub trait Format<E: Constants>: Send + Sync + 'static {
 #[derive(Debug, Clone)]
 pub struct StepWeights<E, F = Plain> {
     set: InstructionSet,
-    layout: StepLayout,
-    input: usize,
-    /// U and V: `[panel][columns of U, then of V][gate][lane]`, in the format's numbers.
+    lanes: usize,
+    panels: usize,
+    sizes: StepSizes,
+    /// b, U and V: `[panel][b, columns of U, columns of V][gate][lane]`, the columns in the format's numbers.
     data: Aligned<E>,
-    /// b, the sum of both biases, as a row of `layout`.
-    bias: Aligned<E>,
     format: PhantomData<F>,
-}
-
-/// What a step of a layer reads and writes; the number of rows is that of its slices.
-#[derive(Debug)]
-pub struct StepState<'a, E> {
-    /// x_t: `[rows, I]`.
-    pub x: &'a [E],
-    /// h_{t-1}: `[rows, H]`.
-    pub h_before: &'a [E],
-    /// Room for z: `[rows]` times [`StepWeights::row`]; a single row of vectors stays in registers.
-    pub z: &'a mut [E],
-    /// c_{t-1}, then c_t: `[rows, H]`.
-    pub c: &'a mut [E],
-    /// h_t: `[rows, H]`.
-    pub h: &'a mut [E],
-    /// Visits the weights from back to front, for the same result.
-    pub backwards: bool,
-}
-
-impl<E> StepState<'_, E> {
-    /// Refuses slices that are not those of `rows` rows.
-    #[inline(always)]
-    fn check(&self, op: &'static str, rows: usize, sizes: Sizes) -> Result<()> {
-        Error::check_sizes(op, || {
-            [
-                ("length of x", rows * sizes.input, self.x.len()),
-                ("length of h_before", rows * sizes.hidden, self.h_before.len()),
-                ("length of z", rows * sizes.row, self.z.len()),
-                ("length of c", rows * sizes.hidden, self.c.len()),
-                ("length of h", rows * sizes.hidden, self.h.len()),
-            ]
-        })
-    }
-}
-
-/// The sizes of a layer.
-#[derive(Debug, Clone, Copy)]
-struct Sizes {
-    input: usize,
-    hidden: usize,
-    /// Numbers of z in a row.
-    row: usize,
 }
 
 impl<E: Element, F: Format<E>> StepWeights<E, F> {
@@ -130,32 +91,41 @@ impl<E: Element, F: Format<E>> StepWeights<E, F> {
     ///
     /// # Errors
     ///
-    /// [`Error::Unsupported`] where the layer has options.
+    /// [`Error::Unsupported`](crate::Error::Unsupported) where the layer has options.
     pub fn new(weights: &LstmWeights<E>) -> Result<Self> {
         weights.config().check_plain_in_evaluation("StepWeights::new")?;
         let (input, hidden) = (weights.config().input_size, weights.config().hidden_size);
         let set = InstructionSet::current();
         let layout = StepLayout { hidden, lanes: set.lanes::<E>() };
         let mut data = Aligned::new();
-        let rows = Self::rows(input) + Self::rows(hidden);
+        let rows = 1 + Self::rows(input) + Self::rows(hidden);
         data.resize(layout.panels() * rows * layout.width());
-        for (k, column) in (0..layout.row()).map(|k| (k, layout.source(k))) {
+        let bias = bias(weights, layout);
+        for (k, bias) in bias.iter().enumerate() {
             let (panel, at) = (k / layout.width(), k % layout.width());
             let first = panel * rows * layout.width() + at;
             let to = data[first..].iter_mut().step_by(layout.width());
             let part = |parameter, cols| {
-                let source =
-                    column.and_then(|row| weights.get(parameter).get(row * cols..(row + 1) * cols));
+                let source = layout
+                    .source(k)
+                    .and_then(|row| weights.get(parameter).get(row * cols..(row + 1) * cols));
                 (0..Self::rows(cols)).map(move |k| {
                     let columns = k * F::COLUMNS..((k + 1) * F::COLUMNS).min(cols);
                     F::pack(source.and_then(|row| row.get(columns)).unwrap_or_default())
                 })
             };
             let both = part(Parameter::WeightIh, input).chain(part(Parameter::WeightHh, hidden));
-            to.zip(both).for_each(|(to, value)| *to = value);
+            to.zip([*bias].into_iter().chain(both)).for_each(|(to, value)| *to = value);
         }
-        let bias = bias(weights, layout);
-        Ok(Self { set, layout, input, data, bias, format: PhantomData })
+        let sizes = StepSizes { input, hidden, output: hidden, row: layout.row() };
+        Ok(Self {
+            set,
+            lanes: layout.lanes,
+            panels: layout.panels(),
+            sizes,
+            data,
+            format: PhantomData,
+        })
     }
 
     /// The rows of vectors that `depth` columns take.
@@ -164,46 +134,64 @@ impl<E: Element, F: Format<E>> StepWeights<E, F> {
         depth.div_ceil(F::COLUMNS)
     }
 
-    /// Numbers of z in a row: 4·H, H rounded up to a vector.
-    #[inline(always)]
-    pub fn row(&self) -> usize {
-        self.bias.len()
+    /// Those of the layer.
+    pub fn sizes(&self) -> StepSizes {
+        self.sizes
     }
 
     /// The bytes that a step reads.
     pub fn bytes(&self) -> usize {
-        size_of_val(&self.data[..]) + size_of_val(&self.bias[..])
+        size_of_val(&self.data[..])
+    }
+}
+
+/// A layer's weights with the states of the sequences that step together.
+#[derive(Debug, Clone)]
+pub struct Steps<E, F = Plain> {
+    weights: Arc<StepWeights<E, F>>,
+    state: StepState<E>,
+}
+
+impl<E: Element, F: Format<E>> Steps<E, F> {
+    /// `rows` sequences whose h and c are zero; `None` where they cannot have room.
+    pub fn new(weights: Arc<StepWeights<E, F>>, rows: usize) -> Option<Self> {
+        let state = StepState::new(weights.sizes, rows)?;
+        Some(Self { weights, state })
     }
 
-    /// One step, eq. (1) to (6), for all rows of `state`. Allocates nothing.
+    /// The layer.
+    pub fn weights(&self) -> &Arc<StepWeights<E, F>> {
+        &self.weights
+    }
+
+    /// h and c, and how many.
+    #[inline(always)]
+    pub fn state(&self) -> &StepState<E> {
+        &self.state
+    }
+
+    /// h and c, to be changed.
+    pub fn after_last_mut(&mut self) -> LstmState<&mut [E]> {
+        self.state.after_last_mut()
+    }
+
+    /// One step, eq. (1) to (6), for all sequences; x_t is `[rows, I]`, h_t, which it returns, `[rows, H]`. Allocates
+    /// nothing.
     ///
     /// # Errors
     ///
-    /// [`Error::Mismatch`] where slices have other lengths than stated; nothing is written then.
+    /// [`Error::Mismatch`](crate::Error::Mismatch) where `x` has another length; the states stay.
     #[inline(always)]
-    pub fn step(&self, state: StepState<'_, E>) -> Result<()> {
-        let sizes = self.sizes();
-        if state.h.len() != sizes.hidden || self.layout.lanes == 1 {
-            return self.step_rows(state);
+    pub fn step(&mut self, x: &[E]) -> Result<&[E]> {
+        let Self { weights, state } = self;
+        state.check_x("Steps::step", x)?;
+        if state.rows() == 1 && weights.lanes != 1 {
+            E::run(weights.set, OneRow { weights, x, state });
+        } else {
+            E::run(weights.set, Rows { weights, x, state });
         }
-        state.check("StepWeights::step", 1, sizes)?;
-        let StepState { x, h_before, c, h, backwards, .. } = state;
-        E::run(self.set, OneRow { weights: self, x, h_before, c, h, backwards });
-        Ok(())
-    }
-
-    /// The same for any number of rows.
-    fn step_rows(&self, state: StepState<'_, E>) -> Result<()> {
-        let sizes = self.sizes();
-        let rows = state.h.len() / sizes.hidden.max(1);
-        state.check("StepWeights::step", rows, sizes)?;
-        E::run(self.set, Rows { rows, weights: self, state });
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn sizes(&self) -> Sizes {
-        Sizes { input: self.input, hidden: self.layout.hidden, row: self.row() }
+        state.advance();
+        Ok(state.h())
     }
 }
 

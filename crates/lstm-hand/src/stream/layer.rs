@@ -2,180 +2,143 @@
 
 use std::sync::Arc;
 
-use lstm_core::ops::aligned::Aligned;
-use lstm_core::ops::step_stream::{StepState, StepWeights};
+use lstm_core::ops::step_stream::{StepState, StepWeights, Steps};
 use lstm_core::{Element, Error, LstmState, LstmWeights, Parameter, Result};
 
-use super::reduced::Reduced;
+use super::other::OtherSteps;
 
 #[derive(Debug, Clone)]
 pub(super) struct Layer<E> {
-    weights: Packed<E>,
-    input: usize,
-    hidden: usize,
-    output: usize,
-    sequences: usize,
+    steps: LayerSteps<E>,
     /// The state of a new sequence, `[P]` and `[H]`.
     initial: LstmState<Vec<E>>,
-    /// h after one step and after the next, `[sequences, P]` each; steps write them in turns.
-    h: [Aligned<E>; 2],
-    last_is_second: bool,
-    /// `[sequences, H]`.
-    c: Aligned<E>,
-    /// Room for z.
-    z: Aligned<E>,
 }
 
-/// The weights, shared between clones.
+/// Weights and states; clones share the weights.
 #[derive(Debug, Clone)]
-enum Packed<E> {
-    Plain(Arc<StepWeights<E>>),
-    Reduced(Box<dyn Reduced<E>>),
-}
-
-impl<E: Element> Packed<E> {
-    fn row(&self) -> usize {
-        match self {
-            Self::Plain(weights) => weights.row(),
-            Self::Reduced(weights) => weights.row(),
-        }
-    }
+enum LayerSteps<E> {
+    Plain(Steps<E>),
+    Other(Box<dyn OtherSteps<E>>),
 }
 
 impl<E: Element> Layer<E> {
     /// One sequence, weights as they are.
     pub(super) fn plain(weights: &LstmWeights<E>) -> Result<Self> {
-        Ok(Self::new(weights, Packed::Plain(Arc::new(StepWeights::new(weights)?))))
+        let packed = Arc::new(StepWeights::new(weights)?);
+        let steps = Steps::new(packed, 1).ok_or_else(|| no_room(1))?;
+        Ok(Self::new(weights, LayerSteps::Plain(steps)))
     }
 
-    /// One sequence, weights in another format.
-    pub(super) fn reduced(weights: &LstmWeights<E>, reduced: Box<dyn Reduced<E>>) -> Self {
-        Self::new(weights, Packed::Reduced(reduced))
+    /// One sequence, other kernels.
+    pub(super) fn other(
+        weights: &LstmWeights<E>,
+        steps: Option<impl OtherSteps<E> + 'static>,
+    ) -> Result<Self> {
+        let steps = steps.ok_or_else(|| no_room(1))?;
+        Ok(Self::new(weights, LayerSteps::Other(Box::new(steps))))
     }
 
-    fn new(weights: &LstmWeights<E>, packed: Packed<E>) -> Self {
-        let config = weights.config();
-        let (input, hidden, output) = (config.input_size, config.hidden_size, config.output_size());
+    fn new(weights: &LstmWeights<E>, steps: LayerSteps<E>) -> Self {
         let initial = |parameter, size| match weights.get(parameter) {
             [] => vec![E::ZERO; size],
             learned => learned.to_vec(),
         };
+        let config = weights.config();
         let initial = LstmState {
-            h: initial(Parameter::InitialH, output),
-            c: initial(Parameter::InitialC, hidden),
+            h: initial(Parameter::InitialH, config.output_size()),
+            c: initial(Parameter::InitialC, config.hidden_size),
         };
-        let h = [output; 2].map(zeros);
-        let [c, z] = [hidden, packed.row()].map(zeros);
-        let (sequences, last_is_second) = (1, false);
-        let mut layer = Self {
-            weights: packed,
-            input,
-            hidden,
-            output,
-            sequences,
-            initial,
-            h,
-            last_is_second,
-            c,
-            z,
-        };
+        let mut layer = Self { steps, initial };
         layer.reset();
         layer
     }
 
-    /// Room for other sequences, at the initial state; `None` where there cannot be so much.
-    pub(super) fn resize(&mut self, sequences: usize) -> Option<()> {
-        let sizes = [self.output, self.hidden, self.weights.row(), self.input];
-        let most = isize::MAX as usize / 2 / size_of::<E>();
-        for size in sizes {
-            size.checked_mul(sequences).filter(|&n| n < most)?;
-        }
-        let [h, c, z, _] = sizes.map(|size| zeros(size * sequences));
-        (self.h, self.c, self.z) = ([h.clone(), h], c, z);
-        self.sequences = sequences;
-        if let Packed::Reduced(weights) = &mut self.weights {
-            weights.resize(sequences);
-        }
+    /// Room for other sequences, at the initial state.
+    pub(super) fn resize(&mut self, sequences: usize) -> Result<()> {
+        let resized = match &mut self.steps {
+            LayerSteps::Plain(steps) => {
+                Steps::new(steps.weights().clone(), sequences).map(|resized| *steps = resized)
+            }
+            LayerSteps::Other(steps) => steps.resize(sequences),
+        };
+        resized.ok_or_else(|| no_room(sequences))?;
         self.reset();
-        Some(())
+        Ok(())
     }
 
     /// One step of all sequences; `x` is `[sequences, I]`, what it returns `[sequences, P]`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn step(&mut self, x: &[E]) -> Result<&[E]> {
-        let backwards = self.last_is_second;
-        let [first, second] = &mut self.h;
-        let (h_before, h) = if backwards { (second, first) } else { (first, second) };
-        let state = StepState { x, h_before, z: &mut self.z, c: &mut self.c, h, backwards };
-        match &mut self.weights {
-            Packed::Plain(weights) => weights.step(state)?,
-            Packed::Reduced(weights) => weights.step(state)?,
+        match &mut self.steps {
+            LayerSteps::Plain(steps) => steps.step(x),
+            LayerSteps::Other(steps) => steps.step(x),
         }
-        self.last_is_second = !backwards;
-        Ok(self.h())
     }
 
-    /// h after the last step.
-    fn h(&self) -> &[E] {
-        let [first, second] = &self.h;
-        if self.last_is_second { second } else { first }
+    #[inline(always)]
+    fn own(&self) -> &StepState<E> {
+        match &self.steps {
+            LayerSteps::Plain(steps) => steps.state(),
+            LayerSteps::Other(steps) => steps.state(),
+        }
     }
 
-    fn h_mut(&mut self) -> &mut [E] {
-        let [first, second] = &mut self.h;
-        if self.last_is_second { second } else { first }
+    fn own_mut(&mut self) -> LstmState<&mut [E]> {
+        match &mut self.steps {
+            LayerSteps::Plain(steps) => steps.after_last_mut(),
+            LayerSteps::Other(steps) => steps.after_last_mut(),
+        }
     }
 
     pub(super) fn input(&self) -> usize {
-        self.input
+        self.own().sizes().input
     }
 
     pub(super) fn output(&self) -> usize {
-        self.output
+        self.own().sizes().output
     }
 
     pub(super) fn bytes(&self) -> usize {
-        match &self.weights {
-            Packed::Plain(weights) => weights.bytes(),
-            Packed::Reduced(weights) => weights.bytes(),
+        match &self.steps {
+            LayerSteps::Plain(steps) => steps.weights().bytes(),
+            LayerSteps::Other(steps) => steps.bytes(),
         }
     }
 
     pub(super) fn state(&self) -> LstmState<&[E]> {
-        LstmState { h: self.h(), c: &self.c }
+        self.own().after_last()
     }
 
     pub(super) fn set_state(&mut self, op: &'static str, state: LstmState<&[E]>) -> Result<()> {
-        Error::check(op, "length of h", self.sequences * self.output, state.h.len())?;
-        Error::check(op, "length of c", self.sequences * self.hidden, state.c.len())?;
-        self.h_mut().copy_from_slice(state.h);
-        self.c.copy_from_slice(state.c);
+        let own = self.own_mut();
+        Error::check(op, "length of h", own.h.len(), state.h.len())?;
+        Error::check(op, "length of c", own.c.len(), state.c.len())?;
+        own.h.copy_from_slice(state.h);
+        own.c.copy_from_slice(state.c);
         Ok(())
     }
 
     /// Brings every sequence to the initial state.
     pub(super) fn reset(&mut self) {
-        (0..self.sequences).for_each(|row| self.reset_row(row));
+        (0..self.own().rows()).for_each(|row| self.reset_row(row));
     }
 
-    /// Brings one sequence, below `sequences`, to the initial state.
+    /// Brings one sequence, below the number of them, to the initial state.
     pub(super) fn reset_row(&mut self, row: usize) {
-        let (output, hidden) = (self.output, self.hidden);
-        let initial =
-            std::mem::replace(&mut self.initial, LstmState { h: Vec::new(), c: Vec::new() });
-        if let Some(h) = self.h_mut().get_mut(row * output..(row + 1) * output) {
-            h.iter_mut().zip(&initial.h).for_each(|(h, initial)| *h = *initial);
+        let own = match &mut self.steps {
+            LayerSteps::Plain(steps) => steps.after_last_mut(),
+            LayerSteps::Other(steps) => steps.after_last_mut(),
+        };
+        for (own, initial) in [(own.h, &self.initial.h), (own.c, &self.initial.c)] {
+            let size = initial.len();
+            if let Some(own) = own.get_mut(row * size..(row + 1) * size) {
+                own.copy_from_slice(initial);
+            }
         }
-        if let Some(c) = self.c.get_mut(row * hidden..(row + 1) * hidden) {
-            c.iter_mut().zip(&initial.c).for_each(|(c, initial)| *c = *initial);
-        }
-        self.initial = initial;
     }
 }
 
-fn zeros<E: Element>(len: usize) -> Aligned<E> {
-    let mut zeros = Aligned::new();
-    zeros.resize(len);
-    zeros.fill(E::ZERO);
-    zeros
+fn no_room(sequences: usize) -> Error {
+    let expected = "states that fit the address space";
+    Error::mismatch("Stream::with_sequences", "sequences", expected, sequences)
 }

@@ -1,12 +1,12 @@
 //! Streams whose weights are kept in fewer bits.
 
-use std::fmt::Debug;
 use std::sync::Arc;
 
-use lstm_core::ops::step_stream::{Bf16, Int8Scratch, Int8Weights, StepState, StepWeights};
-use lstm_core::{Error, LstmWeights, Result};
+use lstm_core::ops::step_stream::{Bf16, Int8Steps, Int8Weights, StepState, StepWeights, Steps};
+use lstm_core::{Error, LstmState, LstmWeights, Result};
 
 use super::layer::Layer;
+use super::other::OtherSteps;
 
 /// How a stream keeps its weights; bias, sums, gates and state are f32 in all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,26 +23,6 @@ pub enum WeightFormat {
     Int8,
 }
 
-/// The weights of a layer in some format, with what their step needs.
-pub(super) trait Reduced<E>: Debug + Send + Sync {
-    /// Numbers of z in a row.
-    fn row(&self) -> usize;
-    /// The bytes that a step reads.
-    fn bytes(&self) -> usize;
-    /// Makes room for the steps of `sequences` sequences.
-    fn resize(&mut self, sequences: usize);
-    /// One step of all sequences.
-    fn step(&mut self, state: StepState<'_, E>) -> Result<()>;
-    /// The same again, sharing the weights.
-    fn duplicate(&self) -> Box<dyn Reduced<E>>;
-}
-
-impl<E> Clone for Box<dyn Reduced<E>> {
-    fn clone(&self) -> Self {
-        (**self).duplicate()
-    }
-}
-
 /// One sequence.
 pub(super) fn layer(weights: &LstmWeights<f32>, format: WeightFormat) -> Result<Layer<f32>> {
     if format != WeightFormat::F32 && !weights.config().is_plain_in_evaluation() {
@@ -55,57 +35,42 @@ pub(super) fn layer(weights: &LstmWeights<f32>, format: WeightFormat) -> Result<
     match format {
         WeightFormat::F32 => super::layer(weights),
         WeightFormat::Bf16 => {
-            let packed = OfBf16(Arc::new(StepWeights::new(weights)?));
-            Ok(Layer::reduced(weights, Box::new(packed)))
+            let packed = Arc::new(StepWeights::<_, Bf16>::new(weights)?);
+            Layer::other(weights, Steps::new(packed, 1))
         }
         WeightFormat::Int8 => {
-            let packed = Int8Weights::new(weights)?;
-            let scratch = packed.scratch(1);
-            let packed = OfInt8 { weights: Arc::new(packed), scratch };
-            Ok(Layer::reduced(weights, Box::new(packed)))
+            let packed = Arc::new(Int8Weights::new(weights)?);
+            Layer::other(weights, Int8Steps::new(packed, 1))
         }
     }
 }
 
-#[derive(Debug, Clone)]
-struct OfBf16(Arc<StepWeights<f32, Bf16>>);
-
-impl Reduced<f32> for OfBf16 {
-    fn row(&self) -> usize {
-        self.0.row()
-    }
-    fn bytes(&self) -> usize {
-        self.0.bytes()
-    }
-    fn resize(&mut self, _: usize) {}
-    fn step(&mut self, state: StepState<'_, f32>) -> Result<()> {
-        self.0.step(state)
-    }
-    fn duplicate(&self) -> Box<dyn Reduced<f32>> {
-        Box::new(self.clone())
-    }
+/// Both are the same words.
+macro_rules! other_steps {
+    ($steps:ty) => {
+        impl OtherSteps<f32> for $steps {
+            fn bytes(&self) -> usize {
+                self.weights().bytes()
+            }
+            fn state(&self) -> &StepState<f32> {
+                self.state()
+            }
+            fn after_last_mut(&mut self) -> LstmState<&mut [f32]> {
+                self.after_last_mut()
+            }
+            fn resize(&mut self, sequences: usize) -> Option<()> {
+                *self = Self::new(self.weights().clone(), sequences)?;
+                Some(())
+            }
+            fn step(&mut self, x: &[f32]) -> Result<&[f32]> {
+                self.step(x)
+            }
+            fn duplicate(&self) -> Box<dyn OtherSteps<f32>> {
+                Box::new(self.clone())
+            }
+        }
+    };
 }
 
-#[derive(Debug, Clone)]
-struct OfInt8 {
-    weights: Arc<Int8Weights>,
-    scratch: Int8Scratch,
-}
-
-impl Reduced<f32> for OfInt8 {
-    fn row(&self) -> usize {
-        self.weights.row()
-    }
-    fn bytes(&self) -> usize {
-        self.weights.bytes()
-    }
-    fn resize(&mut self, sequences: usize) {
-        self.scratch = self.weights.scratch(sequences);
-    }
-    fn step(&mut self, state: StepState<'_, f32>) -> Result<()> {
-        self.weights.step(state, &mut self.scratch)
-    }
-    fn duplicate(&self) -> Box<dyn Reduced<f32>> {
-        Box::new(self.clone())
-    }
-}
+other_steps!(Steps<f32, Bf16>);
+other_steps!(Int8Steps);

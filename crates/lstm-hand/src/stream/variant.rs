@@ -2,30 +2,20 @@
 
 use std::sync::Arc;
 
-use lstm_core::ops::step_stream::StepState;
+use lstm_core::ops::step_stream::{StepSizes, StepSlices, StepState};
 use lstm_core::{
     Direction, Element, LayerPlace, LstmState, LstmWeights, Masks, Mode, Parameter, Result,
 };
 
 use super::layer::Layer;
-use super::reduced::Reduced;
+use super::other::OtherSteps;
 use crate::Outputs;
 use crate::variant::{Matrices, ParameterSlices, VariantSequence, VariantTape, step};
 
 /// One sequence.
 pub(super) fn layer<E: Element>(weights: &LstmWeights<E>) -> Result<Layer<E>> {
-    let masks = Masks::draw(weights.config(), ("", LayerPlace::default()), Mode::Eval, 1, 1);
-    let mut variant = Variant {
-        weights: Arc::new(weights.clone()),
-        matrices: Arc::new(Matrices::of_steps(&weights.into())?),
-        masks,
-        sequences: 1,
-        tape: VariantTape::new(),
-        y: Vec::new(),
-        c: Vec::new(),
-    };
-    variant.resize(1);
-    Ok(Layer::reduced(weights, Box::new(variant)))
+    let matrices = Arc::new(Matrices::of_steps(&weights.into())?);
+    Layer::other(weights, Variant::new(Arc::new(weights.clone()), matrices, 1))
 }
 
 #[derive(Debug, Clone)]
@@ -33,7 +23,7 @@ struct Variant<E: Element> {
     weights: Arc<LstmWeights<E>>,
     matrices: Arc<Matrices<E>>,
     masks: Masks<E>,
-    sequences: usize,
+    state: StepState<E>,
     tape: VariantTape<E>,
     /// The output, which is h again: `[sequences, P]`.
     y: Vec<E>,
@@ -42,56 +32,78 @@ struct Variant<E: Element> {
 }
 
 impl<E: Element> Variant<E> {
-    fn sequence<'a>(
-        &'a self,
-        x: &'a [E],
-        initial: Option<LstmState<&'a [E]>>,
-    ) -> VariantSequence<'a, E> {
-        VariantSequence {
-            parameters: ParameterSlices::from(&*self.weights),
-            size: (1, self.sequences),
-            direction: Direction::Forward,
-            lengths: None,
-            resets: None,
-            x,
-            initial,
-            masks: &self.masks,
-        }
+    /// Zero states; `None` where they cannot have room.
+    fn new(
+        weights: Arc<LstmWeights<E>>,
+        matrices: Arc<Matrices<E>>,
+        sequences: usize,
+    ) -> Option<Self> {
+        let config = weights.config();
+        let (input, hidden, output) = (config.input_size, config.hidden_size, config.output_size());
+        // z has its room in the tape.
+        let state = StepState::new(StepSizes { input, hidden, output, row: 0 }, sequences)?;
+        let masks = Masks::draw(config, ("", LayerPlace::default()), Mode::Eval, 1, 1);
+        // Steps allocate nothing, not the first one either.
+        let (y, c) = (vec![E::ZERO; sequences * output], vec![E::ZERO; sequences * hidden]);
+        let mut tape = VariantTape::new();
+        tape.make_room(&sequence(&weights, &masks, sequences, &[], None));
+        Some(Self { weights, matrices, masks, state, tape, y, c })
     }
 }
 
-impl<E: Element> Reduced<E> for Variant<E> {
-    /// z has its room in the tape.
-    fn row(&self) -> usize {
-        0
+/// One step of `sequences` sequences.
+fn sequence<'a, E: Element>(
+    weights: &'a LstmWeights<E>,
+    masks: &'a Masks<E>,
+    sequences: usize,
+    x: &'a [E],
+    initial: Option<LstmState<&'a [E]>>,
+) -> VariantSequence<'a, E> {
+    VariantSequence {
+        parameters: ParameterSlices::from(weights),
+        size: (1, sequences),
+        direction: Direction::Forward,
+        lengths: None,
+        resets: None,
+        x,
+        initial,
+        masks,
     }
+}
 
+impl<E: Element> OtherSteps<E> for Variant<E> {
     fn bytes(&self) -> usize {
         Parameter::ALL.iter().map(|&p| size_of_val(self.weights.get(p))).sum()
     }
 
-    fn resize(&mut self, sequences: usize) {
-        self.sequences = sequences;
-        self.y.resize(sequences * self.weights.config().output_size(), E::ZERO);
-        self.c.resize(sequences * self.weights.config().hidden_size, E::ZERO);
-        // Steps allocate nothing, not the first one either.
-        let mut tape = VariantTape::new();
-        tape.make_room(&self.sequence(&[], None));
-        self.tape = tape;
+    fn state(&self) -> &StepState<E> {
+        &self.state
     }
 
-    fn step(&mut self, state: StepState<'_, E>) -> Result<()> {
-        let (mut tape, mut y) = (std::mem::take(&mut self.tape), std::mem::take(&mut self.y));
-        self.c.copy_from_slice(state.c);
-        let before = LstmState { h: state.h_before, c: &self.c[..] };
-        let last = LstmState { h: state.h, c: state.c };
-        let sequence = self.sequence(state.x, Some(before));
-        let result = step(&sequence, &self.matrices, Outputs { output: &mut y, last }, &mut tape);
-        (self.tape, self.y) = (tape, y);
-        result
+    fn after_last_mut(&mut self) -> LstmState<&mut [E]> {
+        self.state.after_last_mut()
     }
 
-    fn duplicate(&self) -> Box<dyn Reduced<E>> {
+    fn resize(&mut self, sequences: usize) -> Option<()> {
+        *self = Self::new(self.weights.clone(), self.matrices.clone(), sequences)?;
+        Some(())
+    }
+
+    fn step(&mut self, x: &[E]) -> Result<&[E]> {
+        let Self { weights, matrices, masks, state, tape, y, c: c_before } = self;
+        state.check_x("Stream::step", x)?;
+        let sequences = state.rows();
+        let StepSlices { h_before, h, c, .. } = state.slices();
+        c_before.copy_from_slice(c);
+        let before = LstmState { h: h_before, c: &c_before[..] };
+        let last = LstmState { h, c };
+        let sequence = sequence(weights, masks, sequences, x, Some(before));
+        step(&sequence, matrices, Outputs { output: y, last }, tape)?;
+        state.advance();
+        Ok(state.h())
+    }
+
+    fn duplicate(&self) -> Box<dyn OtherSteps<E>> {
         Box::new(self.clone())
     }
 }

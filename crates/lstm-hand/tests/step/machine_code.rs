@@ -23,8 +23,8 @@ fn probe_plain_step(stream: &mut Stream<f32>, x: &[f32]) -> bool {
 /// Parts of the symbols at which a step starts.
 const STARTS: [&str; 3] = [
     "probe_plain_step",
-    "OfBf16$u20$as$u20$lstm_hand..stream..reduced..Reduced$LT$f32$GT$$GT$4step",
-    "OfInt8$u20$as$u20$lstm_hand..stream..reduced..Reduced$LT$f32$GT$$GT$4step",
+    "for$u20$lstm_core..ops..step_stream..Steps$LT$f32$C$lstm_core..ops..step_stream..bf16..Bf16$GT$$GT$4step",
+    "for$u20$lstm_core..ops..step_stream..int8..Int8Steps$GT$4step",
 ];
 
 /// Parts of the symbols that only make or destroy errors.

@@ -100,7 +100,7 @@ impl InstructionSet {
     #[inline(always)]
     fn start<O: WithSimd>(self, op: O) -> Result<O::Output, O> {
         match self {
-            Self::Scalar => Ok(op.with_simd(Scalar)),
+            Self::Scalar => Ok(on_scalars(op)),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => match pulp::x86::V3::try_new() {
                 Some(simd) => Ok(Simd::vectorize(simd, op)),
@@ -131,7 +131,7 @@ impl InstructionSet {
                 self.0.run(simd)
             }
         }
-        self.start(OnF32(kernel)).unwrap_or_else(|OnF32(kernel)| kernel.run(Scalar))
+        self.start(OnF32(kernel)).unwrap_or_else(on_scalars)
     }
 
     /// Runs a kernel over f64 compiled for this set.
@@ -145,6 +145,12 @@ impl InstructionSet {
                 self.0.run(simd)
             }
         }
-        self.start(OnF64(kernel)).unwrap_or_else(|OnF64(kernel)| kernel.run(Scalar))
+        self.start(OnF64(kernel)).unwrap_or_else(on_scalars)
     }
+}
+
+/// A function of its own, as those of the vectors are: it would only make its callers larger.
+#[inline(never)]
+fn on_scalars<O: WithSimd>(op: O) -> O::Output {
+    op.with_simd(Scalar)
 }

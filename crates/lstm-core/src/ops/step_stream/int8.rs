@@ -15,13 +15,15 @@
 //! The processor multiplies unsigned by signed bytes, so x' is kept as x' + 128 and 128·Σ_k W'_rk is taken
 //! off again.
 
+use std::sync::Arc;
+
 use super::kernels::Pointwise;
 use super::layout::StepLayout;
-use super::{Sizes, StepState, bias};
+use super::{StepSizes, StepSlices, StepState, bias};
 use crate::ops::aligned::Aligned;
 use crate::ops::simd::bytes::{BytesKernel, Columns, Dot, Sums, UNITS, WIDTH};
 use crate::ops::simd::instruction_set::InstructionSet;
-use crate::{Element, Error, LstmWeights, Parameter, Result};
+use crate::{Element, Error, LstmState, LstmWeights, Parameter, Result};
 
 /// The largest magnitude of a quantised number.
 const MOST: f32 = 127.0;
@@ -57,7 +59,7 @@ pub struct Int8Weights {
     set: InstructionSet,
     /// Of the gates' vectors.
     lanes: usize,
-    sizes: Sizes,
+    sizes: StepSizes,
     /// U' and V': `[panel][fours of columns of U, then of V]`.
     columns: Vec<Columns>,
     /// Of U and V: `[panel]`.
@@ -66,9 +68,17 @@ pub struct Int8Weights {
     bias: Aligned<f32>,
 }
 
+/// A layer's weights as bytes with the states of the sequences that step together.
+#[derive(Debug, Clone)]
+pub struct Int8Steps {
+    weights: Arc<Int8Weights>,
+    state: StepState<f32>,
+    scratch: Scratch,
+}
+
 /// The quantised inputs of a step.
 #[derive(Debug, Clone)]
-pub struct Int8Scratch {
+struct Scratch {
     /// x' + 128 and h' + 128: `[rows][fours of x, then of h]`.
     inputs: Vec<[u8; 4]>,
     /// s_x and s_h: `[rows]`.
@@ -106,46 +116,58 @@ impl Int8Weights {
             rows.push([u, v]);
         }
         let layout = StepLayout { hidden, lanes: set.lanes::<f32>() };
-        let (lanes, sizes) = (layout.lanes, Sizes { input, hidden, row: layout.row() });
+        let (lanes, sizes) =
+            (layout.lanes, StepSizes { input, hidden, output: hidden, row: layout.row() });
         Ok(Self { set, lanes, sizes, columns, rows, bias: bias(weights, panels) })
-    }
-
-    /// Room for the steps of `rows` sequences.
-    pub fn scratch(&self, rows: usize) -> Int8Scratch {
-        let fours = self.sizes.input.div_ceil(4) + self.sizes.hidden.div_ceil(4);
-        Int8Scratch { inputs: vec![[0; 4]; rows * fours], scales: vec![[0.0; 2]; rows] }
-    }
-
-    /// Numbers of z in a row: 4·H, H rounded up to a vector.
-    pub fn row(&self) -> usize {
-        self.sizes.row
     }
 
     /// The bytes that a step reads.
     pub fn bytes(&self) -> usize {
         size_of_val(&self.columns[..]) + size_of_val(&self.rows[..]) + size_of_val(&self.bias[..])
     }
+}
 
-    /// One step, eq. (1) to (6), for all rows of `state`. Allocates nothing.
+impl Int8Steps {
+    /// `rows` sequences whose h and c are zero; `None` where they cannot have room.
+    pub fn new(weights: Arc<Int8Weights>, rows: usize) -> Option<Self> {
+        let sizes = weights.sizes;
+        let state = StepState::new(sizes, rows)?;
+        let fours = sizes.input.div_ceil(4) + sizes.hidden.div_ceil(4);
+        let scratch = Scratch { inputs: vec![[0; 4]; rows * fours], scales: vec![[0.0; 2]; rows] };
+        Some(Self { weights, state, scratch })
+    }
+
+    /// The layer.
+    pub fn weights(&self) -> &Arc<Int8Weights> {
+        &self.weights
+    }
+
+    /// h and c, and how many.
+    pub fn state(&self) -> &StepState<f32> {
+        &self.state
+    }
+
+    /// h and c, to be changed.
+    pub fn after_last_mut(&mut self) -> LstmState<&mut [f32]> {
+        self.state.after_last_mut()
+    }
+
+    /// One step, eq. (1) to (6), for all sequences; x_t is `[rows, I]`, h_t, which it returns, `[rows, H]`. Allocates
+    /// nothing.
     ///
     /// # Errors
     ///
-    /// [`Error::Mismatch`] where slices have other lengths than stated, or `scratch` was made for another
-    /// number of rows; nothing is written then.
-    pub fn step(&self, state: StepState<'_, f32>, scratch: &mut Int8Scratch) -> Result<()> {
-        const OP: &str = "Int8Weights::step";
-        let rows = scratch.scales.len();
-        state.check(OP, rows, self.sizes)?;
-        let fours = self.sizes.input.div_ceil(4) + self.sizes.hidden.div_ceil(4);
-        if scratch.inputs.len() != rows * fours {
-            let (expected, got) = (rows * fours, scratch.inputs.len());
-            return Err(Error::mismatch(OP, "length of the scratch", expected, got));
-        }
-        let StepState { x, h_before, z, c, h, backwards } = state;
-        let Int8Scratch { inputs, scales } = scratch;
-        self.set.run_bytes(Products { weights: self, x, h_before, inputs, scales, z, backwards });
-        f32::run(self.set, Pointwise { z, c, h, hidden: self.sizes.hidden });
-        Ok(())
+    /// [`Error::Mismatch`] where `x` has another length; the states stay.
+    pub fn step(&mut self, x: &[f32]) -> Result<&[f32]> {
+        let Self { weights, state, scratch } = self;
+        state.check_x("Int8Steps::step", x)?;
+        let StepSlices { h_before, z, c, h, backwards } = state.slices();
+        let Scratch { inputs, scales } = scratch;
+        let set = weights.set;
+        set.run_bytes(Products { weights, x, h_before, inputs, scales, z, backwards });
+        f32::run(set, Pointwise { z, c, h, hidden: weights.sizes.hidden });
+        state.advance();
+        Ok(state.h())
     }
 }
 
@@ -197,7 +219,7 @@ impl BytesKernel for Products<'_> {
     #[inline(always)]
     fn run<D: Dot>(self, dot: D) {
         let Self { weights, x, h_before, inputs, scales, z, backwards } = self;
-        let Sizes { input, hidden, row } = weights.sizes;
+        let StepSizes { input, hidden, row, .. } = weights.sizes;
         let (input, hidden, row) = (input.max(1), hidden.max(1), row.max(1));
         let lanes = weights.lanes.max(1);
         let of_x = input.div_ceil(4);

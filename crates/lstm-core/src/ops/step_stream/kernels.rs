@@ -2,7 +2,7 @@
 
 use pulp::Simd;
 
-use super::{Format, StepState, StepWeights};
+use super::{Format, StepSlices, StepState, StepWeights};
 use crate::element::Constants;
 use crate::ops::gates;
 use crate::ops::simd::instruction_set::Kernel;
@@ -13,10 +13,7 @@ use crate::ops::tile::{Tile, for_rows, tile_rows};
 pub(super) struct OneRow<'a, E, F> {
     pub(super) weights: &'a StepWeights<E, F>,
     pub(super) x: &'a [E],
-    pub(super) h_before: &'a [E],
-    pub(super) c: &'a mut [E],
-    pub(super) h: &'a mut [E],
-    pub(super) backwards: bool,
+    pub(super) state: &'a mut StepState<E>,
 }
 
 impl<E: Constants, F: Format<E>> Kernel<E> for OneRow<'_, E, F> {
@@ -27,16 +24,18 @@ impl<E: Constants, F: Format<E>> Kernel<E> for OneRow<'_, E, F> {
     where
         E: Lanes<S>,
     {
-        let product = Product::<E, S>::new(self.weights);
-        let panels = product.bias.len();
+        let Self { weights, x, state } = self;
+        let StepSlices { h_before, h, c, backwards, .. } = state.slices();
+        let product = Product::<E, S>::new(weights);
+        let panels = weights.panels;
         let mut done = 0;
         while F::IN_PAIRS && panels - done >= 2 {
-            let panel = if self.backwards { panels - 2 - done } else { done };
-            let z = product.tile::<F, 1, 2>(simd, [self.x], [self.h_before], panel);
+            let panel = if backwards { panels - 2 - done } else { done };
+            let z = product.tile::<F, 1, 2>(simd, [x], [h_before], panel);
             let Some([[one], [other]]) = z else { return };
             for (p, z) in [one, other].into_iter().enumerate() {
                 let unit = (panel + p) * E::COUNT;
-                let (Some(c), Some(h)) = (self.c.get_mut(unit..), self.h.get_mut(unit..)) else {
+                let (Some(c), Some(h)) = (c.get_mut(unit..), h.get_mut(unit..)) else {
                     return;
                 };
                 cell::<S, E>(simd, z, c, h);
@@ -44,11 +43,11 @@ impl<E: Constants, F: Format<E>> Kernel<E> for OneRow<'_, E, F> {
             done += 2;
         }
         while done < panels {
-            let panel = if self.backwards { panels - 1 - done } else { done };
-            let z = product.tile::<F, 1, 1>(simd, [self.x], [self.h_before], panel);
+            let panel = if backwards { panels - 1 - done } else { done };
+            let z = product.tile::<F, 1, 1>(simd, [x], [h_before], panel);
             let Some([[z]]) = z else { return };
             let unit = panel * E::COUNT;
-            let (Some(c), Some(h)) = (self.c.get_mut(unit..), self.h.get_mut(unit..)) else {
+            let (Some(c), Some(h)) = (c.get_mut(unit..), h.get_mut(unit..)) else {
                 return;
             };
             cell::<S, E>(simd, z, c, h);
@@ -59,9 +58,9 @@ impl<E: Constants, F: Format<E>> Kernel<E> for OneRow<'_, E, F> {
 
 /// A whole step of several rows.
 pub(super) struct Rows<'a, E, F> {
-    pub(super) rows: usize,
     pub(super) weights: &'a StepWeights<E, F>,
-    pub(super) state: StepState<'a, E>,
+    pub(super) x: &'a [E],
+    pub(super) state: &'a mut StepState<E>,
 }
 
 impl<E: Constants, F: Format<E>> Kernel<E> for Rows<'_, E, F> {
@@ -72,19 +71,21 @@ impl<E: Constants, F: Format<E>> Kernel<E> for Rows<'_, E, F> {
     where
         E: Lanes<S>,
     {
-        let Self { rows, weights, state } = self;
-        let (product, hidden) = (Product::<E, S>::new(weights), weights.layout.hidden);
-        let z = E::vectors_mut(state.z).as_chunks_mut::<4>().0;
-        let panels = product.bias.len();
+        let Self { weights, x, state } = self;
+        let rows = state.rows();
+        let StepSlices { h_before, h, c, z, backwards } = state.slices();
+        let (product, hidden) = (Product::<E, S>::new(weights), weights.sizes.hidden);
+        let z = E::vectors_mut(z).as_chunks_mut::<4>().0;
+        let panels = weights.panels;
         let most = tile_rows::<S>(rows, 4);
         for k in 0..panels {
-            let panel = if state.backwards { panels - 1 - k } else { k };
+            let panel = if backwards { panels - 1 - k } else { k };
             let mut first = 0;
             while first < rows {
                 let part = most.min(rows - first);
                 for_rows!(part, R => {
-                    let x = rows_from(state.x, weights.input, first);
-                    let h = rows_from(state.h_before, hidden, first);
+                    let x = rows_from(x, weights.sizes.input, first);
+                    let h = rows_from(h_before, hidden, first);
                     let Some([tile]) = product.tile::<F, R, 1>(simd, x, h, panel) else { return };
                     for (row, of_row) in tile.into_iter().enumerate() {
                         if let Some(z) = z.get_mut((first + row) * panels + panel) {
@@ -95,29 +96,25 @@ impl<E: Constants, F: Format<E>> Kernel<E> for Rows<'_, E, F> {
                 first += part;
             }
         }
-        all_pointwise::<S, E>(simd, z, state.c, state.h, hidden);
+        all_pointwise::<S, E>(simd, z, c, h, hidden);
     }
 }
 
 /// z = (b + x Uᵀ) + h_{t-1} Vᵀ.
 struct Product<'a, E: Lanes<S>, S: Simd> {
-    /// `[panel][rows]`, the first `u_rows` of each panel for U.
+    /// `[panel][b, rows of U, rows of V]`.
     data: &'a [[E::Vector; 4]],
-    bias: &'a [[E::Vector; 4]],
     u_rows: usize,
+    /// Of a panel.
     rows: usize,
 }
 
 impl<'a, E: Lanes<S>, S: Simd> Product<'a, E, S> {
     #[inline(always)]
     fn new<F: Format<E>>(weights: &'a StepWeights<E, F>) -> Self {
-        let u_rows = weights.input.div_ceil(F::COLUMNS);
-        Self {
-            data: E::vectors(&weights.data).as_chunks::<4>().0,
-            bias: E::vectors(&weights.bias).as_chunks::<4>().0,
-            u_rows,
-            rows: u_rows + weights.layout.hidden.div_ceil(F::COLUMNS),
-        }
+        let u_rows = weights.sizes.input.div_ceil(F::COLUMNS);
+        let rows = 1 + u_rows + weights.sizes.hidden.div_ceil(F::COLUMNS);
+        Self { data: E::vectors(&weights.data).as_chunks::<4>().0, u_rows, rows }
     }
 
     /// z of `R` rows of x and of h_{t-1}, and of `P` panels from `panel` on, where there are so many.
@@ -129,21 +126,22 @@ impl<'a, E: Lanes<S>, S: Simd> Product<'a, E, S> {
         h: [&[E]; R],
         panel: usize,
     ) -> Option<[Tile<E::Vector, R, 4>; P]> {
-        let (mut u, mut v): ([&[_]; P], [&[_]; P]) = ([&[]; P], [&[]; P]);
+        let zero = E::splat(simd, E::ZERO);
+        let (mut bias, mut u, mut v) = ([[zero; 4]; P], [&[][..]; P], [&[][..]; P]);
         for p in 0..P {
             let weights = self.data.get((panel + p) * self.rows..)?.get(..self.rows)?;
-            (u[p], v[p]) = weights.split_at_checked(self.u_rows)?;
+            let (first, columns) = weights.split_first()?;
+            bias[p] = *first;
+            (u[p], v[p]) = columns.split_at_checked(self.u_rows)?;
         }
-        let zero = E::splat(simd, E::ZERO);
         // Two short sums round less than a long one.
         let (mut of_x, mut of_h) = ([[[zero; 4]; R]; P], [[[zero; 4]; R]; P]);
         F::add::<S, R, P>(simd, &mut of_x, x, u);
         F::add::<S, R, P>(simd, &mut of_h, h, v);
         for p in 0..P {
-            let bias = self.bias.get(panel + p)?;
             for r in 0..R {
                 for gate in 0..4 {
-                    let of_x = E::add(simd, bias[gate], of_x[p][r][gate]);
+                    let of_x = E::add(simd, bias[p][gate], of_x[p][r][gate]);
                     of_h[p][r][gate] = E::add(simd, of_x, of_h[p][r][gate]);
                 }
             }

@@ -29,17 +29,19 @@ impl<E: Constants> Format<E> for Plain {
         E: Lanes<S>,
     {
         for (tile, panel) in tile.iter_mut().zip(panels) {
-            // The compiler drops the checks of the loop once it knows these lengths.
-            if lhs.iter().any(|row| row.len() != panel.len()) {
-                return;
+            let n = panel.len();
+            let mut rows = [&[][..]; R];
+            for (row, lhs) in rows.iter_mut().zip(lhs) {
+                // With lengths that the compiler knows to be equal, the loop has no checks.
+                let Some(lhs) = lhs.get(..n) else { return };
+                *row = lhs;
             }
             let mut acc = *tile;
-            'sum: for (k, b) in panel.iter().enumerate() {
+            for k in 0..n {
                 for r in 0..R {
-                    let Some(&a) = lhs[r].get(k) else { break 'sum };
-                    let a = E::splat(simd, a);
+                    let a = E::splat(simd, rows[r][k]);
                     for gate in 0..4 {
-                        acc[r][gate] = E::multiply_add(simd, a, b[gate], acc[r][gate]);
+                        acc[r][gate] = E::multiply_add(simd, a, panel[k][gate], acc[r][gate]);
                     }
                 }
             }
