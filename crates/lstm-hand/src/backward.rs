@@ -18,6 +18,7 @@ use lstm_core::ops::panels::Panels;
 use lstm_core::ops::step_backward::{BackwardStep, StepTape, Units};
 use lstm_core::{Element, Result, SeqDims, parallel};
 
+use crate::cell_runs::CellRuns;
 use crate::forward::{back_and_forth, take};
 use crate::row_products::RowGates;
 use crate::sequence::check_len;
@@ -62,9 +63,8 @@ pub struct Gradients<'a, E> {
 /// Memory that the backward pass works in; make it once and reuse it for runs of any size.
 ///
 /// It holds, in numbers and with 4·H, H and I each rounded up to a vector: dz, 4·T·B·H, where the tape has no gates
-/// whose place it takes; V, then U, 4·H·max(I, H); for weight gradients h, then x, T·B·max(I, H), but of about 2048
-/// cells at a time, or of one block of the batch where that has more. Where cells share N rows of the input: 4·N·H
-/// more for their dz, and N·I in place of x of the cells.
+/// whose place it takes; V, then U, 4·H·max(I, H); for weight gradients of wide layers, T·B·max(I, H), but of about
+/// 2048 cells at a time. Where cells share N rows of the input: 4·N·H more for their dz.
 #[derive(Debug, Clone, Default)]
 pub struct BackwardScratch<E> {
     /// The gates, where the tape has none, and then dz of every step, zero for padding: for each block
@@ -81,7 +81,9 @@ pub struct BackwardScratch<E> {
     dc: Aligned<E>,
     /// V, then U, by columns.
     pub(crate) weights: Panels<E>,
-    /// What dz is multiplied with for the weight gradients: h of the step before, then x, by columns.
+    /// Where what dz is multiplied with for the weight gradients lies: h of the step before, then x.
+    pub(crate) runs: CellRuns,
+    /// The same by columns, where that is faster.
     pub(crate) factor: Panels<E>,
 }
 
@@ -96,6 +98,7 @@ impl<E: Element> BackwardScratch<E> {
             dh: Aligned::new(),
             dc: Aligned::new(),
             weights: Panels::new(),
+            runs: CellRuns::new(),
             factor: Panels::new(),
         }
     }

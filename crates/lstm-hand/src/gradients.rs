@@ -3,14 +3,14 @@
 use std::ops::Range;
 
 use lstm_core::ops::InstructionSet;
-use lstm_core::ops::block_rows::BlockRows;
 use lstm_core::ops::gate_layout::GateLayout;
-use lstm_core::ops::gate_products::{GateGradients, Part};
+use lstm_core::ops::gate_products::{CellRun, Factor, GateGradients};
 use lstm_core::ops::panels::Panels;
-use lstm_core::{Direction, Element, Result, SeqDims, parallel};
+use lstm_core::{Element, Result, SeqDims, parallel};
 
+use crate::cell_runs::CellRuns;
 use crate::row_products::all_rows;
-use crate::{BackwardScratch, Columns, Gradients, Sequence, Tape, blocks};
+use crate::{BackwardScratch, Gradients, Sequence, Tape, blocks};
 
 /// The fewest cells of a part of dx: fewer would read U too often.
 const FEWEST_CELLS: usize = 48;
@@ -21,6 +21,12 @@ const MOST_BYTES: usize = 2 << 20;
 
 /// The cells whose x or h is packed together: memory, where more would not make it faster.
 const CELLS_AT_ONCE: usize = 1 << 11;
+
+/// The most bytes from a row of x or h to the next that are read where they are (measured: docs/performance.md).
+const NEAR: usize = 1536;
+
+/// The fewest cells whose x or h is read where it is.
+const MANY: usize = 512;
 
 /// Fills the gradients that are wanted from the dz that the scan left; adds those of parameters where `add`.
 ///
@@ -35,71 +41,83 @@ pub(crate) fn products<E: Element>(
 ) -> Result<()> {
     let SeqDims { n_steps, input, hidden, .. } = sequence.dims;
     let (set, layout, blocks) = (tape.packed.set, tape.packed.layout, &tape.blocks[..]);
-    let BackwardScratch { dz, of_rows: sums, weights: u, factor, .. } = scratch;
+    let BackwardScratch { dz, of_rows: sums, weights: u, runs, factor, .. } = scratch;
     let of_cells = GateGradients { layout, steps: n_steps, blocks, dz, add };
-    let order = Order { sequence, tape };
-    let mut cells = Products { set, dz: of_cells, factor: &mut *factor };
+    let mut cells = Products { set, dz: of_cells, runs: &mut *runs, packed: &mut *factor };
     if let Some(w_hh) = gradients.w_hh.take() {
-        let h = |part| order.h_before(part, output);
-        cells.weights(order.after_zeros(), h, (hidden, sequence.columns().width), w_hh)?;
+        let stride = sequence.columns().width;
+        cells.runs.of_h_before(sequence, blocks);
+        cells.weights(output, (hidden, stride), w_hh)?;
+        if let Some(initial) = &sequence.initial {
+            cells.dz.add = true;
+            cells.runs.of_initial_h(sequence, blocks);
+            cells.weights(initial.h, (hidden, hidden), w_hh)?;
+            cells.dz.add = add;
+        }
     }
     let Some(rows) = sequence.shared_rows(layout) else {
-        return cells.of_input(|part| order.x(part), sequence, gradients, u);
+        cells.runs.of_x(sequence, blocks);
+        return cells.of_input(sequence, gradients, u);
     };
     sums.sum(&rows, n_steps, blocks, dz)?;
-    let read = sequence.rows_of_valid_cells(rows.ids);
-    let at_once = if read.iter().all(|&read| read) { rows.n_rows } else { 1 };
-    let x = |_: Part| {
-        let firsts = (0..rows.n_rows).step_by(at_once);
-        firsts.map(|row| read[row].then(|| &sequence.x[row * input..(row + at_once) * input]))
-    };
+    runs.of_rows(&sequence.rows_of_valid_cells(rows.ids), input);
     let blocks = &[all_rows(rows.n_rows)];
     let dz = GateGradients { layout, steps: 1, blocks, dz: sums.numbers(), add };
-    Products { set, dz, factor }.of_input(x, sequence, gradients, u)
+    Products { set, dz, runs, packed: factor }.of_input(sequence, gradients, u)
 }
 
 /// The products with the dz of all cells, or of all rows that cells share.
 struct Products<'a, E> {
     set: InstructionSet,
     dz: GateGradients<'a, E>,
-    /// What dz is multiplied with.
-    factor: &'a mut Panels<E>,
+    /// Where what dz is multiplied with lies.
+    runs: &'a mut CellRuns,
+    /// Room for that by columns.
+    packed: &'a mut Panels<E>,
 }
 
 impl<'a, E: Element> Products<'a, E> {
-    /// dW, `[4H, cols]`, of the cells of some steps; `w`: what W was multiplied with in those of them, rows of `cols`
-    /// elements, `stride` from one to the next.
-    fn weights<'w, I: Iterator<Item = Option<&'w [E]>>>(
+    /// dW, `[4H, cols]`; W was multiplied with the cells' rows of `source`, `stride` from one to the next.
+    fn weights(
         &mut self,
-        steps: Range<usize>,
-        w: impl Fn(Part) -> I + Sync,
+        source: &[E],
         (cols, stride): (usize, usize),
         dw: &mut [E],
     ) -> Result<()> {
-        let GateGradients { layout, blocks, .. } = self.dz;
-        for blocks_of in parts(blocks, steps.len()) {
-            let cells = steps.len() * blocks::rows(&blocks[blocks_of.clone()]);
-            let part = Part { blocks: blocks_of, steps: steps.clone() };
-            self.factor.pack_columns(self.set, (cells, cols), stride, || w(part.clone()));
-            let (set, dz, factor) = (self.set, &self.dz, &*self.factor);
-            parallel::for_each(panel_rows(layout, dw, cols), |(panel, dw)| {
-                dz.weights(set, factor, cols, panel, &part, dw)
-            })?;
+        let (set, mut dz) = (self.set, self.dz);
+        let factor = Factor { source, stride, cols, runs: self.runs.get() };
+        if stride * size_of::<E>() <= NEAR && factor.n_cells() >= MANY {
+            return parallel::for_each(panel_rows(dz.layout, dw, cols), |(panel, dw)| {
+                dz.weights(set, &factor, panel, dw)
+            });
         }
-        Ok(())
+        let mut rest = factor.runs;
+        loop {
+            let runs = CellRun::take(&mut rest, CELLS_AT_ONCE).unwrap_or_default();
+            let factor = Factor { runs, ..factor };
+            let rows = || runs.iter().map(|run| factor.rows(run));
+            self.packed.pack_columns(set, (factor.n_cells(), cols), stride, rows);
+            let packed = &*self.packed;
+            parallel::for_each(panel_rows(dz.layout, dw, cols), |(panel, dw)| {
+                dz.weights_packed(set, &factor, packed, panel, dw)
+            })?;
+            if rest.is_empty() {
+                return Ok(());
+            }
+            dz.add = true;
+        }
     }
 
-    /// dU, db and dx; `x`: the inputs of some cells; `u`: room for U.
-    fn of_input<'x, I: Iterator<Item = Option<&'x [E]>>>(
+    /// dU, db and dx; `u`: room for U.
+    fn of_input(
         mut self,
-        x: impl Fn(Part) -> I + Sync,
         sequence: &Sequence<'_, E>,
         gradients: Gradients<'_, E>,
         u: &mut Panels<E>,
     ) -> Result<()> {
         let input = sequence.dims.input;
         if let Some(w_ih) = gradients.w_ih {
-            self.weights(0..self.dz.steps, x, (input, input), w_ih)?;
+            self.weights(sequence.x, (input, input), w_ih)?;
         }
         let (set, dz) = (self.set, self.dz);
         if let Some(bias) = gradients.bias {
@@ -115,14 +133,6 @@ impl<'a, E: Element> Products<'a, E> {
             dz.input(set, u, input, rows, dx)
         })
     }
-}
-
-/// Cuts the blocks into runs of neighbours of about [`CELLS_AT_ONCE`] cells.
-fn parts(blocks: &[BlockRows], n_steps: usize) -> impl Iterator<Item = Range<usize>> {
-    let n = (blocks::rows(blocks) * n_steps).div_ceil(CELLS_AT_ONCE).clamp(1, blocks.len());
-    let edge = move |k: usize, len: usize| k * len / n;
-    let len = blocks.len();
-    (0..n).map(move |k| edge(k, len)..edge(k + 1, len))
 }
 
 /// The rows of a matrix `[4H, cols]` that belong to each panel's units, by gate.
@@ -145,65 +155,4 @@ fn input_parts<E>(
     let rows = n_cells.div_ceil(4 * parallel::threads()).min(most).max(FEWEST_CELLS);
     let parts = dx.chunks_mut(rows * input).enumerate();
     parts.map(|(k, dx)| (k * rows..(k * rows + rows).min(n_cells), dx)).collect()
-}
-
-/// The cells in the order of the tape: blocks, steps, rows.
-struct Order<'a, E> {
-    sequence: &'a Sequence<'a, E>,
-    tape: &'a Tape<E>,
-}
-
-impl<'a, E: Element> Order<'a, E> {
-    /// The steps before which h is not zero in every row: V has no gradient of others.
-    fn after_zeros(&self) -> Range<usize> {
-        let Sequence { dims, direction, lengths, initial, .. } = self.sequence;
-        match (initial, lengths, direction) {
-            (None, _, Direction::Forward) => 1..dims.n_steps,
-            (None, None, Direction::Reverse) => 0..dims.n_steps - 1,
-            _ => 0..dims.n_steps,
-        }
-    }
-
-    /// Steps and rows of some cells: all rows of a block together where they are alike.
-    fn cells(&self, part: Part) -> impl Iterator<Item = (usize, Range<usize>)> {
-        let (sequence, Part { blocks, steps }) = (self.sequence, part);
-        let of_block = move |block: &'a BlockRows| {
-            steps.clone().flat_map(move |step_idx| {
-                let alike = sequence.lengths.is_none() && !sequence.is_first(step_idx, block.first);
-                let n = if alike { block.rows } else { 1 };
-                block.range().step_by(n).map(move |row| (step_idx, row..row + n))
-            })
-        };
-        self.tape.blocks[blocks].iter().flat_map(of_block)
-    }
-
-    /// x of some cells; nothing for padding, which may hold anything.
-    fn x(&self, part: Part) -> impl Iterator<Item = Option<&'a [E]>> {
-        let sequence = self.sequence;
-        let SeqDims { batch, input, .. } = sequence.dims;
-        self.cells(part).map(move |(step_idx, rows)| {
-            let first = step_idx * batch + rows.start;
-            let valid = sequence.is_valid(step_idx, rows.start);
-            valid.then(|| &sequence.x[first * input..(first + rows.len()) * input])
-        })
-    }
-
-    /// h of the steps before some cells; a row ends with the columns of the layer in the last of them.
-    fn h_before(&self, part: Part, output: &'a [E]) -> impl Iterator<Item = Option<&'a [E]>> {
-        let sequence = self.sequence;
-        let SeqDims { batch, hidden, .. } = sequence.dims;
-        let Columns { first: column, width } = sequence.columns();
-        self.cells(part).map(move |(step_idx, rows)| {
-            if !sequence.is_valid(step_idx, rows.start) {
-                return None;
-            }
-            if sequence.is_first(step_idx, rows.start) {
-                let initial = sequence.initial.as_ref()?;
-                return Some(&initial.h[rows.start * hidden..rows.end * hidden]);
-            }
-            let first = sequence.step_before(step_idx) * batch + rows.start;
-            let row = |n: usize| (first + n) * width + column;
-            Some(&output[row(0)..row(rows.len() - 1) + hidden])
-        })
-    }
 }

@@ -38,6 +38,7 @@ mod exchange;
 mod forward;
 
 mod backward;
+mod cell_runs;
 mod checkpoints;
 mod gradients;
 mod recompute;

@@ -185,28 +185,6 @@ pub(super) fn pieces<'a, S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
     acc
 }
 
-/// lhsᵀ · panel, with lhs as columns: `lhs` is `[depth][stride]`, of which R columns from `first` on.
-#[inline(always)]
-pub(super) fn columns<S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
-    simd: S,
-    lhs: &[E],
-    stride: usize,
-    first: usize,
-    panel: &[[E::Vector; W]],
-) -> Tile<E::Vector, R, W> {
-    let mut acc = [[E::splat(simd, E::ZERO); W]; R];
-    for (row, b) in lhs.chunks_exact(stride).zip(panel) {
-        let row: &[E] = &row[first..first + R];
-        for r in 0..R {
-            let a = E::splat(simd, row[r]);
-            for j in 0..W {
-                acc[r][j] = E::multiply_add(simd, a, b[j], acc[r][j]);
-            }
-        }
-    }
-    acc
-}
-
 #[cfg(test)]
 mod tests {
     use pulp::Simd;

@@ -4,7 +4,7 @@ use lstm_core::Result;
 use lstm_core::ops::InstructionSet;
 use lstm_core::ops::block_rows::BlockRows;
 use lstm_core::ops::gate_layout::GateLayout;
-use lstm_core::ops::gate_products::{GateGradients, Part};
+use lstm_core::ops::gate_products::{CellRun, Factor, GateGradients};
 use lstm_core::ops::input_product::InputProduct;
 use lstm_core::ops::panels::Panels;
 
@@ -33,10 +33,23 @@ fn products_of_gates_know_their_columns() {
     let u = columns(set, layout.row(), 100);
     let mut dx = [0.0; 16];
     refused(dz.input(set, &u, 8, 0..2, &mut dx), &["GateGradients::input", "vectors of u"]);
-    let w = columns(set, 2, 100);
-    let part = Part { blocks: 0..1, steps: 0..1 };
-    let dw: [&mut [f32]; 4] = std::array::from_fn(|_| Default::default());
-    refused(dz.weights(set, &w, 0, 0, &part, dw), &["GateGradients::weights", "vectors of w"]);
+    let run = CellRun { block: 0, first: 0, cells: 2, at: 0 };
+    let weights = |panel, source: usize, stride, run| {
+        let source = &vec![0.0; source][..];
+        let factor = Factor { source, stride, cols: 4, runs: &[run] };
+        let mut dw = [[0.0_f32; 12]; 4];
+        let units = if panel < layout.panels() { layout.units(panel).len() } else { 0 };
+        let dw = dw.each_mut().map(|dw| &mut dw[..units * 4]);
+        dz.weights(set, &factor, panel, dw)
+    };
+    let named = |words: &[&'static str]| [&["GateGradients::weights"], words].concat();
+    weights(0, 8, 4, run).unwrap();
+    refused(weights(layout.panels(), 8, 4, run), &named(&["panel"]));
+    refused(weights(0, 8, 3, run), &named(&["stride", "4", "3"]));
+    refused(weights(0, 7, 4, run), &named(&["run", "within the source"]));
+    refused(weights(0, 8, 4, CellRun { at: usize::MAX, ..run }), &named(&["within the source"]));
+    refused(weights(0, 99, 4, CellRun { first: 1, ..run }), &named(&["end of a run", "2", "3"]));
+    refused(weights(0, 99, 4, CellRun { block: 1, ..run }), &named(&["end of a run"]));
 }
 
 #[test]

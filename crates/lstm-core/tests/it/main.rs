@@ -8,3 +8,4 @@ mod models;
 mod onnx_cases;
 #[cfg(feature = "candle")]
 mod pickle;
+mod weight_gradients;
