@@ -23,10 +23,10 @@ const MOST_BYTES: usize = 2 << 20;
 const CELLS_AT_ONCE: usize = 1 << 11;
 
 /// The most bytes from a row of x or h to the next that are read where they are (measured: docs/performance.md).
-const NEAR: usize = 1536;
+const NEAR: usize = 1800;
 
 /// The fewest cells whose x or h is read where it is.
-const MANY: usize = 512;
+const MANY: usize = 384;
 
 /// Fills the gradients that are wanted from the dz that the scan left; adds those of parameters where `add`.
 ///

@@ -60,9 +60,7 @@ fn bandwidth(bytes: usize, n_threads: usize) -> Result<f64> {
         // Several reads a sample where one is too short for the clock.
         let inner = (1 << 18) / n_floats + 1;
         let seconds = quickest(|| {
-            for _ in 0..inner {
-                black_box(sum(black_box(&part)));
-            }
+            black_box(sum(&part, inner));
             Ok(())
         })?;
         Ok((inner * n_floats * size_of::<f32>()) as f64 / seconds)
@@ -76,15 +74,17 @@ fn bandwidth(bytes: usize, n_threads: usize) -> Result<f64> {
     })
 }
 
-/// The sum in 128 interleaved parts, so that reading and not adding is what takes time.
-fn sum(values: &[f32]) -> f32 {
+/// The sum of all values so many times, in 128 interleaved parts that are added at the end: reading is what takes time.
+fn sum(values: &[f32], times: usize) -> f32 {
     vectorized(
         #[inline(always)]
         || {
             let mut lanes = [0.0_f32; 128];
-            for chunk in values.as_chunks::<128>().0 {
-                for lane in 0..128 {
-                    lanes[lane] += chunk[lane];
+            for _ in 0..times {
+                for chunk in black_box(values).as_chunks::<128>().0 {
+                    for lane in 0..128 {
+                        lanes[lane] += chunk[lane];
+                    }
                 }
             }
             lanes.iter().sum()

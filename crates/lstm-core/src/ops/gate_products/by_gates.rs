@@ -21,7 +21,7 @@ use crate::ops::simd::lanes::Lanes;
 use crate::ops::tile::{Tile, for_rows, for_vectors, tile_rows};
 
 /// The most columns of a group.
-const GROUP: usize = 96;
+const GROUP: usize = 48;
 
 /// The most elements of a panel of gates.
 const WIDEST: usize = 64;
@@ -62,7 +62,7 @@ impl<E: Constants> ByGates<'_, E> {
         let mut sums = Sums([[E::ZERO; WIDEST]; GROUP]);
         for first in (0..cols).step_by(at_once) {
             let sums = &mut sums.0[..at_once.min(cols - first)];
-            self.read(sums, first);
+            let mut add = self.read(sums, first);
             let mut rest = runs;
             while let Some(part) = CellRun::take(&mut rest, CellRun::MOST_CELLS) {
                 for (k, sums) in sums.chunks_mut(strip).enumerate() {
@@ -70,11 +70,12 @@ impl<E: Constants> ByGates<'_, E> {
                         let tile = self.tile::<S, R, W>(simd, part, first + k * strip);
                         for (sums, of_part) in sums.iter_mut().zip(tile) {
                             for (sum, of_part) in E::vectors_mut(sums).iter_mut().zip(of_part) {
-                                *sum = E::add(simd, *sum, of_part);
+                                *sum = if add { E::add(simd, *sum, of_part) } else { of_part };
                             }
                         }
                     });
                 }
+                add = true;
             }
             self.write(sums, first);
         }
@@ -112,15 +113,17 @@ impl<E: Constants> ByGates<'_, E> {
         acc
     }
 
-    /// What the sums of the columns from `first` on begin with.
+    /// What the sums of the columns from `first` on begin with, and whether that is anything.
     #[inline(always)]
-    fn read(&mut self, sums: &mut [[E; WIDEST]], first: usize) {
-        if !self.dz.add {
-            return sums.fill([E::ZERO; WIDEST]);
+    fn read(&mut self, sums: &mut [[E; WIDEST]], first: usize) -> bool {
+        if self.dz.add {
+            self.each(first, |place, dw| {
+                sums.iter_mut().zip(dw).for_each(|(sums, dw)| sums[place] = *dw);
+            });
+        } else if self.factor.runs.is_empty() {
+            sums.fill([E::ZERO; WIDEST]);
         }
-        self.each(first, |place, dw| {
-            sums.iter_mut().zip(dw).for_each(|(sums, dw)| sums[place] = *dw);
-        });
+        self.dz.add
     }
 
     /// Their end.
