@@ -21,32 +21,36 @@ pub trait Constants: pulp::bytemuck::Pod + Send + Sync {
     const ZERO: Self;
     /// 1.
     const ONE: Self;
+    /// 2.
+    const TWO: Self;
     /// Below this e^x rounds to 0.
     const EXP_UNDERFLOW: Self;
     /// a · 2^n is computed as (a · 2^(n + k)) · 2^-k for n below the first number, k the second: 2^n need not be normal.
     const SCALE_IN_TWO: (Self, Self);
     /// 2^-k.
     const SCALE_REST: Self;
-    /// A value of -2|x| from which on tanh x rounds to 1.
+    /// A value of -|x| from which on tanh x rounds to 1.
     const TANH_SATURATED: Self;
 }
 
 impl Constants for f32 {
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
+    const TWO: Self = 2.0;
     const EXP_UNDERFLOW: Self = -104.0;
     const SCALE_IN_TWO: (Self, Self) = (-92.0, 64.0);
     const SCALE_REST: Self = 1.0 / 18_446_744_073_709_551_616.0;
-    const TANH_SATURATED: Self = -40.0;
+    const TANH_SATURATED: Self = -20.0;
 }
 
 impl Constants for f64 {
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
+    const TWO: Self = 2.0;
     const EXP_UNDERFLOW: Self = -746.0;
     const SCALE_IN_TWO: (Self, Self) = (-505.0, 512.0);
     const SCALE_REST: Self = 7.458_340_731_200_207e-155; // 2^-512
-    const TANH_SATURATED: Self = -40.0;
+    const TANH_SATURATED: Self = -20.0;
 }
 
 /// f32 or f64.

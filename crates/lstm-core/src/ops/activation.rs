@@ -31,7 +31,7 @@ pub fn tanh<E: Element>(x: E) -> E {
 #[inline(always)]
 pub(in crate::ops) fn exp_nonpositive_of<S: Simd, E: Lanes<S>>(simd: S, x: E::Vector) -> E::Vector {
     let x = E::at_least(simd, E::EXP_UNDERFLOW, x);
-    let n = E::exp_power(simd, x);
+    let n = E::exp_power(simd, x, E::ONE);
     let p = E::exp_minus_one(simd, E::exp_remainder(simd, x, n));
     E::scale(simd, E::add(simd, E::splat(simd, E::ONE), p), n)
 }
@@ -55,9 +55,11 @@ pub(in crate::ops) fn sigmoid_of<S: Simd, E: Lanes<S>>(simd: S, x: E::Vector) ->
 pub(in crate::ops) fn tanh_of<S: Simd, E: Lanes<S>>(simd: S, x: E::Vector) -> E::Vector {
     let one = E::splat(simd, E::ONE);
     // Beyond the bound the result is 1 in both types; the power stays normal.
-    let y = E::at_least(simd, E::TANH_SATURATED, E::minus_abs(simd, E::add(simd, x, x)));
-    let n = E::exp_power(simd, y);
-    let p = E::exp_minus_one(simd, E::exp_remainder(simd, y, n));
+    let y = E::at_least(simd, E::TANH_SATURATED, E::minus_abs(simd, x));
+    let n = E::exp_power(simd, y, E::TWO);
+    // The sooner remainder is as good here: where n is large, m is nearly -1.
+    let [r, _] = E::exp_remainder(simd, E::add(simd, y, y), n);
+    let p = E::exp_minus_one(simd, [r, r]);
     let scale = E::power_of_two(simd, n);
     let m = E::multiply_add(simd, scale, p, E::sub(simd, scale, one));
     let two_and_m = E::multiply_add(simd, scale, p, E::add(simd, scale, one));

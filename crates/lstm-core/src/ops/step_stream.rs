@@ -43,7 +43,7 @@ use super::tile::Tile;
 use crate::element::Constants;
 use crate::{Element, LstmState, LstmWeights, Parameter, Result};
 
-use kernels::{OneRow, Rows};
+use kernels::{OnePanel, OneRow, Rows};
 use layout::StepLayout;
 
 /// How the weights of a step are written; only the formats of this module are.
@@ -186,7 +186,10 @@ impl<E: Element, F: Format<E>> Steps<E, F> {
         let Self { weights, state } = self;
         state.check_x("Steps::step", x)?;
         if state.rows() == 1 && weights.lanes != 1 {
-            E::run(weights.set, OneRow { weights, x, state });
+            match weights.panels {
+                1 => E::run(weights.set, OnePanel { weights, x, state }),
+                _ => E::run(weights.set, OneRow { weights, x, state }),
+            }
         } else {
             E::run(weights.set, Rows { weights, x, state });
         }

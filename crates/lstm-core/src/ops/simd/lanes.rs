@@ -43,12 +43,12 @@ pub trait Lanes<S: Simd>: Constants {
         otherwise: Self::Vector,
     ) -> Self::Vector;
 
-    /// The integer n nearest to x / ln 2, for |n| below 2^20.
-    fn exp_power(simd: S, x: Self::Vector) -> Self::Vector;
-    /// x - n·ln 2, in two parts of ln 2.
-    fn exp_remainder(simd: S, x: Self::Vector, n: Self::Vector) -> Self::Vector;
-    /// e^r - 1 for |r| ≤ ½ ln 2, to the relative accuracy of the type.
-    fn exp_minus_one(simd: S, r: Self::Vector) -> Self::Vector;
+    /// The integer n nearest to `times` x / ln 2, for |n| below 2^20.
+    fn exp_power(simd: S, x: Self::Vector, times: Self) -> Self::Vector;
+    /// x - n·ln 2 twice: sooner, with an error below n · 2^-29 in f32, and as near as the type allows.
+    fn exp_remainder(simd: S, x: Self::Vector, n: Self::Vector) -> [Self::Vector; 2];
+    /// e^r - 1 for |r| ≤ ½ ln 2, to the relative accuracy of the type; r as [`Lanes::exp_remainder`] gives it.
+    fn exp_minus_one(simd: S, r: [Self::Vector; 2]) -> Self::Vector;
     /// 2^n for an integer n whose power is a normal number.
     fn power_of_two(simd: S, n: Self::Vector) -> Self::Vector;
     /// a · 2^n for an integer n ≤ 0 from [`Constants::EXP_UNDERFLOW`] / ln 2 on; subnormal results round once.
@@ -170,7 +170,7 @@ macro_rules! arithmetic {
 const ROUND_F32: f32 = 12_582_912.0;
 const ROUND_F64: f64 = 6_755_399_441_055_744.0;
 
-// Range reduction and polynomials: Cephes (Moshier 1989), expf.c and exp.c.
+// Range reduction: Cody and Waite 1980; f64's rational function and all of its numbers: Cephes (Moshier 1989), exp.c.
 
 impl<S: Simd> Lanes<S> for f32 {
     arithmetic!(
@@ -196,24 +196,30 @@ impl<S: Simd> Lanes<S> for f32 {
     );
 
     #[inline(always)]
-    fn exp_power(simd: S, x: Self::Vector) -> Self::Vector {
+    fn exp_power(simd: S, x: Self::Vector, times: Self) -> Self::Vector {
         let round = simd.splat_f32s(ROUND_F32);
-        let log2_e = simd.splat_f32s(std::f32::consts::LOG2_E);
+        let log2_e = simd.splat_f32s(times * std::f32::consts::LOG2_E);
         simd.sub_f32s(simd.mul_add_e_f32s(x, log2_e, round), round)
     }
     #[inline(always)]
-    fn exp_remainder(simd: S, x: Self::Vector, n: Self::Vector) -> Self::Vector {
-        let r = simd.mul_add_e_f32s(n, simd.splat_f32s(-0.693_359_4), x);
-        simd.mul_add_e_f32s(n, simd.splat_f32s(2.121_944_4e-4), r)
+    fn exp_remainder(simd: S, x: Self::Vector, n: Self::Vector) -> [Self::Vector; 2] {
+        let minus = |ln_2: f32, x| simd.mul_add_e_f32s(n, simd.splat_f32s(-ln_2), x);
+        if S::IS_SCALAR {
+            // Products round here, but that by a number of few bits.
+            return [minus(-2.121_944_4e-4, minus(0.693_359_4, x)); 2];
+        }
+        let soon = minus(std::f32::consts::LN_2, x);
+        [soon, minus(-1.904_654_3e-9, soon)]
     }
     #[inline(always)]
-    fn exp_minus_one(simd: S, r: Self::Vector) -> Self::Vector {
-        // In pairs (Estrin 1960): a chain of three operations from r on, where Horner's has six.
-        let pair = |c0, c1| simd.mul_add_e_f32s(simd.splat_f32s(c1), r, simd.splat_f32s(c0));
-        let z = simd.mul_f32s(r, r);
-        let low = simd.mul_add_e_f32s(pair(0.5, 1.666_666_6e-1), z, r);
-        let middle = pair(4.166_579_6e-2, 8.333_452e-3);
-        let high = simd.mul_add_e_f32s(pair(1.398_199_9e-3, 1.987_569_1e-4), z, middle);
+    fn exp_minus_one(simd: S, [soon, r]: [Self::Vector; 2]) -> Self::Vector {
+        // In pairs (Estrin 1960): a chain of three operations from r on, where Horner's has five. The coefficients are
+        // minimax for the relative error, 1.5e-8.
+        let pair = |c0, c1| simd.mul_add_e_f32s(simd.splat_f32s(c1), soon, simd.splat_f32s(c0));
+        let z = simd.mul_f32s(soon, soon);
+        let low = simd.mul_add_e_f32s(pair(0.5, 1.666_654_8e-1), z, r);
+        let middle = pair(4.166_685_4e-2, 8.366_067e-3);
+        let high = simd.mul_add_e_f32s(simd.splat_f32s(1.389_823_2e-3), z, middle);
         simd.mul_add_e_f32s(high, simd.mul_f32s(z, z), low)
     }
     #[inline(always)]
@@ -251,18 +257,18 @@ impl<S: Simd> Lanes<S> for f64 {
     );
 
     #[inline(always)]
-    fn exp_power(simd: S, x: Self::Vector) -> Self::Vector {
+    fn exp_power(simd: S, x: Self::Vector, times: Self) -> Self::Vector {
         let round = simd.splat_f64s(ROUND_F64);
-        let log2_e = simd.splat_f64s(std::f64::consts::LOG2_E);
+        let log2_e = simd.splat_f64s(times * std::f64::consts::LOG2_E);
         simd.sub_f64s(simd.mul_add_e_f64s(x, log2_e, round), round)
     }
     #[inline(always)]
-    fn exp_remainder(simd: S, x: Self::Vector, n: Self::Vector) -> Self::Vector {
+    fn exp_remainder(simd: S, x: Self::Vector, n: Self::Vector) -> [Self::Vector; 2] {
         let r = simd.mul_add_e_f64s(n, simd.splat_f64s(-6.931_457_519_531_25e-1), x);
-        simd.mul_add_e_f64s(n, simd.splat_f64s(-1.428_606_820_309_417_2e-6), r)
+        [simd.mul_add_e_f64s(n, simd.splat_f64s(-1.428_606_820_309_417_2e-6), r); 2]
     }
     #[inline(always)]
-    fn exp_minus_one(simd: S, r: Self::Vector) -> Self::Vector {
+    fn exp_minus_one(simd: S, [_, r]: [Self::Vector; 2]) -> Self::Vector {
         let z = simd.mul_f64s(r, r);
         let mut p = simd.splat_f64s(1.261_771_930_748_105_9e-4);
         for c in [3.029_944_077_074_419_6e-2, 1.0] {

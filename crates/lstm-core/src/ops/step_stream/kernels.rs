@@ -31,29 +31,58 @@ impl<E: Constants, F: Format<E>> Kernel<E> for OneRow<'_, E, F> {
         let mut done = 0;
         while F::IN_PAIRS && panels - done >= 2 {
             let panel = if backwards { panels - 2 - done } else { done };
-            let z = product.tile::<F, 1, 2>(simd, [x], [h_before], panel);
-            let Some([[one], [other]]) = z else { return };
-            for (p, z) in [one, other].into_iter().enumerate() {
-                let unit = (panel + p) * E::COUNT;
-                let (Some(c), Some(h)) = (c.get_mut(unit..), h.get_mut(unit..)) else {
-                    return;
-                };
-                cell::<S, E>(simd, z, c, h);
+            if step::<S, E, F, 2>(simd, &product, x, h_before, (c, h), panel).is_none() {
+                return;
             }
             done += 2;
         }
         while done < panels {
             let panel = if backwards { panels - 1 - done } else { done };
-            let z = product.tile::<F, 1, 1>(simd, [x], [h_before], panel);
-            let Some([[z]]) = z else { return };
-            let unit = panel * E::COUNT;
-            let (Some(c), Some(h)) = (c.get_mut(unit..), h.get_mut(unit..)) else {
+            if step::<S, E, F, 1>(simd, &product, x, h_before, (c, h), panel).is_none() {
                 return;
-            };
-            cell::<S, E>(simd, z, c, h);
+            }
             done += 1;
         }
     }
+}
+
+/// A whole step of one row whose units fit a panel.
+pub(super) struct OnePanel<'a, E, F> {
+    pub(super) weights: &'a StepWeights<E, F>,
+    pub(super) x: &'a [E],
+    pub(super) state: &'a mut StepState<E>,
+}
+
+impl<E: Constants, F: Format<E>> Kernel<E> for OnePanel<'_, E, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S)
+    where
+        E: Lanes<S>,
+    {
+        let StepSlices { h_before, h, c, .. } = self.state.slices();
+        let product = Product::<E, S>::new(self.weights);
+        step::<S, E, F, 1>(simd, &product, self.x, h_before, (c, h), 0);
+    }
+}
+
+/// A step of `P` panels of one row from `panel` on; `None` where there are not so many.
+#[inline(always)]
+fn step<S: Simd, E: Lanes<S>, F: Format<E>, const P: usize>(
+    simd: S,
+    product: &Product<'_, E, S>,
+    x: &[E],
+    h_before: &[E],
+    (c, h): (&mut [E], &mut [E]),
+    panel: usize,
+) -> Option<()> {
+    let tiles = product.tile::<F, 1, P>(simd, [x], [h_before], panel)?;
+    for (p, [z]) in tiles.into_iter().enumerate() {
+        let unit = (panel + p) * E::COUNT;
+        cell::<S, E>(simd, z, c.get_mut(unit..)?, h.get_mut(unit..)?);
+    }
+    Some(())
 }
 
 /// A whole step of several rows.
