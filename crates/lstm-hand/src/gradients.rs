@@ -26,7 +26,7 @@ const CELLS_AT_ONCE: usize = 1 << 11;
 const NEAR: usize = 1800;
 
 /// The fewest cells whose x or h is read where it is.
-const MANY: usize = 384;
+const MANY: usize = 320;
 
 /// Fills the gradients that are wanted from the dz that the scan left; adds those of parameters where `add`.
 ///

@@ -118,11 +118,34 @@ impl<E: Element> Panels<E> {
         let vectors = cols.div_ceil(lanes);
         let cut = Cut { vectors, panels: vectors.div_ceil(MOST_VECTORS), even: true };
         self.shape(depth, cut, lanes);
-        self.fill(|panel, data| {
-            let span = cut.span(panel);
-            let (first, width) = (span.start * lanes, span.len() * lanes);
-            E::run(set, PackColumns { data, rows: rows(), first, cols, stride, width });
+        let n = if self.is_packed_on_all() { 2 * parallel::threads() } else { 1 };
+        let at_once = depth.div_ceil(n).max(1);
+        let parts = self.by_rows(at_once).into_iter().enumerate();
+        for_each(parts.collect(), n > 1, |(k, panels)| {
+            let at = k * at_once..(k * at_once + at_once).min(depth);
+            E::run(set, PackColumns { panels, at, rows: rows(), cut, cols, stride });
         });
+    }
+
+    /// For each `at_once` rows the parts that all panels have of them.
+    fn by_rows(&mut self, at_once: usize) -> Vec<Vec<&mut [E]>> {
+        let (cut, depth, lanes) = (self.cut, self.depth, self.lanes);
+        let mut rest = &mut self.data[..];
+        let mut parts: Vec<Vec<_>> = Vec::new();
+        parts.resize_with(depth.div_ceil(at_once), || Vec::with_capacity(cut.panels));
+        for panel in 0..cut.panels {
+            let width = cut.span(panel).len() * lanes;
+            let (data, tail) = rest.split_at_mut(depth * width);
+            rest = tail;
+            let data = data.chunks_mut(at_once * width);
+            parts.iter_mut().zip(data).for_each(|(part, data)| part.push(data));
+        }
+        parts
+    }
+
+    /// Whether the matrix is large enough for all threads.
+    fn is_packed_on_all(&self) -> bool {
+        self.data.len() >= PARALLEL_FROM && parallel::threads() > 1
     }
 
     fn shape(&mut self, depth: usize, cut: Cut, lanes: usize) {
@@ -133,24 +156,29 @@ impl<E: Element> Panels<E> {
     /// Calls `pack` for each panel's data, on all threads where the matrix is large.
     fn fill(&mut self, pack: impl Fn(usize, &mut [E]) + Sync) {
         let (cut, stride) = (self.cut, self.depth * self.lanes);
+        let on_all = self.is_packed_on_all();
         let mut rest = &mut self.data[..];
-        let on_all = rest.len() >= PARALLEL_FROM && parallel::threads() > 1;
-        let mut parts = Vec::new();
-        for panel in 0..cut.panels {
-            let (part, tail) = rest.split_at_mut(cut.span(panel).len() * stride);
+        let part = |panel| {
+            let (part, tail) =
+                std::mem::take(&mut rest).split_at_mut(cut.span(panel).len() * stride);
             rest = tail;
-            match on_all {
-                true => parts.push((panel, part)),
-                false => pack(panel, part),
-            }
-        }
-        let packing: std::result::Result<(), std::convert::Infallible> =
-            parallel::for_each(parts, |(panel, part)| {
-                pack(panel, part);
-                Ok(())
-            });
-        packing.unwrap_or_else(|never| match never {});
+            (panel, part)
+        };
+        for_each((0..cut.panels).map(part).collect(), on_all, |(panel, part)| pack(panel, part));
     }
+}
+
+/// Calls `pack` for all parts, one after the other or on all threads.
+fn for_each<T: Send>(parts: Vec<T>, on_all: bool, pack: impl Fn(T) + Sync) {
+    if !on_all {
+        return parts.into_iter().for_each(pack);
+    }
+    let packing: std::result::Result<(), std::convert::Infallible> =
+        parallel::for_each(parts, |part| {
+            pack(part);
+            Ok(())
+        });
+    packing.unwrap_or_else(|never| match never {});
 }
 
 impl<E: Constants> Panels<E> {
@@ -245,39 +273,55 @@ impl<E: Constants> Kernel<E> for Transpose<'_, E> {
     }
 }
 
-/// Fills one panel with the columns from `first` on.
+/// Fills the rows `at` of all panels: a row is read from front to end.
 struct PackColumns<'a, E, I> {
-    data: &'a mut [E],
+    panels: Vec<&'a mut [E]>,
+    at: Range<usize>,
+    /// From the first on.
     rows: I,
-    first: usize,
+    cut: Cut,
     cols: usize,
     stride: usize,
-    width: usize,
 }
 
 impl<'r, E: Constants, I: Iterator<Item = Option<&'r [E]>>> Kernel<E> for PackColumns<'_, E, I> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S)
+    fn run<S: Simd>(mut self, simd: S)
     where
         E: Lanes<S>,
     {
-        let Self { data, rows, first, cols, stride, width } = self;
-        let end = (first + width).min(cols);
-        let mut to = data.chunks_exact_mut(width);
-        for run in rows {
-            let Some(run) = run else {
-                to.next().into_iter().for_each(|to| to.fill(E::ZERO));
-                continue;
-            };
-            // In this order: the other takes a row more before it finds that the run is over.
-            for (row, to) in run.chunks(stride.max(1)).zip(to.by_ref()) {
-                let from = row.get(first..end).unwrap_or_default();
-                for_vectors!(width / E::COUNT, W => copy::<S, E, W>(simd, from, to));
+        let (mut first, stride) = (0, self.stride.max(1));
+        while first < self.at.end {
+            let run = self.rows.next().flatten().unwrap_or_default();
+            let n = run.len().div_ceil(stride).max(1);
+            for k in self.at.start.max(first)..self.at.end.min(first + n) {
+                let row = run.get((k - first) * stride..).unwrap_or_default();
+                self.row(simd, row, k - self.at.start);
             }
+            first += n;
         }
-        to.for_each(|to| to.fill(E::ZERO));
+    }
+}
+
+impl<E: Constants, I> PackColumns<'_, E, I> {
+    /// Writes one row of all panels; what is missing are zeros.
+    #[inline(always)]
+    fn row<S: Simd>(&mut self, simd: S, row: &[E], k: usize)
+    where
+        E: Lanes<S>,
+    {
+        for (panel, data) in self.panels.iter_mut().enumerate() {
+            let span = self.cut.span(panel);
+            let first = span.start * E::COUNT;
+            let end = (span.end * E::COUNT).min(self.cols).min(row.len());
+            let from = row.get(first..end).unwrap_or_default();
+            for_vectors!(span.len(), W => {
+                let width = W * E::COUNT;
+                copy::<S, E, W>(simd, from, &mut data[k * width..][..width]);
+            });
+        }
     }
 }
 
