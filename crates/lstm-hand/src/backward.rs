@@ -63,8 +63,8 @@ pub struct Gradients<'a, E> {
 /// Memory that the backward pass works in; make it once and reuse it for runs of any size.
 ///
 /// It holds, in numbers and with 4·H, H and I each rounded up to a vector: dz, 4·T·B·H, where the tape has no gates
-/// whose place it takes; V, then U, 4·H·max(I, H); for weight gradients of wide layers, T·B·max(I, H), but of about
-/// 2048 cells at a time. Where cells share N rows of the input: 4·N·H more for their dz.
+/// whose place it takes; V, then U, 4·H·max(I, H); for weight gradients of wide layers and of few cells,
+/// T·B·max(I, H), but of about 2048 cells at a time. Where cells share N rows of the input: 4·N·H more for their dz.
 #[derive(Debug, Clone, Default)]
 pub struct BackwardScratch<E> {
     /// The gates, where the tape has none, and then dz of every step, zero for padding: for each block
@@ -90,17 +90,7 @@ pub struct BackwardScratch<E> {
 impl<E: Element> BackwardScratch<E> {
     /// Empty; the first backward pass gives it its size.
     pub fn new() -> Self {
-        Self {
-            dz: Aligned::new(),
-            of_rows: RowGates::new(),
-            dz_now: [Aligned::new(), Aligned::new()],
-            dz_exchange: Aligned::new(),
-            dh: Aligned::new(),
-            dc: Aligned::new(),
-            weights: Panels::new(),
-            runs: CellRuns::new(),
-            factor: Panels::new(),
-        }
+        Self::default()
     }
 
     /// The bytes of the room for dz alone: what the last run needed whose tape had no gates, 0 before there was one.

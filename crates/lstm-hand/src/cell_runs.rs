@@ -13,11 +13,6 @@ pub(crate) struct CellRuns {
 }
 
 impl CellRuns {
-    /// None.
-    pub(crate) const fn new() -> Self {
-        Self { runs: Vec::new() }
-    }
-
     pub(crate) fn get(&self) -> &[CellRun] {
         &self.runs
     }
