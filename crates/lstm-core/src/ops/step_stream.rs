@@ -15,7 +15,8 @@
 //!    order, so that this changes no bit.
 //! 3. Small layers take as long as the instructions around the loops. A processor starts on the product of the next x
 //!    while it still waits for h, if all that lies between fits the few hundred instructions that it looks ahead: a step
-//!    of one row is a kernel of its own, all on the way to it is inlined, and [`Steps`] has nothing to check but x.
+//!    of one row is a kernel of its own, another one where there is one panel, all on the way to it is inlined, and
+//!    [`Steps`] has nothing to check but x.
 //! 4. Of several rows, and without vectors, the gates have a loop of their own.
 //! 5. A format whose sums of one panel are too few to keep the multipliers busy has two panels side by side.
 
@@ -43,7 +44,7 @@ use super::tile::Tile;
 use crate::element::Constants;
 use crate::{Element, LstmState, LstmWeights, Parameter, Result};
 
-use kernels::{OnePanel, OneRow, Rows};
+use kernels::{OneRow, Rows};
 use layout::StepLayout;
 
 /// How the weights of a step are written; only the formats of this module are.
@@ -134,11 +135,6 @@ impl<E: Element, F: Format<E>> StepWeights<E, F> {
         depth.div_ceil(F::COLUMNS)
     }
 
-    /// Those of the layer.
-    pub fn sizes(&self) -> StepSizes {
-        self.sizes
-    }
-
     /// The bytes that a step reads.
     pub fn bytes(&self) -> usize {
         size_of_val(&self.data[..])
@@ -187,8 +183,8 @@ impl<E: Element, F: Format<E>> Steps<E, F> {
         state.check_x("Steps::step", x)?;
         if state.rows() == 1 && weights.lanes != 1 {
             match weights.panels {
-                1 => E::run(weights.set, OnePanel { weights, x, state }),
-                _ => E::run(weights.set, OneRow { weights, x, state }),
+                1 => E::run(weights.set, OneRow::<_, _, true> { weights, x, state }),
+                _ => E::run(weights.set, OneRow::<_, _, false> { weights, x, state }),
             }
         } else {
             E::run(weights.set, Rows { weights, x, state });

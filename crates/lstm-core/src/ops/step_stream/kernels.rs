@@ -9,14 +9,14 @@ use crate::ops::simd::instruction_set::Kernel;
 use crate::ops::simd::lanes::Lanes;
 use crate::ops::tile::{Tile, for_rows, tile_rows};
 
-/// A whole step of one row.
-pub(super) struct OneRow<'a, E, F> {
+/// A whole step of one row; `ONE_PANEL`: of a layer whose units fit a panel, for which no loop is compiled.
+pub(super) struct OneRow<'a, E, F, const ONE_PANEL: bool> {
     pub(super) weights: &'a StepWeights<E, F>,
     pub(super) x: &'a [E],
     pub(super) state: &'a mut StepState<E>,
 }
 
-impl<E: Constants, F: Format<E>> Kernel<E> for OneRow<'_, E, F> {
+impl<E: Constants, F: Format<E>, const ONE_PANEL: bool> Kernel<E> for OneRow<'_, E, F, ONE_PANEL> {
     type Output = ();
 
     #[inline(always)]
@@ -27,7 +27,7 @@ impl<E: Constants, F: Format<E>> Kernel<E> for OneRow<'_, E, F> {
         let Self { weights, x, state } = self;
         let StepSlices { h_before, h, c, backwards, .. } = state.slices();
         let product = Product::<E, S>::new(weights);
-        let panels = weights.panels;
+        let panels = if ONE_PANEL { 1 } else { weights.panels };
         let mut done = 0;
         while F::IN_PAIRS && panels - done >= 2 {
             let panel = if backwards { panels - 2 - done } else { done };
@@ -43,27 +43,6 @@ impl<E: Constants, F: Format<E>> Kernel<E> for OneRow<'_, E, F> {
             }
             done += 1;
         }
-    }
-}
-
-/// A whole step of one row whose units fit a panel.
-pub(super) struct OnePanel<'a, E, F> {
-    pub(super) weights: &'a StepWeights<E, F>,
-    pub(super) x: &'a [E],
-    pub(super) state: &'a mut StepState<E>,
-}
-
-impl<E: Constants, F: Format<E>> Kernel<E> for OnePanel<'_, E, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S)
-    where
-        E: Lanes<S>,
-    {
-        let StepSlices { h_before, h, c, .. } = self.state.slices();
-        let product = Product::<E, S>::new(self.weights);
-        step::<S, E, F, 1>(simd, &product, self.x, h_before, (c, h), 0);
     }
 }
 
