@@ -53,6 +53,7 @@ pub mod step_backward;
 pub mod step_forward;
 pub mod step_stream;
 mod tile;
+mod transpose;
 
 pub use simd::dispatch::vectorized;
 pub use simd::instruction_set::InstructionSet;

@@ -15,23 +15,18 @@ const PARALLEL_FROM: usize = 1 << 20;
 /// The fewest rows of a thread's part: fewer would read the matrix too often.
 const FEWEST_ROWS: usize = 6;
 
-/// Numbers on an edge of the blocks in which a matrix is transposed.
-const BLOCK: usize = 16;
-
 /// M, `[depth, cols]`, packed for products x M; pack it again to reuse its memory.
 #[derive(Debug, Clone)]
 pub struct PackedMatrix<E> {
     set: InstructionSet,
     panels: Panels<E>,
     cols: usize,
-    /// Mᵀ on its way to be packed.
-    transposed: Vec<E>,
 }
 
 impl<E: Element> Default for PackedMatrix<E> {
     fn default() -> Self {
         let set = InstructionSet::current();
-        Self { set, panels: Panels::new(), cols: 0, transposed: Vec::new() }
+        Self { set, panels: Panels::new(), cols: 0 }
     }
 }
 
@@ -55,19 +50,8 @@ impl<E: Element> PackedMatrix<E> {
     /// As [`PackedMatrix::pack`].
     pub fn pack_transposed(&mut self, m: &[E], depth: usize, cols: usize) -> Result<()> {
         check("PackedMatrix::pack_transposed", "m", m.len(), depth, cols)?;
-        let mut transposed = std::mem::take(&mut self.transposed);
-        transposed.resize(m.len(), E::ZERO);
-        for first in (0..depth).step_by(BLOCK) {
-            let end = (first + BLOCK).min(depth);
-            for (col, column) in m.chunks_exact(depth.max(1)).enumerate() {
-                for (k, value) in column[first..end].iter().enumerate() {
-                    transposed[(first + k) * cols + col] = *value;
-                }
-            }
-        }
-        let packed = self.pack(&transposed, depth, cols);
-        self.transposed = transposed;
-        packed
+        self.cols = cols;
+        self.panels.pack_transposed(self.set, m, (depth, cols))
     }
 
     /// dst = x M, where x is `[n, depth]` and dst `[n, cols]`, on all threads.

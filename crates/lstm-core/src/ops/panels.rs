@@ -1,11 +1,11 @@
 //! A matrix packed for the vector side of products: read from front to end by the inner loop.
 //!
-//! A panel is up to four vectors of columns, stored row by row. Two ways to fill one, both for matrices
-//! whose rows or columns are the four gates of H units:
+//! A panel is up to four vectors of columns, stored row by row. Ways to fill one:
 //!
 //! - [`Panels::pack_gates`] for z = x Wᵀ: a panel holds the four gates of as many units as fit a vector, so
 //!   that a tile of the product is all that a step of these units needs;
-//! - [`Panels::pack_columns`] for products whose columns are plain: a panel holds neighbouring columns.
+//! - [`Panels::pack_columns`] for products whose columns are plain: a panel holds neighbouring columns;
+//! - [`Panels::pack_transposed`] for the same where columns are what lies together in memory.
 //!
 //! A row of gates is laid out by panels everywhere inside; [`GateLayout`] translates.
 
@@ -18,17 +18,12 @@ use super::gate_layout::GateLayout;
 use super::simd::instruction_set::{InstructionSet, Kernel};
 use super::simd::lanes::Lanes;
 use super::tile::{MOST_VECTORS, for_vectors};
+use super::transpose::Transpose;
 use crate::element::Constants;
 use crate::{Element, Error, Result, parallel};
 
 /// Matrices below this many elements are packed on the calling thread.
 const PARALLEL_FROM: usize = 1 << 15;
-
-/// Elements of a row of W that become part of columns at once, in the nearest cache.
-const TURNED_AT_ONCE: usize = 64;
-
-/// The most elements of a vector.
-const MOST_LANES: usize = 16;
 
 /// A packed matrix; pack it again for new numbers to reuse its memory.
 #[derive(Debug, Clone, Default)]
@@ -50,6 +45,11 @@ struct Cut {
 }
 
 impl Cut {
+    /// Into panels as even as possible.
+    fn even(vectors: usize) -> Self {
+        Self { vectors, panels: vectors.div_ceil(MOST_VECTORS), even: true }
+    }
+
     /// The vectors of a panel.
     #[inline(always)]
     fn span(&self, panel: usize) -> Range<usize> {
@@ -94,8 +94,9 @@ impl<E: Element> Panels<E> {
             for gate in 0..4 {
                 let first = gate * hidden + units.start;
                 let rows = &w[first * depth..(first + units.len()) * depth];
-                let to = &mut data[gate * stride..];
-                E::run(set, Transpose { rows, depth, to, width });
+                let next = if gate < 3 { first + hidden } else { units.end };
+                let (next, to) = (&w[next * depth..], &mut data[gate * stride..]);
+                E::run(set, Transpose { rows, depth, next, to, width });
             }
         });
         Ok(())
@@ -115,8 +116,7 @@ impl<E: Element> Panels<E> {
         I: Iterator<Item = Option<&'a [E]>>,
     {
         let lanes = set.lanes::<E>();
-        let vectors = cols.div_ceil(lanes);
-        let cut = Cut { vectors, panels: vectors.div_ceil(MOST_VECTORS), even: true };
+        let cut = Cut::even(cols.div_ceil(lanes));
         self.shape(depth, cut, lanes);
         let n = if self.is_packed_on_all() { 2 * parallel::threads() } else { 1 };
         let at_once = depth.div_ceil(n).max(1);
@@ -125,6 +125,37 @@ impl<E: Element> Panels<E> {
             let at = k * at_once..(k * at_once + at_once).min(depth);
             E::run(set, PackColumns { panels, at, rows: rows(), cut, cols, stride });
         });
+    }
+
+    /// Packs a matrix `[depth, cols]` given by its columns: `m` is `[cols, depth]`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Mismatch`] where `m` has not cols·depth elements, or none.
+    pub fn pack_transposed(
+        &mut self,
+        set: InstructionSet,
+        m: &[E],
+        (depth, cols): (usize, usize),
+    ) -> Result<()> {
+        check("Panels::pack_transposed", m.len(), cols, depth)?;
+        let lanes = set.lanes::<E>();
+        let cut = Cut::even(cols.div_ceil(lanes));
+        self.shape(depth, cut, lanes);
+        self.fill(|panel, data| {
+            let span = cut.span(panel);
+            let width = span.len() * lanes;
+            if span.end * lanes > cols {
+                data.fill(E::ZERO);
+            }
+            for (k, vector) in span.enumerate() {
+                let end = ((vector + 1) * lanes).min(cols);
+                let (rows, next) = (&m[vector * lanes * depth..end * depth], &m[end * depth..]);
+                let to = &mut data[k * lanes..];
+                E::run(set, Transpose { rows, depth, next, to, width });
+            }
+        });
+        Ok(())
     }
 
     /// For each `at_once` rows the parts that all panels have of them.
@@ -230,46 +261,6 @@ impl<E: Constants> Panels<E> {
     /// The bytes of all panels.
     pub fn bytes(&self) -> usize {
         size_of_val(&self.data[..])
-    }
-}
-
-/// The columns of `rows`, `[units, depth]`, one in every `width` elements of `to`.
-struct Transpose<'a, E> {
-    rows: &'a [E],
-    depth: usize,
-    to: &'a mut [E],
-    width: usize,
-}
-
-impl<E: Constants> Kernel<E> for Transpose<'_, E> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S)
-    where
-        E: Lanes<S>,
-    {
-        let Self { rows, depth, to, width } = self;
-        let units = rows.len() / depth;
-        let mut part = [[E::ZERO; TURNED_AT_ONCE]; MOST_LANES];
-        for first in (0..depth).step_by(TURNED_AT_ONCE) {
-            let len = TURNED_AT_ONCE.min(depth - first);
-            for (to, row) in part.iter_mut().zip(rows.chunks_exact(depth)) {
-                match row[first..].first_chunk() {
-                    Some(whole) => *to = *whole,
-                    None => to[..len].copy_from_slice(&row[first..]),
-                }
-            }
-            for (k, to) in to[first * width..].chunks_mut(width).take(len).enumerate() {
-                // A length that the compiler knows: it moves a vector at once.
-                match to.first_chunk_mut::<MOST_LANES>() {
-                    Some(to) if units == MOST_LANES => {
-                        to.iter_mut().zip(&part).for_each(|(to, row)| *to = row[k]);
-                    }
-                    _ => to[..units].iter_mut().zip(&part).for_each(|(to, row)| *to = row[k]),
-                }
-            }
-        }
     }
 }
 

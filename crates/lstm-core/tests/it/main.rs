@@ -6,6 +6,7 @@ mod keras_files;
 mod kernels;
 mod models;
 mod onnx_cases;
+mod panels;
 #[cfg(feature = "candle")]
 mod pickle;
 mod weight_gradients;

@@ -54,6 +54,9 @@ pub trait Lanes<S: Simd>: Constants {
     /// a · 2^n for an integer n ≤ 0 from [`Constants::EXP_UNDERFLOW`] / ln 2 on; subnormal results round once.
     fn scale(simd: S, a: Self::Vector, n: Self::Vector) -> Self::Vector;
 
+    /// Every lane `by` places further; what passes the end comes in at the front.
+    fn rotated(simd: S, a: Self::Vector, by: usize) -> Self::Vector;
+
     /// Up to one vector; lanes without an element are zero.
     fn load(simd: S, from: &[Self]) -> Self::Vector;
     /// Up to one vector.
@@ -69,7 +72,7 @@ macro_rules! arithmetic {
     (
         $vector:ident, $count:ident, $splat:ident, $add:ident, $sub:ident, $mul:ident, $div:ident,
         $multiply_add:ident, $abs:ident, $max:ident, $scale:ident, $and:ident, $or:ident, $less:ident, $select:ident,
-        $load:ident, $store:ident, $vectors:ident, $vectors_mut:ident
+        $rotate:ident, $load:ident, $store:ident, $vectors:ident, $vectors_mut:ident
     ) => {
         type Vector = S::$vector;
         const COUNT: usize = S::$count;
@@ -148,6 +151,10 @@ macro_rules! arithmetic {
             simd.$select(simd.$less(a, b), then, otherwise)
         }
         #[inline(always)]
+        fn rotated(simd: S, a: Self::Vector, by: usize) -> Self::Vector {
+            simd.$rotate(a, by)
+        }
+        #[inline(always)]
         fn load(simd: S, from: &[Self]) -> Self::Vector {
             simd.$load(from)
         }
@@ -189,6 +196,7 @@ impl<S: Simd> Lanes<S> for f32 {
         or_f32s,
         less_than_f32s,
         select_f32s,
+        rotate_right_f32s,
         partial_load_f32s,
         partial_store_f32s,
         as_simd_f32s,
@@ -250,6 +258,7 @@ impl<S: Simd> Lanes<S> for f64 {
         or_f64s,
         less_than_f64s,
         select_f64s,
+        rotate_right_f64s,
         partial_load_f64s,
         partial_store_f64s,
         as_simd_f64s,

@@ -1,0 +1,75 @@
+//! Packed matrices hold every number of the matrix at its place, and zeros elsewhere, on every instruction set.
+
+use lstm_core::Element;
+use lstm_core::ops::InstructionSet;
+use lstm_core::ops::gate_layout::GateLayout;
+use lstm_core::ops::panels::Panels;
+use proptest::prelude::*;
+
+/// Numbers that are not zero, each another one.
+fn matrix<E: Element>(len: usize) -> Vec<E> {
+    (1..=len).map(|k| E::from_f64(k as f64)).collect()
+}
+
+/// Memory that holds something already, as when a matrix is packed again.
+fn used<E: Element>(set: InstructionSet) -> Panels<E> {
+    let mut panels = Panels::new();
+    let ones = vec![E::ONE; 64 * 400];
+    panels.pack_columns(set, (64, 400), 400, || [Some(&ones[..])].into_iter());
+    panels
+}
+
+fn gates_have_their_places<E: Element>(set: InstructionSet, hidden: usize, depth: usize) {
+    let (layout, w) = (GateLayout::new::<E>(set, hidden), matrix::<E>(4 * hidden * depth));
+    let mut expected = vec![E::ZERO; layout.row() * depth];
+    for (rows, place) in layout.rows() {
+        for (row, place) in rows.zip(place..) {
+            for k in 0..depth {
+                let panel = place / layout.widest();
+                let start = layout.start(panel);
+                expected[start * depth + k * layout.width(panel) + place - start] =
+                    w[row * depth + k];
+            }
+        }
+    }
+    let mut panels = used(set);
+    panels.pack_gates(set, &w, layout, depth).unwrap();
+    assert_eq!(
+        (0..panels.len()).flat_map(|p| panels.panel(p)).copied().collect::<Vec<_>>(),
+        expected
+    );
+}
+
+fn rows_and_columns_pack_alike<E: Element>(set: InstructionSet, depth: usize, cols: usize) {
+    let m = matrix::<E>(depth * cols);
+    let transposed: Vec<E> = (0..m.len()).map(|k| m[k % depth * cols + k / depth]).collect();
+    let (mut by_rows, mut by_columns) = (used(set), used(set));
+    by_rows.pack_columns(set, (depth, cols), cols, || [Some(&m[..])].into_iter());
+    by_columns.pack_transposed(set, &transposed, (depth, cols)).unwrap();
+    assert_eq!(by_rows.len(), by_columns.len());
+    let lanes = set.lanes::<E>();
+    for panel in 0..by_rows.len() {
+        let (span, data) = (by_rows.span(panel), by_rows.panel(panel));
+        assert_eq!(span, by_columns.span(panel));
+        assert_eq!(data, by_columns.panel(panel));
+        let width = span.len() * lanes;
+        for (place, number) in data.iter().enumerate() {
+            let (k, col) = (place / width, span.start * lanes + place % width);
+            assert_eq!(*number, if col < cols { m[k * cols + col] } else { E::ZERO });
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn numbers_have_their_places(hidden in 1_usize..90, depth in 1_usize..90, cols in 1_usize..200) {
+        for set in InstructionSet::available() {
+            gates_have_their_places::<f32>(set, hidden, depth);
+            gates_have_their_places::<f64>(set, hidden, depth);
+            rows_and_columns_pack_alike::<f32>(set, depth, cols);
+            rows_and_columns_pack_alike::<f64>(set, depth, cols);
+        }
+    }
+}
