@@ -9,9 +9,13 @@ use super::gate_layout::GateLayout;
 use super::gates;
 use super::simd::instruction_set::{InstructionSet, Kernel};
 use super::simd::lanes::Lanes;
+use super::simd::prefetch::{ask_at, asked_for};
 use super::tile::{Tile, add_rows, for_rows, for_vectors, tile_rows};
 use crate::element::Constants;
 use crate::{Element, Error, Result};
+
+/// Bytes of a tape's c from which on a tape, five times as large, is asked for before it is read.
+const FAR_CELLS: usize = 1 << 19;
 
 /// A step of some rows and of the units of one panel of V.
 ///
@@ -132,8 +136,10 @@ impl<E: Element> BackwardStep<'_, E> {
             at.dy.map_or(Ok(()), |dy| dy.check(OP, "length of dy", rows, hidden))?;
         }
         if let Some(v) = self.v {
-            let (dz_after, depth) = (self.dz_after, layout.row());
-            E::run(set, Recurrence { v, dz_after, depth, vectors: span, dh: self.dh });
+            let dz_after = self.dz_after;
+            let far = self.at.as_ref().filter(|at| size_of_val(at.c) >= FAR_CELLS);
+            let (span, after) = (self.span.clone(), far.map(|at| (at, &*self.dz)));
+            E::run(set, Recurrence { v, dz_after, layout, span, dh: self.dh, after });
         }
         if let Some(at) = self.at {
             E::run(set, Pointwise { step: self, at });
@@ -144,13 +150,13 @@ impl<E: Element> BackwardStep<'_, E> {
 
 /// dh += dz_after · V, eq. (12); a kernel of its own as in the forward step.
 struct Recurrence<'a, E> {
+    layout: GateLayout,
+    span: Range<usize>,
     v: &'a [E],
     dz_after: &'a [E],
-    /// Elements of a row of `dz_after`.
-    depth: usize,
-    /// Vectors of a row of `dh`.
-    vectors: usize,
     dh: &'a mut [E],
+    /// What is read after the product: the tape and its gates.
+    after: Option<(&'a StepTape<'a, E>, &'a [E])>,
 }
 
 impl<E: Constants> Kernel<E> for Recurrence<'_, E> {
@@ -161,7 +167,7 @@ impl<E: Constants> Kernel<E> for Recurrence<'_, E> {
     where
         E: Lanes<S>,
     {
-        for_vectors!(self.vectors, W => self.product::<S, W>(simd));
+        for_vectors!(self.span.len(), W => self.product::<S, W>(simd));
     }
 }
 
@@ -173,12 +179,17 @@ impl<E: Constants> Recurrence<'_, E> {
     {
         let v = E::vectors(self.v).as_chunks::<W>().0;
         let dh = E::vectors_mut(self.dh).as_chunks_mut::<W>().0;
-        let most = tile_rows::<S>(dh.len(), W);
-        let rows = self.dz_after.chunks(most * self.depth);
-        for (dh, dz) in dh.chunks_mut(most).zip(rows) {
+        let (most, depth) = (tile_rows::<S>(dh.len(), W), self.layout.row());
+        let rows = self.dz_after.chunks(most * depth);
+        for (n, (dh, dz)) in dh.chunks_mut(most).zip(rows).enumerate() {
             for_rows!(dh.len(), R => {
-                let lhs = std::array::from_fn(|r| &dz[r * self.depth..][..self.depth]);
+                let lhs = std::array::from_fn(|r| &dz[r * depth..][..depth]);
                 let mut tile: Tile<_, R, W> = std::array::from_fn(|r| dh[r]);
+                if let Some((tape, gates)) = self.after {
+                    for r in 0..R {
+                        tape.ask(self.layout, self.span.clone(), n * most + r, gates);
+                    }
+                }
                 add_rows::<S, E, R, W>(simd, &mut tile, lhs, v);
                 dh.iter_mut().zip(tile).for_each(|(dh, row)| *dh = row);
             });
@@ -239,6 +250,23 @@ struct Read<V> {
 }
 
 impl<E: Constants> StepTape<'_, E> {
+    /// Asks for what a row reads.
+    #[inline(always)]
+    fn ask(&self, layout: GateLayout, span: Range<usize>, row: usize, gates: &[E]) {
+        let start = layout.start(span.start);
+        for panel in span {
+            let (first, width) = (layout.start(panel) - start, layout.width(panel));
+            let place = first * self.cells + (self.first + row) * width;
+            for line in 0..width / asked_for::<E>(1) {
+                ask_at(gates, place + asked_for::<E>(line));
+            }
+            ask_at(self.c, (panel * self.cells + self.first_before + row) * layout.lanes);
+            if let Some(dy) = self.dy {
+                ask_at(dy.data, row * dy.stride + dy.first + panel * layout.lanes);
+            }
+        }
+    }
+
     #[inline(always)]
     fn read<S: Simd>(
         &self,

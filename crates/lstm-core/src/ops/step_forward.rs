@@ -7,7 +7,7 @@ use super::gate_layout::GateLayout;
 use super::gates;
 use super::simd::instruction_set::{InstructionSet, Kernel};
 use super::simd::lanes::Lanes;
-use super::simd::prefetch::asked_for;
+use super::simd::prefetch::{ask, asked_for};
 use super::tile::{Tile, add_rows, add_rows_ahead, for_rows, for_vectors, tile_rows};
 use crate::element::Constants;
 use crate::{Element, Error, Result};
@@ -181,11 +181,14 @@ impl<E: Constants> Recurrence<'_, E> {
         E: Lanes<S>,
     {
         let v = E::vectors(self.v).as_chunks::<W>().0;
-        let z = E::vectors_mut(self.z).as_chunks_mut::<W>().0;
-        let most = tile_rows::<S>(z.len(), W);
+        let width = W * E::COUNT;
+        let most = tile_rows::<S>(self.z.len() / width, W);
         let rows = self.h_before.chunks(most * self.hidden);
         let (mut ahead, part) = (self.ahead, asked_for::<E>(self.hidden));
-        for (z, h) in z.chunks_mut(most).zip(rows) {
+        for (z, h) in self.z.chunks_mut(most * width).zip(rows) {
+            // What is read after the product comes during it.
+            (0..z.len() / asked_for::<E>(1)).for_each(|line| ask(z, line));
+            let z = E::vectors_mut(z).as_chunks_mut::<W>().0;
             let ahead = ahead.split_off(..part.min(ahead.len())).unwrap_or_default();
             for_rows!(z.len(), R => {
                 let lhs = std::array::from_fn(|r| &h[r * self.hidden..][..self.hidden]);

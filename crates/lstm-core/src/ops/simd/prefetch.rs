@@ -13,7 +13,13 @@ pub(in crate::ops) const fn asked_for<E>(times: usize) -> usize {
 /// without such an instruction, nothing.
 #[inline(always)]
 pub(in crate::ops) fn ask<E>(memory: &[E], n: usize) {
-    let Some(place) = memory.get(asked_for::<E>(n)) else { return };
+    ask_at(memory, asked_for::<E>(n));
+}
+
+/// The same for the line of element `place`.
+#[inline(always)]
+pub(in crate::ops) fn ask_at<E>(memory: &[E], place: usize) {
+    let Some(place) = memory.get(place) else { return };
     #[cfg(target_arch = "x86_64")]
     // SAFETY: every x86-64 processor has the instruction, and it changes nothing that a program can see.
     unsafe {
