@@ -9,6 +9,7 @@ use crate::element::Constants;
 use crate::ops::panels::Panels;
 use crate::ops::simd::instruction_set::Kernel;
 use crate::ops::simd::lanes::Lanes;
+use crate::ops::simd::prefetch::ask_at;
 use crate::ops::tile::{self, for_rows, for_vectors, tile_rows};
 
 /// Rows of a panel of U that a pass over all of dz keeps there: fewer passes read and write dx less often.
@@ -64,6 +65,10 @@ impl<E: Constants> InputGradient<'_, E> {
                     let at: [usize; R] = std::array::from_fn(|_| {
                         (places.take() - self.rows.start) * self.cols + first_col
                     });
+                    // Where the tile will be added, comes while it is computed.
+                    for column in (0..n_cols).step_by(lanes) {
+                        at.iter().for_each(|at| ask_at(self.dx, at + column));
+                    }
                     let lhs = |p: usize| {
                         let width = layout.width(p);
                         let dz = &self.dz.part(block, p)[cell * width..];
