@@ -201,7 +201,7 @@ fn train(
     let setup = Setup {
         name: serde_json::json!({ "model": name.as_str(), "window": window }),
         implementation: name.layers().name(),
-        layers: format!("{:?}", window.network.layers(window.embedding)),
+        layers: window.network.layers(window.embedding).to_string(),
         device: lstm_train::device_name(&device) + &args.place.note(),
         data: splits.fingerprint(),
         task: WindowTask::new(window, model, splits, text.vocabulary.clone(), &text.counts()),

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use lstm_core::weights::RefusedLstm;
-use lstm_core::{Activations, Biases, LstmConfig, write_atomic};
+use lstm_core::write_atomic;
 
 use axis::Axis;
 use input::InputArgs;
@@ -91,8 +91,8 @@ fn list(lstms: &[Found], refused: &[RefusedLstm]) -> String {
     for lstm in lstms {
         text += &format!("{}\n", summary(lstm));
         for (place, config) in &lstm.lstm.layers {
-            let (suffix, sizes) = (place.suffix(), sizes(config));
-            text += &format!("  {suffix:<12} {sizes}, {} parameters\n", config.n_parameters());
+            let suffix = place.suffix();
+            text += &format!("  {suffix:<12} {config}, {} parameters\n", config.n_parameters());
         }
     }
     for RefusedLstm { prefix, error } in refused {
@@ -125,48 +125,4 @@ fn named(prefix: &str) -> String {
         "" => "no prefix".to_owned(),
         prefix => format!("prefix `{prefix}`"),
     }
-}
-
-/// The sizes and options of a layer.
-fn sizes(config: &LstmConfig) -> String {
-    let mut text = format!("I {}, H {}", config.input_size, config.hidden_size);
-    if let Some(size) = config.proj_size {
-        text += &format!(", P {size}");
-    }
-    text += match config.biases {
-        Biases::None => ", no bias",
-        Biases::One => ", one bias",
-        Biases::Two => ", two biases",
-    };
-    let clip = |what: &str, bound: Option<f64>| {
-        bound.map_or(String::new(), |bound| format!(", {what} at {bound}"))
-    };
-    for (is_set, option) in [
-        (config.peepholes, ", peepholes"),
-        (config.coupled, ", coupled gates"),
-        (config.learned_state, ", learned state"),
-    ] {
-        text += if is_set { option } else { "" };
-    }
-    if let Some(norm) = config.layer_norm {
-        text += &format!(", layer norm {:?} {:e}", norm.placement, norm.epsilon);
-    }
-    for (what, p) in [
-        ("zoneout of h", config.zoneout_h),
-        ("zoneout of c", config.zoneout_c),
-        ("recurrent dropout", config.recurrent_dropout),
-        ("DropConnect", config.drop_connect),
-    ] {
-        if p != 0.0 {
-            text += &format!(", {what} {p}");
-        }
-    }
-    text += &clip("gates clipped", config.gate_clip);
-    text += &clip("cell clipped", config.cell_clip);
-    text += &clip("the output's argument clipped", config.hidden_clip);
-    if config.activations != Activations::default() {
-        let Activations { gate, candidate, hidden } = config.activations;
-        text += &format!(", functions {gate:?}, {candidate:?}, {hidden:?}");
-    }
-    text
 }

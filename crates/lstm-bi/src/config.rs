@@ -4,7 +4,7 @@ use candle_nn::VarBuilder;
 use lstm_core::{Error, LayerPlace, Lstm, LstmConfig, LstmLayer, Result};
 
 use crate::dropout::check_alone;
-use crate::{DropoutKind, LayerwiseConfig, Merge, StackLayer};
+use crate::{DropoutKind, LayerwiseConfig, Merge, StackLayer, Stacked};
 
 /// Which directions of time a layer of a stack has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -149,5 +149,16 @@ impl StackedConfig {
     pub fn build<L: LstmLayer + 'static>(&self, vb: VarBuilder<'_>) -> Result<Box<dyn Lstm>> {
         self.check()?;
         self.layerwise().build::<L>(vb)
+    }
+
+    /// [`StackedConfig::build`] for a stack that reads forward alone: it can make single steps
+    /// ([`lstm_core::LstmStep`]). An example is at [`LayerwiseConfig::build_forward`].
+    ///
+    /// # Errors
+    ///
+    /// As [`StackedConfig::build`]; [`Error::Mismatch`] for another direction.
+    pub fn build_forward<L: LstmLayer>(&self, vb: VarBuilder<'_>) -> Result<Stacked<L>> {
+        self.check()?;
+        self.layerwise().build_forward(vb)
     }
 }

@@ -1,7 +1,9 @@
 //! A stack described layer by layer.
 
+use std::fmt;
+
 use candle_nn::VarBuilder;
-use lstm_core::{LayerPlace, Lstm, LstmConfig, LstmLayer, Result};
+use lstm_core::{Error, LayerPlace, Lstm, LstmConfig, LstmLayer, Result};
 
 use crate::dropout::check_alone;
 use crate::{Bidirectional, Directions, DropoutKind, Stacked, StateLayout, StatePart};
@@ -130,7 +132,77 @@ impl LayerwiseConfig {
                 }
             });
         }
+        Ok(Box::new(self.stack(layers, name)?))
+    }
+
+    /// [`LayerwiseConfig::build`] for a stack whose layers all read forward: it can make single steps
+    /// ([`lstm_core::LstmStep`]).
+    ///
+    /// ```
+    /// use candle_core::{DType, Device, Tensor};
+    /// use candle_nn::{VarBuilder, VarMap};
+    /// use lstm_bi::StackedConfig;
+    /// use lstm_core::{Lstm, LstmConfig, LstmStep};
+    /// use lstm_hand::HandLstm;
+    ///
+    /// let variables = VarMap::new();
+    /// let vb = VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu);
+    /// let config = StackedConfig::new(LstmConfig::new(3, 8)).with_layers(2);
+    /// let lstm = config.build_forward::<HandLstm>(vb)?;
+    /// let x = Tensor::zeros((5, 3), DType::F32, &Device::Cpu)?;
+    /// let (h, state) = lstm.step(&x, &lstm.initial_state(5)?)?;
+    /// let (h, state) = lstm.step(&x, &state)?;
+    /// assert_eq!((h.dims(), state.c.dims()), (&[5, 8][..], &[2, 5, 8][..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`LayerwiseConfig::build`]; [`lstm_core::Error::Mismatch`] for a layer with another direction.
+    pub fn build_forward<L: LstmLayer>(&self, vb: VarBuilder<'_>) -> Result<Stacked<L>> {
+        const OP: &str = "LayerwiseConfig::build_forward";
+        check_alone(OP, self.dropout, self.layers.len())?;
+        let name = vb.prefix();
+        let layer = |(layer, one): (usize, &StackLayer)| {
+            let what = || format!("directions of layer {layer}");
+            if one.directions != Directions::Forward {
+                let got = format!("{:?}", one.directions);
+                return Err(Error::mismatch(OP, what(), "forward alone", got));
+            }
+            one.config.check()?;
+            L::build(&one.config, LayerPlace::forward(layer), vb.clone())
+        };
+        let layers = self.layers.iter().enumerate().map(layer);
+        self.stack(layers.collect::<Result<Vec<_>>>()?, name)
+    }
+
+    fn stack<L: Lstm>(&self, layers: Vec<L>, name: String) -> Result<Stacked<L>> {
         let stack = Stacked::from_layers(layers, self.dropout, name)?;
-        Ok(Box::new(stack.with_dropout_kind(self.dropout_kind)))
+        Ok(stack.with_dropout_kind(self.dropout_kind))
+    }
+}
+
+/// The layers and what is between them: `0 forward: I 3, H 8, two biases; 1 both directions, Concat: I 8, H 5, two biases;
+/// dropout 0.5, locked`.
+///
+/// Stacks that differ have different texts; see [`LstmConfig`]'s.
+impl fmt::Display for LayerwiseConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { layers, dropout, dropout_kind } = self;
+        for (layer, StackLayer { config, directions }) in layers.iter().enumerate() {
+            let between = if layer == 0 { "" } else { "; " };
+            write!(f, "{between}{layer} ")?;
+            match directions {
+                Directions::Forward => f.write_str("forward"),
+                Directions::Reverse => f.write_str("reverse"),
+                Directions::Both(merge) => write!(f, "both directions, {merge:?}"),
+            }?;
+            write!(f, ": {config}")?;
+        }
+        match (*dropout > 0.0, dropout_kind) {
+            (false, _) => Ok(()),
+            (true, DropoutKind::Elementwise) => write!(f, "; dropout {dropout}"),
+            (true, DropoutKind::Locked) => write!(f, "; dropout {dropout}, locked"),
+        }
     }
 }

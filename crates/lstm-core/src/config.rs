@@ -2,6 +2,7 @@
 
 mod activation;
 mod layer_norm;
+mod words;
 
 pub use activation::{Activation, Activations};
 pub use layer_norm::{LayerNorm, NormPlacement};

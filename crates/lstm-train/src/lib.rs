@@ -35,7 +35,7 @@
 //!     task: WindowTask::new(&config, model, splits, text.vocabulary, &counts),
 //!     name: serde_json::json!({ "kind": "window" }),
 //!     implementation: HandLstm::NAME,
-//!     layers: format!("{:?}", config.network.layers(config.embedding)),
+//!     layers: config.network.layers(config.embedding).to_string(),
 //!     device: String::new(),
 //!     variables,
 //!     train,

@@ -38,7 +38,7 @@ pub struct Identity {
     /// records of older versions.
     #[serde(default)]
     pub implementation: String,
-    /// The layers with all their options, as text: options without tensors (clips, activations, masks) are
+    /// The layers and every option that is set, as text: options without tensors (clips, activations, masks) are
     /// told apart by this alone.
     pub layers: String,
     /// Where the run is computed, and in what precision, unless it is the CPU: others round in other ways.

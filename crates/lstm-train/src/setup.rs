@@ -61,7 +61,7 @@ pub struct Setup<T> {
     pub name: serde_json::Value,
     /// The implementation of the layers, [`lstm_core::LstmLayer::NAME`].
     pub implementation: &'static str,
-    /// The layers with all their options, as text.
+    /// The layers with every option that is set, as text: what [`lstm_bi::LayerwiseConfig`] is displayed as, say.
     pub layers: String,
     /// Where the model is, unless it is the CPU: [`crate::device_name`]. Whoever sets another precision of a device
     /// adds it here, so that no run goes on in another one.

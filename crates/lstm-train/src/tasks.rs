@@ -144,7 +144,7 @@ impl RunConfig {
             expected: "a configuration that can be written as JSON".to_owned(),
             got: error.to_string(),
         })?;
-        let (train, layers) = (self.train.clone(), format!("{layers:?}"));
+        let (train, layers) = (self.train.clone(), layers.to_string());
         let device = device_name(device);
         let implementation = L::NAME;
         Ok(Setup { task, name, implementation, layers, device, data, variables, train })

@@ -82,16 +82,10 @@ fn layers_of_one_size_keep_pytorchs_rows_whatever_their_directions() {
     assert_eq!(stack.zero_state(2).unwrap().h.dims(), [3, 2, 4]);
 }
 
-#[test]
-fn steps_of_unequal_layers_equal_their_sequence() {
-    let map = VarMap::new();
-    let layer = |k, input, hidden| {
-        let config = LstmConfig::new(input, hidden);
-        HandLstm::build(&config, LayerPlace::forward(k), variables(&map)).unwrap()
-    };
-    let stack = Stacked::from_layers(vec![layer(0, 3, 4), layer(1, 4, 2)], 0.0, "").unwrap();
+fn steps_equal_the_sequence(stack: &impl LstmStep) {
     let x = random("x", &[4, 2, 3]);
-    let mut state = random_state(&[1, 2, 6], &[1, 2, 6]);
+    let sizes = |size| [stack.state_rows(), 2, size];
+    let mut state = random_state(&sizes(stack.h_size()), &sizes(stack.hidden_size()));
     let initial = state.clone();
     let options = SeqOptions { initial: Some(&initial), ..SeqOptions::default() };
     let whole = stack.seq(&x, &options).unwrap();
@@ -101,6 +95,59 @@ fn steps_of_unequal_layers_equal_their_sequence() {
         state = next;
     }
     same_state(&state, &whole.state);
+}
+
+fn a_stack_that_reads_forward_makes_single_steps<L: LstmLayer + 'static>() {
+    let layer = |input, hidden| StackLayer::forward(LstmConfig::new(input, hidden));
+    let unequal = LayerwiseConfig::new([layer(3, 4), layer(4, 2)]);
+    steps_equal_the_sequence(&unequal.build_forward::<L>(variables(&VarMap::new())).unwrap());
+    // The weights are those of the stack that `build` makes.
+    let map = VarMap::new();
+    let equal = StackedConfig::new(LstmConfig::new(3, 4)).with_layers(3).with_locked_dropout(0.5);
+    let stack = equal.build_forward::<L>(variables(&map)).unwrap();
+    steps_equal_the_sequence(&stack);
+    let same = equal.build::<L>(variables(&map)).unwrap();
+    let x = random("x", &[4, 2, 3]);
+    let options = SeqOptions { mode: Mode::Train { seed: 1, step: 2 }, ..SeqOptions::default() };
+    let output = |run: &dyn Lstm| run.seq(&x, &options).unwrap().output;
+    close(&output(&stack), &output(&*same));
+}
+
+#[test]
+fn stacks_that_read_forward_make_single_steps() {
+    a_stack_that_reads_forward_makes_single_steps::<HandLstm>();
+    a_stack_that_reads_forward_makes_single_steps::<CandleLstm>();
+}
+
+#[test]
+fn stacks_that_differ_have_different_texts() {
+    let one = StackedConfig::new(LstmConfig::new(3, 4));
+    let two = one.with_layers(2);
+    assert_eq!(
+        two.with_directions(Directions::Both(Merge::Concat))
+            .with_locked_dropout(0.5)
+            .layerwise()
+            .to_string(),
+        "0 both directions, Concat: I 3, H 4, two biases; 1 both directions, Concat: I 8, H 4, two \
+         biases; dropout 0.5, locked"
+    );
+    let mut texts: Vec<String> = [
+        one,
+        two,
+        two.with_dropout(0.25),
+        two.with_dropout(0.5),
+        two.with_locked_dropout(0.5),
+        two.with_directions(Directions::Reverse),
+        two.with_directions(Directions::Both(Merge::Sum)),
+        two.with_directions(Directions::Both(Merge::Mean)),
+        StackedConfig::new(LstmConfig::new(3, 4).with_peepholes(true)),
+    ]
+    .map(|config| config.layerwise().to_string())
+    .to_vec();
+    let n = texts.len();
+    texts.sort();
+    texts.dedup();
+    assert_eq!(texts.len(), n);
 }
 
 #[test]
@@ -133,6 +180,10 @@ fn misfits_are_refused() {
     refused(build(config().with_dropout(1.5)), &["dropout", "a number in [0, 1]", "1.5"]);
     let alone = LayerwiseConfig::new([StackLayer::forward(LstmConfig::new(3, 4))]);
     refused(build(alone.with_dropout(0.5)), &["dropout", "0 for a single layer", "0.5"]);
+    let forward =
+        |config: &LayerwiseConfig| config.build_forward::<HandLstm>(variables(&VarMap::new()));
+    refused(forward(&config()), &["build_forward", "directions of layer 0", "forward", "Both"]);
+    refused(forward(&LayerwiseConfig::new([])), &["number of layers", "at least 1", "got 0"]);
     let stack = build(config()).unwrap();
     let state = random_state(&[4, 2, 4], &[4, 2, 4]);
     let options = SeqOptions { initial: Some(&state), mode: Mode::Eval, ..Default::default() };

@@ -14,8 +14,8 @@ fn matrix<E: Element>(len: usize) -> Vec<E> {
 /// Memory that holds something already, as when a matrix is packed again.
 fn used<E: Element>(set: InstructionSet) -> Panels<E> {
     let mut panels = Panels::new();
-    let ones = vec![E::ONE; 64 * 400];
-    panels.pack_columns(set, (64, 400), 400, || [Some(&ones[..])].into_iter());
+    let numbers = matrix(64 * 400);
+    panels.pack_columns(set, (64, 400), 400, || [Some(&numbers[..])].into_iter());
     panels
 }
 

@@ -36,7 +36,7 @@ fn identity(layer: &LstmConfig) -> Identity {
     Identity {
         task: serde_json::json!({ "kind": "test" }),
         implementation: "hand".to_owned(),
-        layers: format!("{layer:?}"),
+        layers: layer.to_string(),
         device: String::new(),
         data: "none".to_owned(),
         train: serde_json::json!({ "optimizer": { "kind": "adam" } }),

@@ -41,7 +41,7 @@ impl Saved {
         build: impl Fn(VarBuilder<'static>) -> Result<T>,
     ) -> Result<T> {
         network.check()?;
-        let layers = format!("{:?}", network.layers(input_size));
+        let layers = network.layers(input_size).to_string();
         if self.identity.layers != layers {
             let got = self.identity.layers.clone();
             return Err(refuse(&self.folder, RUN, "layers", layers, got));
