@@ -4,7 +4,7 @@ use pulp::Simd;
 
 use super::simd::instruction_set::Kernel;
 use super::simd::lanes::Lanes;
-use super::simd::prefetch::{ask, asked_for};
+use super::simd::prefetch::{ask, ask_at, asked_for};
 use crate::element::Constants;
 
 /// How many squares ahead memory is asked for that will be written.
@@ -88,12 +88,12 @@ impl<E: Constants> Transpose<'_, E> {
     /// Asks for memory that will be needed after square `k`.
     #[inline(always)]
     fn ask<const N: usize>(&self, k: usize) {
-        let line = asked_for::<E>(1);
-        for n in 0..N * N / line {
-            ask(self.next, k * (N * N / line) + n);
+        let lines = N * N / asked_for::<E>(1);
+        for n in 0..lines {
+            ask(self.next, k * lines + n);
         }
         for n in 0..N {
-            ask(self.to, ((k + SQUARES_AHEAD) * N + n) * self.width / line);
+            ask_at(self.to, ((k + SQUARES_AHEAD) * N + n) * self.width);
         }
     }
 }

@@ -65,7 +65,7 @@ impl<E: Constants> InputGradient<'_, E> {
                     let at: [usize; R] = std::array::from_fn(|_| {
                         (places.take() - self.rows.start) * self.cols + first_col
                     });
-                    // Where the tile will be added, comes while it is computed.
+                    // Its place in dx comes from memory while the tile is computed.
                     for column in (0..n_cols).step_by(lanes) {
                         at.iter().for_each(|at| ask_at(self.dx, at + column));
                     }
