@@ -163,12 +163,14 @@ impl LayerwiseConfig {
         const OP: &str = "LayerwiseConfig::build_forward";
         check_alone(OP, self.dropout, self.layers.len())?;
         let name = vb.prefix();
-        let layer = |(layer, one): (usize, &StackLayer)| {
-            let what = || format!("directions of layer {layer}");
+        for (layer, one) in self.layers.iter().enumerate() {
             if one.directions != Directions::Forward {
-                let got = format!("{:?}", one.directions);
-                return Err(Error::mismatch(OP, what(), "forward alone", got));
+                let (what, got) =
+                    (format!("directions of layer {layer}"), format!("{:?}", one.directions));
+                return Err(Error::mismatch(OP, what, "forward alone", got));
             }
+        }
+        let layer = |(layer, one): (usize, &StackLayer)| {
             one.config.check()?;
             L::build(&one.config, LayerPlace::forward(layer), vb.clone())
         };
@@ -182,10 +184,10 @@ impl LayerwiseConfig {
     }
 }
 
-/// The layers and what is between them: `0 forward: I 3, H 8, two biases; 1 both directions, Concat: I 8, H 5, two biases;
-/// dropout 0.5, locked`.
+/// The layers and what is between them: `0 forward: I 3, H 8, two biases; 1 both directions, Concat: I 8, H 5, two
+/// biases; dropout 0.5, locked`.
 ///
-/// Stacks that differ have different texts; see [`LstmConfig`]'s.
+/// Stacks that compute something else have another text; see [`LstmConfig`]'s.
 impl fmt::Display for LayerwiseConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { layers, dropout, dropout_kind } = self;
@@ -199,7 +201,7 @@ impl fmt::Display for LayerwiseConfig {
             }?;
             write!(f, ": {config}")?;
         }
-        match (*dropout > 0.0, dropout_kind) {
+        match (*dropout != 0.0, dropout_kind) {
             (false, _) => Ok(()),
             (true, DropoutKind::Elementwise) => write!(f, "; dropout {dropout}"),
             (true, DropoutKind::Locked) => write!(f, "; dropout {dropout}, locked"),

@@ -7,7 +7,8 @@
 //! - [`Stacked`] feeds each layer's output to the next, with dropout between layers in training
 //!   ([`DropoutKind`]: fresh masks for every step, or one for all).
 //! - [`StackedConfig`] describes a stack of equal layers (directions, dropout) and builds it from any
-//!   implementation of one layer; [`LayerwiseConfig`] does so layer by layer.
+//!   implementation of one layer; [`LayerwiseConfig`] does so layer by layer. Their `build_forward` makes stacks for
+//!   single steps.
 //! - [`TorchLstm`] is called as PyTorch's `nn.LSTM`: batch-first, unbatched, [`PackedSequence`];
 //!   [`TorchLstmCell`] as its `nn.LSTMCell`.
 //! - [`OnnxLstm`] is the LSTM operator of ONNX over any implementation of one layer; the feature `onnx`

@@ -25,8 +25,8 @@
 //! - [`adam`]: Adam's step in one pass over memory, and many steps without a gradient in one.
 //! - [`sgd`]: a step of stochastic gradient descent, and one of a running mean of weights.
 //!
-//! `tile` has the inner loops of the layer's products, `gates` the pointwise half of the plain cell, and `simd` the
-//! vector arithmetic that both are written in: the one module that may hold `unsafe`. [`vectorized`] and
+//! `tile` has the inner loops of the layer's products, `gates` the pointwise half of the plain cell, `transpose` turns
+//! rows into columns for `panels`, and `simd` is the vector arithmetic that they are written in: the one module that may hold `unsafe`. [`vectorized`] and
 //! [`InstructionSet`] come from there.
 
 pub mod activation;

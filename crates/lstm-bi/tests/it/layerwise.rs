@@ -183,6 +183,12 @@ fn misfits_are_refused() {
     let forward =
         |config: &LayerwiseConfig| config.build_forward::<HandLstm>(variables(&VarMap::new()));
     refused(forward(&config()), &["build_forward", "directions of layer 0", "forward", "Both"]);
+    let mut second = LayerwiseConfig::new([
+        StackLayer::forward(LstmConfig::new(3, 4)),
+        StackLayer::forward(LstmConfig::new(4, 4)),
+    ]);
+    second.layers[1].directions = Directions::Reverse;
+    refused(forward(&second), &["build_forward", "directions of layer 1", "forward", "Reverse"]);
     refused(forward(&LayerwiseConfig::new([])), &["number of layers", "at least 1", "got 0"]);
     let stack = build(config()).unwrap();
     let state = random_state(&[4, 2, 4], &[4, 2, 4]);

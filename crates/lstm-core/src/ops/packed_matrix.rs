@@ -50,8 +50,12 @@ impl<E: Element> PackedMatrix<E> {
     /// As [`PackedMatrix::pack`].
     pub fn pack_transposed(&mut self, m: &[E], depth: usize, cols: usize) -> Result<()> {
         check("PackedMatrix::pack_transposed", "m", m.len(), depth, cols)?;
+        if m.is_empty() {
+            return self.pack(m, depth, cols);
+        }
+        self.panels.pack_transposed(self.set, m, (depth, cols))?;
         self.cols = cols;
-        self.panels.pack_transposed(self.set, m, (depth, cols))
+        Ok(())
     }
 
     /// dst = x M, where x is `[n, depth]` and dst `[n, cols]`, on all threads.
@@ -183,6 +187,7 @@ mod tests {
             for (got, expected) in from_rows.iter().zip(&expected) {
                 assert!((got.to_f64() - expected.to_f64()).abs() < tolerance);
             }
+            assert!(packed.pack_transposed(&mt[1..], depth, cols).is_err());
             assert!(packed.multiply(&x, &mut vec![E::ONE; n * cols + 1]).is_err());
             assert!(packed.multiply(&x[1..], &mut from_columns).is_err());
         }

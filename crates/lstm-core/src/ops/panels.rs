@@ -94,6 +94,7 @@ impl<E: Element> Panels<E> {
             for gate in 0..4 {
                 let first = gate * hidden + units.start;
                 let rows = &w[first * depth..(first + units.len()) * depth];
+                // The same units of the next gate, after the last one the next units.
                 let next = if gate < 3 { first + hidden } else { units.end };
                 let (next, to) = (&w[next * depth..], &mut data[gate * stride..]);
                 E::run(set, Transpose { rows, depth, next, to, width });

@@ -14,7 +14,7 @@ use super::tile::{Tile, add_rows, for_rows, for_vectors, tile_rows};
 use crate::element::Constants;
 use crate::{Element, Error, Result};
 
-/// Bytes of a tape's c from which on a tape, five times as large, is asked for before it is read.
+/// Bytes of c of a block's tape from which on the tape, five times as large, is asked for before it is read.
 const FAR_CELLS: usize = 1 << 19;
 
 /// A step of some rows and of the units of one panel of V.
@@ -250,15 +250,15 @@ struct Read<V> {
 }
 
 impl<E: Constants> StepTape<'_, E> {
-    /// Asks for what a row reads.
+    /// Asks for what a row reads, but for c_t, which the step after has just read, and c₀.
     #[inline(always)]
     fn ask(&self, layout: GateLayout, span: Range<usize>, row: usize, gates: &[E]) {
         let start = layout.start(span.start);
         for panel in span {
             let (first, width) = (layout.start(panel) - start, layout.width(panel));
             let place = first * self.cells + (self.first + row) * width;
-            for line in 0..width / asked_for::<E>(1) {
-                ask_at(gates, place + asked_for::<E>(line));
+            for column in (0..width).step_by(asked_for::<E>(1)) {
+                ask_at(gates, place + column);
             }
             ask_at(self.c, (panel * self.cells + self.first_before + row) * layout.lanes);
             if let Some(dy) = self.dy {

@@ -7,7 +7,7 @@ use super::gate_layout::GateLayout;
 use super::gates;
 use super::simd::instruction_set::{InstructionSet, Kernel};
 use super::simd::lanes::Lanes;
-use super::simd::prefetch::{ask, asked_for};
+use super::simd::prefetch::{ask_at, asked_for};
 use super::tile::{Tile, add_rows, add_rows_ahead, for_rows, for_vectors, tile_rows};
 use crate::element::Constants;
 use crate::{Element, Error, Result};
@@ -187,7 +187,7 @@ impl<E: Constants> Recurrence<'_, E> {
         let (mut ahead, part) = (self.ahead, asked_for::<E>(self.hidden));
         for (z, h) in self.z.chunks_mut(most * width).zip(rows) {
             // What is read after the product comes from memory during it.
-            (0..z.len() / asked_for::<E>(1)).for_each(|line| ask(z, line));
+            (0..z.len()).step_by(asked_for::<E>(1)).for_each(|place| ask_at(z, place));
             let z = E::vectors_mut(z).as_chunks_mut::<W>().0;
             let ahead = ahead.split_off(..part.min(ahead.len())).unwrap_or_default();
             for_rows!(z.len(), R => {

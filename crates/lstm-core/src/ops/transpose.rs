@@ -7,12 +7,13 @@ use super::simd::lanes::Lanes;
 use super::simd::prefetch::{ask, ask_at, asked_for};
 use crate::element::Constants;
 
-/// How many squares ahead memory is asked for that will be written.
+/// How many squares ahead the memory to be written is asked for.
 const SQUARES_AHEAD: usize = 2;
 
 /// The columns of `rows`, `[n, depth]`: a vector in every `width` elements of `to`.
 ///
-/// At most as many rows count as a vector has elements. Where there are fewer, only their elements are written.
+/// At most as many rows count as a vector has elements; where there are fewer, only their elements are written. A depth
+/// of zero is the caller's error.
 pub(super) struct Transpose<'a, E> {
     pub(super) rows: &'a [E],
     pub(super) depth: usize,
@@ -66,7 +67,7 @@ impl<E: Constants> Transpose<'_, E> {
         }
     }
 
-    /// The square from a column on of which there is only a part.
+    /// The square that begins at column `first`, where rows or columns are missing.
     #[inline(always)]
     fn part<S: Simd, const N: usize>(&mut self, simd: S, first: usize)
     where
@@ -100,8 +101,8 @@ impl<E: Constants> Transpose<'_, E> {
 
 /// The columns of a square given by its rows.
 ///
-/// Each row is turned until its numbers have the places that they have in columns turned likewise; the numbers change
-/// their rows by powers of two; and the columns are turned back.
+/// Row k becomes row -k rotated by -k (mod N): its number p is m[-k][p + k]. Then each number moves p rows down, by
+/// powers of two: m[p - k][k]. Rotated back by k this is column k.
 #[inline(always)]
 fn transposed<S: Simd, E: Lanes<S>, const N: usize>(
     simd: S,
@@ -122,7 +123,7 @@ fn transposed<S: Simd, E: Lanes<S>, const N: usize>(
     square
 }
 
-/// Every number whose place in its row has the bit `BY` moves as many rows down.
+/// Every number whose place in its row has the bit `BY` moves `BY` rows down.
 #[inline(always)]
 fn moved<S: Simd, E: Lanes<S>, const N: usize, const BY: usize>(
     simd: S,

@@ -4,6 +4,7 @@ use lstm_core::Element;
 use lstm_core::ops::InstructionSet;
 use lstm_core::ops::gate_layout::GateLayout;
 use lstm_core::ops::panels::Panels;
+use lstm_core::parallel::with_threads;
 use proptest::prelude::*;
 
 /// Numbers that are not zero, each another one.
@@ -57,6 +58,17 @@ fn rows_and_columns_pack_alike<E: Element>(set: InstructionSet, depth: usize, co
             let (k, col) = (place / width, span.start * lanes + place % width);
             assert_eq!(*number, if col < cols { m[k * cols + col] } else { E::ZERO });
         }
+    }
+}
+
+/// Large enough to be packed on several threads.
+#[test]
+fn threads_leave_numbers_at_their_places() {
+    for set in InstructionSet::available() {
+        with_threads(3, || {
+            gates_have_their_places::<f32>(set, 130, 131);
+            rows_and_columns_pack_alike::<f64>(set, 150, 301);
+        });
     }
 }
 
