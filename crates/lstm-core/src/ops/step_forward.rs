@@ -186,8 +186,10 @@ impl<E: Constants> Recurrence<'_, E> {
         let rows = self.h_before.chunks(most * self.hidden);
         let (mut ahead, part) = (self.ahead, asked_for::<E>(self.hidden));
         for (z, h) in self.z.chunks_mut(most * width).zip(rows) {
-            // What is read after the product comes from memory during it.
-            (0..z.len()).step_by(asked_for::<E>(1)).for_each(|place| ask_at(z, place));
+            // Where weights are far, so is z, which is read after the product: it comes from memory during it.
+            if !self.ahead.is_empty() {
+                (0..z.len()).step_by(asked_for::<E>(1)).for_each(|place| ask_at(z, place));
+            }
             let z = E::vectors_mut(z).as_chunks_mut::<W>().0;
             let ahead = ahead.split_off(..part.min(ahead.len())).unwrap_or_default();
             for_rows!(z.len(), R => {
