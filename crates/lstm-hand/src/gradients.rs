@@ -23,7 +23,7 @@ const MOST_BYTES: usize = 2 << 20;
 const CELLS_AT_ONCE: usize = 1 << 11;
 
 /// The most bytes from a row of x or h to the next that are read where they are (measured: docs/performance.md).
-const NEAR: usize = 1800;
+const NEAR: usize = 3800;
 
 /// The fewest cells whose x or h is read where it is.
 const MANY: usize = 320;
@@ -86,21 +86,22 @@ impl<'a, E: Element> Products<'a, E> {
     ) -> Result<()> {
         let (set, mut dz) = (self.set, self.dz);
         let factor = Factor { source, stride, cols, runs: self.runs.get() };
-        if stride * size_of::<E>() <= NEAR && factor.n_cells() >= MANY {
-            return parallel::for_each(panel_rows(dz.layout, dw, cols), |(panel, dw)| {
-                dz.weights(set, &factor, panel, dw)
-            });
-        }
+        let by_gates = stride * size_of::<E>() <= NEAR && factor.n_cells() >= MANY;
         let mut rest = factor.runs;
         loop {
             let runs = CellRun::take(&mut rest, CELLS_AT_ONCE).unwrap_or_default();
             let factor = Factor { runs, ..factor };
-            let rows = || runs.iter().map(|run| factor.rows(run));
-            self.packed.pack_columns(set, (factor.n_cells(), cols), stride, rows);
-            let packed = &*self.packed;
-            parallel::for_each(panel_rows(dz.layout, dw, cols), |(panel, dw)| {
-                dz.weights_packed(set, &factor, packed, panel, dw)
-            })?;
+            let rows = panel_rows(dz.layout, dw, cols);
+            if by_gates {
+                parallel::for_each(rows, |(panel, dw)| dz.weights(set, &factor, panel, dw))?;
+            } else {
+                let cells = || runs.iter().map(|run| factor.rows(run));
+                self.packed.pack_columns(set, (factor.n_cells(), cols), stride, cells);
+                let packed = &*self.packed;
+                parallel::for_each(rows, |(panel, dw)| {
+                    dz.weights_packed(set, &factor, packed, panel, dw)
+                })?;
+            }
             if rest.is_empty() {
                 return Ok(());
             }

@@ -10,6 +10,36 @@ use crate::element::Constants;
 /// How many squares ahead the memory to be written is asked for.
 const SQUARES_AHEAD: usize = 2;
 
+/// Calls an expression with `N` set to the elements of a vector, known to the compiler.
+macro_rules! for_lanes {
+    ($lanes:expr, $N:ident => $body:expr) => {
+        match $lanes {
+            16 => {
+                const $N: usize = 16;
+                $body
+            }
+            8 => {
+                const $N: usize = 8;
+                $body
+            }
+            4 => {
+                const $N: usize = 4;
+                $body
+            }
+            2 => {
+                const $N: usize = 2;
+                $body
+            }
+            _ => {
+                const $N: usize = 1;
+                $body
+            }
+        }
+    };
+}
+
+pub(super) use for_lanes;
+
 /// The columns of `rows`, `[n, depth]`: a vector in every `width` elements of `to`.
 ///
 /// At most as many rows count as a vector has elements; where there are fewer, only their elements are written. A depth
@@ -31,13 +61,7 @@ impl<E: Constants> Kernel<E> for Transpose<'_, E> {
     where
         E: Lanes<S>,
     {
-        match E::COUNT {
-            16 => self.squares::<S, 16>(simd),
-            8 => self.squares::<S, 8>(simd),
-            4 => self.squares::<S, 4>(simd),
-            2 => self.squares::<S, 2>(simd),
-            _ => self.squares::<S, 1>(simd),
-        }
+        for_lanes!(E::COUNT, N => self.squares::<S, N>(simd));
     }
 }
 
@@ -104,7 +128,7 @@ impl<E: Constants> Transpose<'_, E> {
 /// Row k becomes row -k rotated by -k (mod N): its number p is m[-k][p + k]. Then each number moves p rows down, by
 /// powers of two: m[p - k][k]. Rotated back by k this is column k.
 #[inline(always)]
-fn transposed<S: Simd, E: Lanes<S>, const N: usize>(
+pub(super) fn transposed<S: Simd, E: Lanes<S>, const N: usize>(
     simd: S,
     rows: [E::Vector; N],
 ) -> [E::Vector; N] {

@@ -5,23 +5,29 @@
 //!     for each part of the cells, for each strip of the group's columns:      dz of the part stays in a cache
 //!         tile[column][gate] = Σ_cell factor[cell][column] · dz[cell][gate]   in registers
 //!         sums[column][gate] += tile
-//!     dW[gate][column] = sums[column][gate]
+//!     dW[gate][column] = sums[column][gate]                                   by squares in registers
 //! ```
 //!
-//! dz lies as vectors already, and fills them whatever the number of columns; x and h are read where they are. Rows far
-//! apart would wait for memory, and few cells are not worth the turning at the end: for these, `by_columns.rs`.
+//! dz lies as vectors already, and fills them whatever the number of columns; x and h are read where they are, each row
+//! asked for some cells before. Rows very far apart would wait for memory all the same, and few cells are not worth the
+//! turning at the end: for these, `by_columns.rs`.
 
 use pulp::Simd;
 
-use super::GateGradients;
 use super::factor::{CellRun, Factor};
+use super::{GateGradients, finish};
 use crate::element::Constants;
 use crate::ops::simd::instruction_set::Kernel;
 use crate::ops::simd::lanes::Lanes;
+use crate::ops::simd::prefetch::{ask_at, asked_for};
 use crate::ops::tile::{Tile, for_rows, for_vectors, tile_rows};
+use crate::ops::transpose::{for_lanes, transposed};
 
 /// The most columns of a group.
 const GROUP: usize = 48;
+
+/// How many cells before its turn a row of x or h is asked for.
+const AHEAD: usize = 16;
 
 /// The most elements of a panel of gates.
 const WIDEST: usize = 64;
@@ -45,6 +51,12 @@ impl<E: Constants> Kernel<E> for ByGates<'_, E> {
     where
         E: Lanes<S>,
     {
+        if self.factor.runs.is_empty() {
+            if !self.dz.add {
+                self.dw.iter_mut().for_each(|dw| dw.fill(E::ZERO));
+            }
+            return;
+        }
         let width = self.dz.layout.width(self.panel);
         for_vectors!(width / E::COUNT, W => self.panel::<S, W>(simd));
     }
@@ -57,13 +69,12 @@ impl<E: Constants> ByGates<'_, E> {
         E: Lanes<S>,
     {
         let Factor { cols, runs, .. } = self.factor;
-        let strip = tile_rows::<S>(cols, W);
-        let at_once = GROUP / strip * strip;
         let mut sums = Sums([[E::ZERO; WIDEST]; GROUP]);
-        for first in (0..cols).step_by(at_once) {
-            let sums = &mut sums.0[..at_once.min(cols - first)];
-            let mut add = self.read(sums, first);
-            let mut rest = runs;
+        for first in (0..cols).step_by(GROUP) {
+            let sums = &mut sums.0[..GROUP.min(cols - first)];
+            let strip = tile_rows::<S>(sums.len(), W);
+            self.ask_for_dw(first);
+            let (mut rest, mut add) = (runs, false);
             while let Some(part) = CellRun::take(&mut rest, CellRun::MOST_CELLS) {
                 for (k, sums) in sums.chunks_mut(strip).enumerate() {
                     for_rows!(sums.len(), R => {
@@ -77,7 +88,7 @@ impl<E: Constants> ByGates<'_, E> {
                 }
                 add = true;
             }
-            self.write(sums, first);
+            for_lanes!(E::COUNT, N => self.write::<S, N>(simd, sums, first));
         }
     }
 
@@ -95,12 +106,14 @@ impl<E: Constants> ByGates<'_, E> {
         let Factor { source, stride, .. } = self.factor;
         let width = W * E::COUNT;
         let mut acc = [[E::splat(simd, E::ZERO); W]; R];
-        for run in runs {
+        for (n, run) in runs.iter().enumerate() {
+            let later = self.to_later_row(runs, n).wrapping_add(R - 1);
             let dz = self.dz.part(&self.dz.blocks[run.block], self.panel);
             let dz = &dz[run.first * width..][..run.cells * width];
             let mut at = run.at + first;
             for b in E::vectors(dz).as_chunks::<W>().0 {
                 let row = &source[at..][..R];
+                ask_at(source, at.wrapping_add(later));
                 at += stride;
                 for r in 0..R {
                     let a = E::splat(simd, row[r]);
@@ -113,34 +126,45 @@ impl<E: Constants> ByGates<'_, E> {
         acc
     }
 
-    /// What the sums of the columns from `first` on begin with, and whether that is anything.
+    /// From a row of run `n` to the one that is read [`AHEAD`] cells later, where runs are about as long as this one.
     #[inline(always)]
-    fn read(&mut self, sums: &mut [[E; WIDEST]], first: usize) -> bool {
-        if self.dz.add {
-            self.each(first, |place, dw| {
-                sums.iter_mut().zip(dw).for_each(|(sums, dw)| sums[place] = *dw);
-            });
-        } else if self.factor.runs.is_empty() {
-            sums.fill([E::ZERO; WIDEST]);
+    fn to_later_row(&self, runs: &[CellRun], n: usize) -> usize {
+        let run = runs[n];
+        match runs.get(n + AHEAD.div_ceil(run.cells.max(1))) {
+            Some(later) if run.cells <= AHEAD => later.at.wrapping_sub(run.at),
+            _ => AHEAD * self.factor.stride,
         }
-        self.dz.add
     }
 
-    /// Their end.
+    /// Asks for the memory of dW from column `first` on, a group of them.
     #[inline(always)]
-    fn write(&mut self, sums: &[[E; WIDEST]], first: usize) {
-        self.each(first, |place, dw| {
-            dw.iter_mut().zip(sums).for_each(|(dw, sums)| *dw = sums[place]);
-        });
+    fn ask_for_dw(&self, first: usize) {
+        for row in self.dw.iter().flat_map(|dw| dw.chunks_exact(self.factor.cols)) {
+            let row = &row[first..self.factor.cols.min(first + GROUP)];
+            for place in (0..row.len()).step_by(asked_for::<E>(1)) {
+                ask_at(row, place);
+            }
+        }
     }
 
-    /// Every row of dW from column `first` on, with the place of its gate in the panel.
+    /// The sums of the columns from `first` on become rows of dW, by squares of N.
     #[inline(always)]
-    fn each(&mut self, first: usize, mut with: impl FnMut(usize, &mut [E])) {
+    fn write<S: Simd, const N: usize>(&mut self, simd: S, sums: &[[E; WIDEST]], first: usize)
+    where
+        E: Lanes<S>,
+    {
         let (cols, stride) = (self.factor.cols, self.dz.layout.stride(self.panel));
         for (gate, dw) in self.dw.iter_mut().enumerate() {
-            for (unit, row) in dw.chunks_exact_mut(cols).enumerate() {
-                with(gate * stride + unit, &mut row[first..]);
+            for (k, sums) in sums.chunks(N).enumerate() {
+                let mut square = [E::splat(simd, E::ZERO); N];
+                for (to, sums) in square.iter_mut().zip(sums) {
+                    *to = E::vectors(&sums[gate * stride..][..N])[0];
+                }
+                let rows = dw.chunks_exact_mut(cols).zip(transposed::<S, E, N>(simd, square));
+                for (row, unit) in rows {
+                    let row = &mut row[first + k * N..][..sums.len()];
+                    finish(simd, row, self.dz.add, [unit]);
+                }
             }
         }
     }
