@@ -162,9 +162,9 @@ fn from_gates<E: Element>(
 ) -> Result<()> {
     let (layout, hidden) = (tape.packed.layout, sequence.dims.hidden);
     let w_hh = sequence.weights.w_hh;
-    scratch.weights.pack_columns(tape.packed.set, (layout.row(), hidden), hidden, || {
-        layout.runs(w_hh, hidden)
-    });
+    let rows = tape.blocks.first().map_or(0, |block| block.rows);
+    let of_v = || layout.runs(w_hh, hidden);
+    scratch.weights.pack_columns(tape.packed.set, (layout.row(), hidden), rows, hidden, of_v);
     let one_block = tape.blocks.len() == 1;
     let shares = if one_block { blocks::shares(sequence.dims.batch, layout) } else { 1 };
     let shares = shares.min(scratch.weights.len());

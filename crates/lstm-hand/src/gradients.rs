@@ -86,7 +86,8 @@ impl<'a, E: Element> Products<'a, E> {
     ) -> Result<()> {
         let (set, mut dz) = (self.set, self.dz);
         let factor = Factor { source, stride, cols, runs: self.runs.get() };
-        let by_gates = stride * size_of::<E>() <= NEAR && factor.n_cells() >= MANY;
+        let is_near = stride * size_of::<E>() <= NEAR;
+        let by_gates = set.has_many_registers() && is_near && factor.n_cells() >= MANY;
         let mut rest = factor.runs;
         loop {
             let runs = CellRun::take(&mut rest, CELLS_AT_ONCE).unwrap_or_default();
@@ -96,7 +97,13 @@ impl<'a, E: Element> Products<'a, E> {
                 parallel::for_each(rows, |(panel, dw)| dz.weights(set, &factor, panel, dw))?;
             } else {
                 let cells = || runs.iter().map(|run| factor.rows(run));
-                self.packed.pack_columns(set, (factor.n_cells(), cols), stride, cells);
+                self.packed.pack_columns(
+                    set,
+                    (factor.n_cells(), cols),
+                    dz.layout.row(),
+                    stride,
+                    cells,
+                );
                 let packed = &*self.packed;
                 parallel::for_each(rows, |(panel, dw)| {
                     dz.weights_packed(set, &factor, packed, panel, dw)
@@ -127,8 +134,9 @@ impl<'a, E: Element> Products<'a, E> {
         }
         let Some(dx) = gradients.x else { return Ok(()) };
         let w_ih = sequence.weights.w_ih;
-        u.pack_columns(set, (dz.layout.row(), input), input, || dz.layout.runs(w_ih, input));
         let n_cells = dz.steps * blocks::rows(dz.blocks);
+        let rows = || dz.layout.runs(w_ih, input);
+        u.pack_columns(set, (dz.layout.row(), input), n_cells, input, rows);
         let most = MOST_BYTES / (dz.layout.row() * size_of::<E>());
         parallel::for_each(input_parts((n_cells, most), input, dx), |(rows, dx)| {
             dz.input(set, u, input, rows, dx)

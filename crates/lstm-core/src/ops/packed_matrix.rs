@@ -39,7 +39,7 @@ impl<E: Element> PackedMatrix<E> {
     pub fn pack(&mut self, m: &[E], depth: usize, cols: usize) -> Result<()> {
         check("PackedMatrix::pack", "m", m.len(), depth, cols)?;
         self.cols = cols;
-        self.panels.pack_columns(self.set, (depth, cols), cols, || [Some(m)].into_iter());
+        self.panels.pack_columns(self.set, (depth, cols), 1, cols, || [Some(m)].into_iter());
         Ok(())
     }
 

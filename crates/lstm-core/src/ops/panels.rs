@@ -45,9 +45,11 @@ struct Cut {
 }
 
 impl Cut {
-    /// Into panels as even as possible.
-    fn even(vectors: usize) -> Self {
-        Self { vectors, panels: vectors.div_ceil(MOST_VECTORS), even: true }
+    /// Into panels as even as possible, for products of so many rows: where registers are few, more than two rows
+    /// leave room for two vectors of columns.
+    fn even(set: InstructionSet, vectors: usize, rows: usize) -> Self {
+        let most = if set.has_many_registers() || rows <= 2 { MOST_VECTORS } else { 2 };
+        Self { vectors, panels: vectors.div_ceil(most), even: true }
     }
 
     /// The vectors of a panel.
@@ -104,20 +106,22 @@ impl<E: Element> Panels<E> {
     }
 
     /// Packs a matrix `[depth, cols]` given by its rows, in order: one or more at a time, `None` for a row of
-    /// zeros. Each begins `stride` elements after the one before it.
+    /// zeros. Each begins `stride` elements after the one before it. `n_rows`: how many rows are multiplied by it
+    /// at a time; panels are as wide as is best for these.
     ///
     /// Rows that are missing or short count as zeros, what is too much is left out.
     pub fn pack_columns<'a, I>(
         &mut self,
         set: InstructionSet,
         (depth, cols): (usize, usize),
+        n_rows: usize,
         stride: usize,
         rows: impl Fn() -> I + Sync,
     ) where
         I: Iterator<Item = Option<&'a [E]>>,
     {
         let lanes = set.lanes::<E>();
-        let cut = Cut::even(cols.div_ceil(lanes));
+        let cut = Cut::even(set, cols.div_ceil(lanes), n_rows);
         self.shape(depth, cut, lanes);
         let n = if self.is_packed_on_all() { 2 * parallel::threads() } else { 1 };
         let at_once = depth.div_ceil(n).max(1);
@@ -128,7 +132,7 @@ impl<E: Element> Panels<E> {
         });
     }
 
-    /// Packs a matrix `[depth, cols]` given by its columns: `m` is `[cols, depth]`.
+    /// Packs a matrix `[depth, cols]` given by its columns: `m` is `[cols, depth]`. Panels are as for one row at a time.
     ///
     /// # Errors
     ///
@@ -141,7 +145,7 @@ impl<E: Element> Panels<E> {
     ) -> Result<()> {
         check("Panels::pack_transposed", m.len(), cols, depth)?;
         let lanes = set.lanes::<E>();
-        let cut = Cut::even(cols.div_ceil(lanes));
+        let cut = Cut::even(set, cols.div_ceil(lanes), 1);
         self.shape(depth, cut, lanes);
         self.fill(|panel, data| {
             let span = cut.span(panel);

@@ -16,6 +16,9 @@ use super::simd::prefetch::ask;
 /// The most rows of a tile.
 const MOST_ROWS: usize = 8;
 
+/// The most rows of a tile that is computed two vectors at a time.
+const MOST_ROWS_OF_PASSES: usize = 6;
+
 /// The most vectors of columns of a tile.
 pub(super) const MOST_VECTORS: usize = 4;
 
@@ -91,11 +94,36 @@ pub(super) type Tile<V, const R: usize, const W: usize> = [[V; W]; R];
 /// The rows of the tiles of so many vectors of columns that `rows` rows are cut into: as even as possible.
 #[inline(always)]
 pub(super) fn tile_rows<S: Simd>(rows: usize, vectors: usize) -> usize {
-    // At most 24 accumulators of 32 registers. Of 16, 2 rows of 4 vectors take 8, the panel 4, the broadcasts
-    // 2; 3 rows were slower.
-    let accumulators = if S::REGISTER_COUNT >= 32 { 24 } else { 8 };
-    let most = (accumulators / vectors).min(MOST_ROWS);
-    rows.div_ceil(rows.div_ceil(most).max(1)).max(1)
+    // At most 24 accumulators of 32 registers. Of 16, 6 rows of 2 vectors take 12, the panel 2, the broadcasts 1; 3 rows
+    // of 4 vectors would be too many.
+    let accumulators = match (S::REGISTER_COUNT, vectors) {
+        (32.., _) => 24,
+        (_, ..=2) => 12,
+        _ => 8,
+    };
+    even(rows, accumulators / vectors)
+}
+
+/// The same for [`add_rows`] alone, which computes such tiles in two passes where registers are few.
+#[inline(always)]
+pub(super) fn rows_of_two_passes<S: Simd>(rows: usize, vectors: usize) -> usize {
+    if takes_two_passes::<S>(rows, vectors) {
+        even(rows, MOST_ROWS_OF_PASSES)
+    } else {
+        tile_rows::<S>(rows, vectors)
+    }
+}
+
+/// The most rows of tiles as even as possible.
+#[inline(always)]
+fn even(rows: usize, most: usize) -> usize {
+    rows.div_ceil(rows.div_ceil(most.min(MOST_ROWS)).max(1)).max(1)
+}
+
+/// Whether two vectors at a time make better use of the registers.
+#[inline(always)]
+const fn takes_two_passes<S: Simd>(rows: usize, vectors: usize) -> bool {
+    S::REGISTER_COUNT < 32 && vectors > 2 && rows > 2
 }
 
 /// tile += lhs · panel, with lhs as rows: `lhs[r]` is `[depth]`, `panel` is `[depth][W]`.
@@ -141,19 +169,45 @@ fn rows_and_ahead<S: Simd, E: Lanes<S>, const R: usize, const W: usize, const AH
     if lhs.iter().any(|row| row.len() != panel.len()) {
         return;
     }
-    let mut acc = *tile;
+    if !takes_two_passes::<S>(R, W) {
+        return pass::<S, E, R, W, W, AHEAD>(simd, tile, lhs, panel, 0, ahead);
+    }
+    pass::<S, E, R, W, 2, AHEAD>(simd, tile, lhs, panel, 0, ahead);
+    if W == 3 {
+        pass::<S, E, R, W, 1, false>(simd, tile, lhs, panel, 2, ahead);
+    } else {
+        pass::<S, E, R, W, 2, false>(simd, tile, lhs, panel, 2, ahead);
+    }
+}
+
+/// The same for P vectors from `first` on.
+#[inline(always)]
+fn pass<S: Simd, E: Lanes<S>, const R: usize, const W: usize, const P: usize, const AHEAD: bool>(
+    simd: S,
+    tile: &mut Tile<E::Vector, R, W>,
+    lhs: [&[E]; R],
+    panel: &[[E::Vector; W]],
+    first: usize,
+    ahead: &[E],
+) {
+    let mut acc: Tile<E::Vector, R, P> =
+        std::array::from_fn(|r| std::array::from_fn(|j| tile[r][first + j]));
     for (k, b) in panel.iter().enumerate() {
         if AHEAD {
             ask(ahead, k);
         }
         for r in 0..R {
             let a = E::splat(simd, lhs[r][k]);
-            for j in 0..W {
-                acc[r][j] = E::multiply_add(simd, a, b[j], acc[r][j]);
+            for j in 0..P {
+                acc[r][j] = E::multiply_add(simd, a, b[first + j], acc[r][j]);
             }
         }
     }
-    *tile = acc;
+    for r in 0..R {
+        for j in 0..P {
+            tile[r][first + j] = acc[r][j];
+        }
+    }
 }
 
 /// lhs · panel with lhs in pieces: piece `n` holds `width` of the depth, the last what is left, as `lhs(n)`.

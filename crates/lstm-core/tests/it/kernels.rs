@@ -19,7 +19,7 @@ fn refused(result: Result<()>, words: &[&str]) {
 /// A matrix of zeros by columns.
 fn columns(set: InstructionSet, depth: usize, cols: usize) -> Panels<f32> {
     let mut panels = Panels::new();
-    panels.pack_columns(set, (depth, cols), 0, || std::iter::repeat_n(None, depth));
+    panels.pack_columns(set, (depth, cols), 1, 0, || std::iter::repeat_n(None, depth));
     panels
 }
 

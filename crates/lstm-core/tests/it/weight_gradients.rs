@@ -138,7 +138,7 @@ proptest! {
             let factor = Factor { source: &source, stride, cols: case.cols, runs: &runs };
             let mut packed = Panels::new();
             let rows = || runs.iter().map(|run| factor.rows(run));
-            packed.pack_columns(set, (n_cells, case.cols), stride, rows);
+            packed.pack_columns(set, (n_cells, case.cols), 4 * case.hidden, stride, rows);
             for panel in 0..layout.panels() {
                 let len = layout.units(panel).len() * case.cols;
                 let before = ["i", "f", "g", "o"].map(|gate| numbers(case.seed, gate, len));

@@ -81,6 +81,12 @@ impl InstructionSet {
         }
     }
 
+    /// Whether kernels have the 32 vector registers of AVX-512 and NEON, not 16.
+    #[inline]
+    pub fn has_many_registers(self) -> bool {
+        matches!(self, Self::Neon | Self::Avx512)
+    }
+
     /// Whether this processor has the set.
     #[inline]
     fn is_available(self) -> bool {
