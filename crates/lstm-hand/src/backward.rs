@@ -14,7 +14,7 @@ use std::ops::Range;
 use lstm_core::ops::aligned::Aligned;
 use lstm_core::ops::block_rows::BlockRows;
 use lstm_core::ops::gate_layout::GateLayout;
-use lstm_core::ops::panels::Panels;
+use lstm_core::ops::panels::{Panels, Times};
 use lstm_core::ops::step_backward::{BackwardStep, StepTape, Units};
 use lstm_core::{Element, Result, SeqDims, parallel};
 
@@ -162,9 +162,10 @@ fn from_gates<E: Element>(
 ) -> Result<()> {
     let (layout, hidden) = (tape.packed.layout, sequence.dims.hidden);
     let w_hh = sequence.weights.w_hh;
-    let rows = tape.blocks.first().map_or(0, |block| block.rows);
+    let few = tape.blocks.iter().all(|block| block.rows <= 2);
+    let times = if few { Times::FewRows } else { Times::ManyRows };
     let of_v = || layout.runs(w_hh, hidden);
-    scratch.weights.pack_columns(tape.packed.set, (layout.row(), hidden), rows, hidden, of_v);
+    scratch.weights.pack_columns(tape.packed.set, (layout.row(), hidden), times, hidden, of_v);
     let one_block = tape.blocks.len() == 1;
     let shares = if one_block { blocks::shares(sequence.dims.batch, layout) } else { 1 };
     let shares = shares.min(scratch.weights.len());

@@ -5,7 +5,7 @@ use std::ops::Range;
 use lstm_core::ops::InstructionSet;
 use lstm_core::ops::gate_layout::GateLayout;
 use lstm_core::ops::gate_products::{CellRun, Factor, GateGradients};
-use lstm_core::ops::panels::Panels;
+use lstm_core::ops::panels::{Panels, Times};
 use lstm_core::{Element, Result, SeqDims, parallel};
 
 use crate::cell_runs::CellRuns;
@@ -18,6 +18,9 @@ const FEWEST_CELLS: usize = 48;
 /// The most bytes of dz of a part of dx: each panel of U reads them again, from a cache where they are no more
 /// (measured: docs/performance.md).
 const MOST_BYTES: usize = 2 << 20;
+
+/// The same where registers are few: panels are narrow, and read dz as much more often.
+const MOST_BYTES_OF_NARROW: usize = 1 << 19;
 
 /// The cells whose x or h is packed together: memory, where more would not make it faster.
 const CELLS_AT_ONCE: usize = 1 << 11;
@@ -100,7 +103,7 @@ impl<'a, E: Element> Products<'a, E> {
                 self.packed.pack_columns(
                     set,
                     (factor.n_cells(), cols),
-                    dz.layout.row(),
+                    Times::Gates,
                     stride,
                     cells,
                 );
@@ -136,8 +139,9 @@ impl<'a, E: Element> Products<'a, E> {
         let w_ih = sequence.weights.w_ih;
         let n_cells = dz.steps * blocks::rows(dz.blocks);
         let rows = || dz.layout.runs(w_ih, input);
-        u.pack_columns(set, (dz.layout.row(), input), n_cells, input, rows);
-        let most = MOST_BYTES / (dz.layout.row() * size_of::<E>());
+        u.pack_columns(set, (dz.layout.row(), input), Times::ManyRows, input, rows);
+        let bytes = if set.has_many_registers() { MOST_BYTES } else { MOST_BYTES_OF_NARROW };
+        let most = bytes / (dz.layout.row() * size_of::<E>());
         parallel::for_each(input_parts((n_cells, most), input, dx), |(rows, dx)| {
             dz.input(set, u, input, rows, dx)
         })

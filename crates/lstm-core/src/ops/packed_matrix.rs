@@ -2,7 +2,7 @@
 
 use pulp::Simd;
 
-use super::panels::Panels;
+use super::panels::{Panels, Times};
 use super::simd::instruction_set::{InstructionSet, Kernel};
 use super::simd::lanes::Lanes;
 use super::tile::{Tile, add_rows, for_rows, for_vectors, tile_rows};
@@ -39,7 +39,8 @@ impl<E: Element> PackedMatrix<E> {
     pub fn pack(&mut self, m: &[E], depth: usize, cols: usize) -> Result<()> {
         check("PackedMatrix::pack", "m", m.len(), depth, cols)?;
         self.cols = cols;
-        self.panels.pack_columns(self.set, (depth, cols), 1, cols, || [Some(m)].into_iter());
+        self.panels
+            .pack_columns(self.set, (depth, cols), Times::FewRows, cols, || [Some(m)].into_iter());
         Ok(())
     }
 

@@ -35,6 +35,18 @@ pub struct Panels<E> {
     lanes: usize,
 }
 
+/// What a matrix of plain columns is multiplied with. Its panels are as wide as is best for that: where registers are
+/// few, more rows of a tile leave room for fewer columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Times {
+    /// One or two rows at a time, or any number.
+    FewRows,
+    /// Three rows and more.
+    ManyRows,
+    /// The gates of a panel, one gate after the other.
+    Gates,
+}
+
 /// How vectors of columns are cut into panels.
 #[derive(Debug, Clone, Copy, Default)]
 struct Cut {
@@ -45,10 +57,14 @@ struct Cut {
 }
 
 impl Cut {
-    /// Into panels as even as possible, for products of so many rows: where registers are few, more than two rows
-    /// leave room for two vectors of columns.
-    fn even(set: InstructionSet, vectors: usize, rows: usize) -> Self {
-        let most = if set.has_many_registers() || rows <= 2 { MOST_VECTORS } else { 2 };
+    /// Into panels as even as possible.
+    fn even(set: InstructionSet, times: Times, vectors: usize) -> Self {
+        let most = match times {
+            _ if set.has_many_registers() => MOST_VECTORS,
+            Times::FewRows => MOST_VECTORS,
+            Times::ManyRows => 2,
+            Times::Gates => 3,
+        };
         Self { vectors, panels: vectors.div_ceil(most), even: true }
     }
 
@@ -106,22 +122,21 @@ impl<E: Element> Panels<E> {
     }
 
     /// Packs a matrix `[depth, cols]` given by its rows, in order: one or more at a time, `None` for a row of
-    /// zeros. Each begins `stride` elements after the one before it. `n_rows`: how many rows are multiplied by it
-    /// at a time; panels are as wide as is best for these.
+    /// zeros. Each begins `stride` elements after the one before it.
     ///
     /// Rows that are missing or short count as zeros, what is too much is left out.
     pub fn pack_columns<'a, I>(
         &mut self,
         set: InstructionSet,
         (depth, cols): (usize, usize),
-        n_rows: usize,
+        times: Times,
         stride: usize,
         rows: impl Fn() -> I + Sync,
     ) where
         I: Iterator<Item = Option<&'a [E]>>,
     {
         let lanes = set.lanes::<E>();
-        let cut = Cut::even(set, cols.div_ceil(lanes), n_rows);
+        let cut = Cut::even(set, times, cols.div_ceil(lanes));
         self.shape(depth, cut, lanes);
         let n = if self.is_packed_on_all() { 2 * parallel::threads() } else { 1 };
         let at_once = depth.div_ceil(n).max(1);
@@ -132,7 +147,7 @@ impl<E: Element> Panels<E> {
         });
     }
 
-    /// Packs a matrix `[depth, cols]` given by its columns: `m` is `[cols, depth]`. Panels are as for one row at a time.
+    /// Packs a matrix `[depth, cols]` given by its columns: `m` is `[cols, depth]`; for [`Times::FewRows`].
     ///
     /// # Errors
     ///
@@ -145,7 +160,7 @@ impl<E: Element> Panels<E> {
     ) -> Result<()> {
         check("Panels::pack_transposed", m.len(), cols, depth)?;
         let lanes = set.lanes::<E>();
-        let cut = Cut::even(set, cols.div_ceil(lanes), 1);
+        let cut = Cut::even(set, Times::FewRows, cols.div_ceil(lanes));
         self.shape(depth, cut, lanes);
         self.fill(|panel, data| {
             let span = cut.span(panel);

@@ -94,11 +94,11 @@ pub(super) type Tile<V, const R: usize, const W: usize> = [[V; W]; R];
 /// The rows of the tiles of so many vectors of columns that `rows` rows are cut into: as even as possible.
 #[inline(always)]
 pub(super) fn tile_rows<S: Simd>(rows: usize, vectors: usize) -> usize {
-    // At most 24 accumulators of 32 registers. Of 16, 6 rows of 2 vectors take 12, the panel 2, the broadcasts 1; 3 rows
-    // of 4 vectors would be too many.
+    // At most 24 accumulators of 32 registers. Of 16, 6 rows of 2 vectors take 12, the panel 2, the broadcasts 1, and
+    // 4 rows of 3 vectors all; 3 rows of 4 would be too many.
     let accumulators = match (S::REGISTER_COUNT, vectors) {
         (32.., _) => 24,
-        (_, ..=2) => 12,
+        (_, ..=3) => 12,
         _ => 8,
     };
     even(rows, accumulators / vectors)

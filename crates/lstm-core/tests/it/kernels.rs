@@ -6,7 +6,7 @@ use lstm_core::ops::block_rows::BlockRows;
 use lstm_core::ops::gate_layout::GateLayout;
 use lstm_core::ops::gate_products::{CellRun, Factor, GateGradients};
 use lstm_core::ops::input_product::InputProduct;
-use lstm_core::ops::panels::Panels;
+use lstm_core::ops::panels::{Panels, Times};
 
 #[track_caller]
 fn refused(result: Result<()>, words: &[&str]) {
@@ -19,7 +19,7 @@ fn refused(result: Result<()>, words: &[&str]) {
 /// A matrix of zeros by columns.
 fn columns(set: InstructionSet, depth: usize, cols: usize) -> Panels<f32> {
     let mut panels = Panels::new();
-    panels.pack_columns(set, (depth, cols), 1, 0, || std::iter::repeat_n(None, depth));
+    panels.pack_columns(set, (depth, cols), Times::FewRows, 0, || std::iter::repeat_n(None, depth));
     panels
 }
 

@@ -3,7 +3,7 @@
 use lstm_core::Element;
 use lstm_core::ops::InstructionSet;
 use lstm_core::ops::gate_layout::GateLayout;
-use lstm_core::ops::panels::Panels;
+use lstm_core::ops::panels::{Panels, Times};
 use lstm_core::parallel::with_threads;
 use proptest::prelude::*;
 
@@ -16,7 +16,7 @@ fn matrix<E: Element>(len: usize) -> Vec<E> {
 fn used<E: Element>(set: InstructionSet) -> Panels<E> {
     let mut panels = Panels::new();
     let numbers = matrix(64 * 400);
-    panels.pack_columns(set, (64, 400), 1, 400, || [Some(&numbers[..])].into_iter());
+    panels.pack_columns(set, (64, 400), Times::ManyRows, 400, || [Some(&numbers[..])].into_iter());
     panels
 }
 
@@ -45,7 +45,7 @@ fn rows_and_columns_pack_alike<E: Element>(set: InstructionSet, depth: usize, co
     let m = matrix::<E>(depth * cols);
     let transposed: Vec<E> = (0..m.len()).map(|k| m[k % depth * cols + k / depth]).collect();
     let (mut by_rows, mut by_columns) = (used(set), used(set));
-    by_rows.pack_columns(set, (depth, cols), 1, cols, || [Some(&m[..])].into_iter());
+    by_rows.pack_columns(set, (depth, cols), Times::FewRows, cols, || [Some(&m[..])].into_iter());
     by_columns.pack_transposed(set, &transposed, (depth, cols)).unwrap();
     assert_eq!(by_rows.len(), by_columns.len());
     let lanes = set.lanes::<E>();

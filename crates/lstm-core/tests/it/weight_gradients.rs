@@ -4,7 +4,7 @@ use lstm_core::ops::InstructionSet;
 use lstm_core::ops::block_rows::BlockRows;
 use lstm_core::ops::gate_layout::GateLayout;
 use lstm_core::ops::gate_products::{CellRun, Factor, GateGradients};
-use lstm_core::ops::panels::Panels;
+use lstm_core::ops::panels::{Panels, Times};
 use lstm_core::random::RandomStream;
 use proptest::prelude::*;
 
@@ -138,7 +138,7 @@ proptest! {
             let factor = Factor { source: &source, stride, cols: case.cols, runs: &runs };
             let mut packed = Panels::new();
             let rows = || runs.iter().map(|run| factor.rows(run));
-            packed.pack_columns(set, (n_cells, case.cols), 4 * case.hidden, stride, rows);
+            packed.pack_columns(set, (n_cells, case.cols), Times::Gates, stride, rows);
             for panel in 0..layout.panels() {
                 let len = layout.units(panel).len() * case.cols;
                 let before = ["i", "f", "g", "o"].map(|gate| numbers(case.seed, gate, len));
