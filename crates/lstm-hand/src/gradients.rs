@@ -19,13 +19,15 @@ const FEWEST_CELLS: usize = 48;
 /// (measured: docs/performance.md).
 const MOST_BYTES: usize = 2 << 20;
 
-/// The same where registers are few: panels are narrow, and read dz as much more often.
+/// The same where registers are few: panels are narrower, so that dz is read more often.
 const MOST_BYTES_OF_NARROW: usize = 1 << 19;
 
-/// The cells whose x or h is packed together: memory, where more would not make it faster.
+/// The cells whose x or h is multiplied at once: packed, more would take memory and be no faster; read where they are,
+/// the next panel of gates would find less of them in a cache.
 const CELLS_AT_ONCE: usize = 1 << 11;
 
-/// The most bytes from a row of x or h to the next that are read where they are (measured: docs/performance.md).
+/// The most bytes from a row of x or h to the next that are read where they are, with 32 registers (measured:
+/// docs/performance.md).
 const NEAR: usize = 3800;
 
 /// The fewest cells whose x or h is read where it is.
@@ -90,7 +92,7 @@ impl<'a, E: Element> Products<'a, E> {
         let (set, mut dz) = (self.set, self.dz);
         let factor = Factor { source, stride, cols, runs: self.runs.get() };
         let is_near = stride * size_of::<E>() <= NEAR;
-        let by_gates = set.has_many_registers() && is_near && factor.n_cells() >= MANY;
+        let by_gates = !set.has_few_registers() && is_near && factor.n_cells() >= MANY;
         let mut rest = factor.runs;
         loop {
             let runs = CellRun::take(&mut rest, CELLS_AT_ONCE).unwrap_or_default();
@@ -140,7 +142,7 @@ impl<'a, E: Element> Products<'a, E> {
         let n_cells = dz.steps * blocks::rows(dz.blocks);
         let rows = || dz.layout.runs(w_ih, input);
         u.pack_columns(set, (dz.layout.row(), input), Times::ManyRows, input, rows);
-        let bytes = if set.has_many_registers() { MOST_BYTES } else { MOST_BYTES_OF_NARROW };
+        let bytes = if set.has_few_registers() { MOST_BYTES_OF_NARROW } else { MOST_BYTES };
         let most = bytes / (dz.layout.row() * size_of::<E>());
         parallel::for_each(input_parts((n_cells, most), input, dx), |(rows, dx)| {
             dz.input(set, u, input, rows, dx)

@@ -54,7 +54,9 @@ impl<E: Element> GateGradients<'_, E> {
             }
             first += block.rows;
         }
-        Error::check(op, "lanes", set.lanes::<E>(), self.layout.lanes)?;
+        let GateLayout { hidden, lanes } = self.layout;
+        Error::check(op, "lanes", set.lanes::<E>(), lanes)?;
+        Error::check(op, "hidden", hidden.max(1), hidden)?;
         Error::check(op, "length of dz", batch * self.steps * self.layout.row(), self.dz.len())
     }
 

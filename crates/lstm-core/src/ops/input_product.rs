@@ -10,7 +10,7 @@ use super::panels::Panels;
 use super::simd::instruction_set::{InstructionSet, Kernel};
 use super::simd::lanes::Lanes;
 use super::simd::prefetch::asked_for;
-use super::tile::{Tile, add_rows_ahead, for_rows, for_vectors, rows_of_two_passes};
+use super::tile::{Tile, add_rows_ahead, add_rows_at_once, for_rows, for_vectors};
 use crate::element::Constants;
 use crate::{Element, Error, Result};
 
@@ -97,7 +97,7 @@ impl<E: Constants> Run<'_, E> {
         let panel = E::vectors(self.panel).as_chunks::<W>().0;
         let z = E::vectors_mut(self.z).as_chunks_mut::<W>().0;
         let bias = E::vectors(self.bias);
-        let most = rows_of_two_passes::<S>(z.len(), W);
+        let most = add_rows_at_once::<S>(z.len(), W);
         let mut places = self.block.places(self.cells.start);
         let (mut ahead, part) = (self.ahead, asked_for::<E>(self.depth));
         for z in z.chunks_mut(most) {

@@ -35,11 +35,10 @@ pub struct Panels<E> {
     lanes: usize,
 }
 
-/// What a matrix of plain columns is multiplied with. Its panels are as wide as is best for that: where registers are
-/// few, more rows of a tile leave room for fewer columns.
+/// What a matrix of plain columns is multiplied with: where registers are few, panels are as wide as is best for that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Times {
-    /// One or two rows at a time, or any number.
+    /// One or two rows at a time; also where the number is not known.
     FewRows,
     /// Three rows and more.
     ManyRows,
@@ -60,10 +59,9 @@ impl Cut {
     /// Into panels as even as possible.
     fn even(set: InstructionSet, times: Times, vectors: usize) -> Self {
         let most = match times {
-            _ if set.has_many_registers() => MOST_VECTORS,
-            Times::FewRows => MOST_VECTORS,
-            Times::ManyRows => 2,
-            Times::Gates => 3,
+            Times::ManyRows if set.has_few_registers() => 2,
+            Times::Gates if set.has_few_registers() => 3,
+            _ => MOST_VECTORS,
         };
         Self { vectors, panels: vectors.div_ceil(most), even: true }
     }
@@ -122,7 +120,7 @@ impl<E: Element> Panels<E> {
     }
 
     /// Packs a matrix `[depth, cols]` given by its rows, in order: one or more at a time, `None` for a row of
-    /// zeros. Each begins `stride` elements after the one before it.
+    /// zeros. Each begins `stride` elements after the one before it. `times`: what the matrix is for.
     ///
     /// Rows that are missing or short count as zeros, what is too much is left out.
     pub fn pack_columns<'a, I>(
@@ -147,7 +145,8 @@ impl<E: Element> Panels<E> {
         });
     }
 
-    /// Packs a matrix `[depth, cols]` given by its columns: `m` is `[cols, depth]`; for [`Times::FewRows`].
+    /// Packs a matrix `[depth, cols]` given by its columns: `m` is `[cols, depth]`. Panels are as for
+    /// [`Times::FewRows`].
     ///
     /// # Errors
     ///

@@ -8,7 +8,7 @@ use super::gates;
 use super::simd::instruction_set::{InstructionSet, Kernel};
 use super::simd::lanes::Lanes;
 use super::simd::prefetch::{ask_at, asked_for};
-use super::tile::{Tile, add_rows, add_rows_ahead, for_rows, for_vectors, rows_of_two_passes};
+use super::tile::{Tile, add_rows, add_rows_ahead, add_rows_at_once, for_rows, for_vectors};
 use crate::element::Constants;
 use crate::{Element, Error, Result};
 
@@ -182,7 +182,7 @@ impl<E: Constants> Recurrence<'_, E> {
     {
         let v = E::vectors(self.v).as_chunks::<W>().0;
         let width = W * E::COUNT;
-        let most = rows_of_two_passes::<S>(self.z.len() / width, W);
+        let most = add_rows_at_once::<S>(self.z.len() / width, W);
         let rows = self.h_before.chunks(most * self.hidden);
         let (mut ahead, part) = (self.ahead, asked_for::<E>(self.hidden));
         for (z, h) in self.z.chunks_mut(most * width).zip(rows) {

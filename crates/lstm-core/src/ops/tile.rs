@@ -16,9 +16,6 @@ use super::simd::prefetch::ask;
 /// The most rows of a tile.
 const MOST_ROWS: usize = 8;
 
-/// The most rows of a tile that is computed two vectors at a time.
-const MOST_ROWS_OF_PASSES: usize = 6;
-
 /// The most vectors of columns of a tile.
 pub(super) const MOST_VECTORS: usize = 4;
 
@@ -96,34 +93,33 @@ pub(super) type Tile<V, const R: usize, const W: usize> = [[V; W]; R];
 pub(super) fn tile_rows<S: Simd>(rows: usize, vectors: usize) -> usize {
     // At most 24 accumulators of 32 registers. Of 16, 6 rows of 2 vectors take 12, the panel 2, the broadcasts 1, and
     // 4 rows of 3 vectors all; 3 rows of 4 would be too many.
-    let accumulators = match (S::REGISTER_COUNT, vectors) {
-        (32.., _) => 24,
-        (_, ..=3) => 12,
+    // Single numbers, which the compiler joins by fours, are as four vectors.
+    let accumulators = match vectors {
+        _ if S::REGISTER_COUNT >= 32 => 24,
+        ..=3 if has_few_registers::<S>() => 12,
         _ => 8,
     };
-    even(rows, accumulators / vectors)
+    let most = (accumulators / vectors).min(MOST_ROWS);
+    rows.div_ceil(rows.div_ceil(most).max(1)).max(1)
 }
 
-/// The same for [`add_rows`] alone, which computes such tiles in two passes where registers are few.
+/// The same for [`add_rows`], which takes four vectors two at a time where that leaves registers for more rows.
 #[inline(always)]
-pub(super) fn rows_of_two_passes<S: Simd>(rows: usize, vectors: usize) -> usize {
-    if takes_two_passes::<S>(rows, vectors) {
-        even(rows, MOST_ROWS_OF_PASSES)
-    } else {
-        tile_rows::<S>(rows, vectors)
-    }
+pub(super) fn add_rows_at_once<S: Simd>(rows: usize, vectors: usize) -> usize {
+    tile_rows::<S>(rows, if takes_two_passes::<S>(rows, vectors) { 2 } else { vectors })
 }
 
-/// The most rows of tiles as even as possible.
-#[inline(always)]
-fn even(rows: usize, most: usize) -> usize {
-    rows.div_ceil(rows.div_ceil(most.min(MOST_ROWS)).max(1)).max(1)
-}
-
-/// Whether two vectors at a time make better use of the registers.
 #[inline(always)]
 const fn takes_two_passes<S: Simd>(rows: usize, vectors: usize) -> bool {
-    S::REGISTER_COUNT < 32 && vectors > 2 && rows > 2
+    has_few_registers::<S>() && vectors == 4 && rows > 2
+}
+
+/// Whether there are 16 registers for vectors; [`InstructionSet::has_few_registers`] for kernels.
+///
+/// [`InstructionSet::has_few_registers`]: super::simd::instruction_set::InstructionSet::has_few_registers
+#[inline(always)]
+const fn has_few_registers<S: Simd>() -> bool {
+    S::REGISTER_COUNT < 32 && !S::IS_SCALAR
 }
 
 /// tile += lhs · panel, with lhs as rows: `lhs[r]` is `[depth]`, `panel` is `[depth][W]`.
@@ -173,14 +169,10 @@ fn rows_and_ahead<S: Simd, E: Lanes<S>, const R: usize, const W: usize, const AH
         return pass::<S, E, R, W, W, AHEAD>(simd, tile, lhs, panel, 0, ahead);
     }
     pass::<S, E, R, W, 2, AHEAD>(simd, tile, lhs, panel, 0, ahead);
-    if W == 3 {
-        pass::<S, E, R, W, 1, false>(simd, tile, lhs, panel, 2, ahead);
-    } else {
-        pass::<S, E, R, W, 2, false>(simd, tile, lhs, panel, 2, ahead);
-    }
+    pass::<S, E, R, W, 2, false>(simd, tile, lhs, panel, 2, ahead);
 }
 
-/// The same for P vectors from `first` on.
+/// One pass of [`add_rows`]: P vectors of the panel, from `first` on.
 #[inline(always)]
 fn pass<S: Simd, E: Lanes<S>, const R: usize, const W: usize, const P: usize, const AHEAD: bool>(
     simd: S,
@@ -243,20 +235,20 @@ pub(super) fn pieces<'a, S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
 mod tests {
     use pulp::Simd;
 
-    use super::{Tile, add_rows_ahead};
+    use super::{Tile, add_rows_ahead, has_few_registers};
     use crate::element::Constants;
     use crate::ops::simd::instruction_set::{InstructionSet, Kernel};
     use crate::ops::simd::lanes::Lanes;
     use crate::random::RandomStream;
 
-    /// The elements of a tile of 3 rows and 2 vectors; `ahead` is asked for.
-    struct Product<'a> {
+    /// The elements of a tile of 3 rows and W vectors; `ahead` is asked for.
+    struct Product<'a, const W: usize> {
         lhs: &'a [f32],
         panel: &'a [f32],
         ahead: &'a [f32],
     }
 
-    impl Kernel<f32> for Product<'_> {
+    impl<const W: usize> Kernel<f32> for Product<'_, W> {
         type Output = Vec<f32>;
 
         #[inline(always)]
@@ -265,11 +257,11 @@ mod tests {
             f32: Lanes<S>,
         {
             let lanes = <f32 as Lanes<S>>::COUNT;
-            let panel = f32::vectors(self.panel).as_chunks::<2>().0;
+            let panel = f32::vectors(self.panel).as_chunks::<W>().0;
             let lhs = std::array::from_fn(|r| &self.lhs[r * panel.len()..][..panel.len()]);
-            let mut tile: Tile<_, 3, 2> = [[f32::splat(simd, f32::ZERO); 2]; 3];
-            add_rows_ahead::<S, f32, 3, 2>(simd, &mut tile, lhs, panel, self.ahead);
-            let mut numbers = vec![0.0; 6 * lanes];
+            let mut tile: Tile<_, 3, W> = [[f32::splat(simd, f32::ZERO); W]; 3];
+            add_rows_ahead::<S, f32, 3, W>(simd, &mut tile, lhs, panel, self.ahead);
+            let mut numbers = vec![0.0; 3 * W * lanes];
             for (to, from) in numbers.chunks_mut(lanes).zip(tile.as_flattened()) {
                 f32::store(simd, to, *from);
             }
@@ -278,28 +270,55 @@ mod tests {
     }
 
     /// Memory that is asked for changes nothing, however much of it there is.
+    fn is_the_product_whatever_is_asked_for<const W: usize>(set: InstructionSet) {
+        let random = RandomStream::new(3);
+        let numbers: Vec<f32> = (0..8000).map(|k| random.uniform(k) as f32 - 0.5).collect();
+        let lanes = set.lanes::<f32>();
+        for depth in [1, 7, 100] {
+            let (lhs, panel) = (&numbers[..3 * depth], &numbers[500..][..W * lanes * depth]);
+            let product = |ahead| set.run_f32(Product::<W> { lhs, panel, ahead });
+            let expected = product(&[]);
+            let sum = |n: usize| -> f32 {
+                let (row, column) = (n / (W * lanes), n % (W * lanes));
+                (0..depth).map(|k| lhs[row * depth + k] * panel[k * W * lanes + column]).sum()
+            };
+            for (n, number) in expected.iter().enumerate() {
+                assert!((number - sum(n)).abs() < 1e-4, "{set:?}, {W} vectors, depth {depth}");
+            }
+            for len in [1, 16, 17, 100, 8000] {
+                assert_eq!(product(&numbers[..len]), expected, "{set:?}, {W}, {depth}, {len}");
+            }
+        }
+    }
+
     #[test]
     fn asking_ahead_leaves_the_product_as_it_is() {
-        let random = RandomStream::new(3);
-        let numbers: Vec<f32> = (0..4000).map(|k| random.uniform(k) as f32 - 0.5).collect();
         for set in InstructionSet::available() {
-            let lanes = set.lanes::<f32>();
-            for depth in [1, 7, 100] {
-                let (lhs, panel) = (&numbers[..3 * depth], &numbers[500..][..2 * lanes * depth]);
-                let product = |ahead| set.run_f32(Product { lhs, panel, ahead });
-                let expected = product(&[]);
-                let sum = |n: usize| -> f32 {
-                    (0..depth)
-                        .map(|k| lhs[n / 2 * depth + k] * panel[(2 * k + n % 2) * lanes])
-                        .sum()
-                };
-                for (n, row) in expected.chunks(lanes).enumerate() {
-                    assert!((row[0] - sum(n)).abs() < 1e-4, "{set:?}, depth {depth}");
-                }
-                for len in [1, 16, 17, 100, 4000] {
-                    assert_eq!(product(&numbers[..len]), expected, "{set:?}, {depth}, {len}");
-                }
-            }
+            is_the_product_whatever_is_asked_for::<1>(set);
+            is_the_product_whatever_is_asked_for::<2>(set);
+            is_the_product_whatever_is_asked_for::<3>(set);
+            is_the_product_whatever_is_asked_for::<4>(set);
+        }
+    }
+
+    struct FewRegisters;
+
+    impl Kernel<f32> for FewRegisters {
+        type Output = bool;
+
+        #[inline(always)]
+        fn run<S: Simd>(self, _: S) -> bool
+        where
+            f32: Lanes<S>,
+        {
+            has_few_registers::<S>()
+        }
+    }
+
+    #[test]
+    fn a_set_knows_the_registers_of_its_kernels() {
+        for set in InstructionSet::available() {
+            assert_eq!(set.has_few_registers(), set.run_f32(FewRegisters), "{set:?}");
         }
     }
 }

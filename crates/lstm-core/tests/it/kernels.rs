@@ -50,6 +50,10 @@ fn products_of_gates_know_their_columns() {
     refused(weights(0, 8, 4, CellRun { at: usize::MAX, ..run }), &named(&["within the source"]));
     refused(weights(0, 99, 4, CellRun { first: 1, ..run }), &named(&["end of a run", "2", "3"]));
     refused(weights(0, 99, 4, CellRun { block: 1, ..run }), &named(&["end of a run"]));
+    // A stride that no memory has does no harm where there is one row.
+    weights(0, 8, usize::MAX / 8, CellRun { cells: 1, ..run }).unwrap();
+    let none = GateGradients { layout: GateLayout { hidden: 0, ..layout }, dz: &[], ..dz };
+    refused(none.bias(set, 0, Default::default()), &["GateGradients::bias", "hidden"]);
 }
 
 #[test]

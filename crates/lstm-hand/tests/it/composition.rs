@@ -207,6 +207,8 @@ fn large_cases() -> impl Iterator<Item = Case> {
         (6, 128, 2, 5),
         (4, 9, 11, 129),
         (3, 1, 2, 260),
+        // More cells than weight gradients take at once.
+        (60, 80, 5, 17),
     ];
     (0..).zip(shapes).map(|(seed, (n_steps, batch, input, hidden))| {
         let mut case = Case::random(SeqDims { n_steps, batch, input, hidden }, seed);

@@ -5,12 +5,12 @@
 //!     for each part of the cells, for each strip of the group's columns:      dz of the part stays in a cache
 //!         tile[column][gate] = Σ_cell factor[cell][column] · dz[cell][gate]   in registers
 //!         sums[column][gate] += tile
-//!     dW[gate][column] = sums[column][gate]                                   by squares in registers
+//!     dW[gate][column] = or += sums[column][gate]                             by squares in registers
 //! ```
 //!
 //! dz lies as vectors already, and fills them whatever the number of columns; x and h are read where they are, each row
-//! asked for some cells before. Rows very far apart would wait for memory all the same, and few cells are not worth the
-//! turning at the end: for these, `by_columns.rs`.
+//! asked for some cells before. Rows very far apart would wait for memory all the same, few cells are not worth the
+//! turning at the end, and few registers would read dz too often: for these, `by_columns.rs`.
 
 use pulp::Simd;
 
@@ -114,7 +114,7 @@ impl<E: Constants> ByGates<'_, E> {
             for b in E::vectors(dz).as_chunks::<W>().0 {
                 let row = &source[at..][..R];
                 ask_at(source, at.wrapping_add(later));
-                at += stride;
+                at = at.wrapping_add(stride);
                 for r in 0..R {
                     let a = E::splat(simd, row[r]);
                     for j in 0..W {
@@ -132,11 +132,11 @@ impl<E: Constants> ByGates<'_, E> {
         let run = runs[n];
         match runs.get(n + AHEAD.div_ceil(run.cells.max(1))) {
             Some(later) if run.cells <= AHEAD => later.at.wrapping_sub(run.at),
-            _ => AHEAD * self.factor.stride,
+            _ => AHEAD.wrapping_mul(self.factor.stride),
         }
     }
 
-    /// Asks for the memory of dW from column `first` on, a group of them.
+    /// Asks for a group of columns of dW, from `first` on.
     #[inline(always)]
     fn ask_for_dw(&self, first: usize) {
         for row in self.dw.iter().flat_map(|dw| dw.chunks_exact(self.factor.cols)) {
@@ -147,7 +147,7 @@ impl<E: Constants> ByGates<'_, E> {
         }
     }
 
-    /// The sums of the columns from `first` on become rows of dW, by squares of N.
+    /// The sums of the columns from `first` on become rows of dW, or are added to them, by squares of N.
     #[inline(always)]
     fn write<S: Simd, const N: usize>(&mut self, simd: S, sums: &[[E; WIDEST]], first: usize)
     where

@@ -81,10 +81,14 @@ impl InstructionSet {
         }
     }
 
-    /// Whether kernels have the 32 vector registers of AVX-512 and NEON, not 16.
+    /// Whether vectors have 16 registers, not 32, which wants other tiles. Single numbers, whose vectors are up to the
+    /// compiler, do not count.
     #[inline]
-    pub fn has_many_registers(self) -> bool {
-        matches!(self, Self::Neon | Self::Avx512)
+    pub fn has_few_registers(self) -> bool {
+        match self {
+            Self::Scalar | Self::Neon | Self::Avx512 => false,
+            Self::Avx2 => self.is_available(),
+        }
     }
 
     /// Whether this processor has the set.
