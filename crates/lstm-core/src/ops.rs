@@ -26,8 +26,8 @@
 //! - [`sgd`]: a step of stochastic gradient descent, and one of a running mean of weights.
 //!
 //! `tile` has the inner loops of the layer's products, `gates` the pointwise half of the plain cell, `transpose` turns
-//! rows into columns for `panels`, and `simd` is the vector arithmetic that they are written in: the one module that may hold `unsafe`. [`vectorized`] and
-//! [`InstructionSet`] come from there.
+//! rows into columns for `panels` and weight gradients, and `simd` is the vector arithmetic that they are written in:
+//! the one module that may hold `unsafe`. [`vectorized`] and [`InstructionSet`] come from there.
 
 pub mod activation;
 pub mod adam;

@@ -19,71 +19,44 @@ const MOST_ROWS: usize = 8;
 /// The most vectors of columns of a tile.
 pub(super) const MOST_VECTORS: usize = 4;
 
-/// Calls an expression with `R` set to a number of rows known to the compiler.
+/// Calls an expression with a constant set to a number: one of those named, the last one for all others.
+macro_rules! for_known {
+    ($number:expr, [$($known:literal)*] or $last:literal, $N:ident => $body:expr) => {
+        match $number {
+            $($known => {
+                const $N: usize = $known;
+                $body
+            })*
+            _ => {
+                const $N: usize = $last;
+                $body
+            }
+        }
+    };
+}
+
+/// The same for the rows of a tile.
 macro_rules! for_rows {
     ($rows:expr, $R:ident => $body:expr) => {
-        match $rows {
-            8 => {
-                const $R: usize = 8;
-                $body
-            }
-            7 => {
-                const $R: usize = 7;
-                $body
-            }
-            6 => {
-                const $R: usize = 6;
-                $body
-            }
-            5 => {
-                const $R: usize = 5;
-                $body
-            }
-            4 => {
-                const $R: usize = 4;
-                $body
-            }
-            3 => {
-                const $R: usize = 3;
-                $body
-            }
-            2 => {
-                const $R: usize = 2;
-                $body
-            }
-            _ => {
-                const $R: usize = 1;
-                $body
-            }
-        }
+        $crate::ops::tile::for_known!($rows, [8 7 6 5 4 3 2] or 1, $R => $body)
     };
 }
 
-/// The same for a number of vectors.
+/// The same for its vectors.
 macro_rules! for_vectors {
     ($vectors:expr, $W:ident => $body:expr) => {
-        match $vectors {
-            4 => {
-                const $W: usize = 4;
-                $body
-            }
-            3 => {
-                const $W: usize = 3;
-                $body
-            }
-            2 => {
-                const $W: usize = 2;
-                $body
-            }
-            _ => {
-                const $W: usize = 1;
-                $body
-            }
-        }
+        $crate::ops::tile::for_known!($vectors, [4 3 2] or 1, $W => $body)
     };
 }
 
-pub(super) use {for_rows, for_vectors};
+/// The same for the elements of a vector.
+macro_rules! for_lanes {
+    ($lanes:expr, $N:ident => $body:expr) => {
+        $crate::ops::tile::for_known!($lanes, [16 8 4 2] or 1, $N => $body)
+    };
+}
+
+pub(super) use {for_known, for_lanes, for_rows, for_vectors};
 
 /// The accumulators of a tile.
 pub(super) type Tile<V, const R: usize, const W: usize> = [[V; W]; R];

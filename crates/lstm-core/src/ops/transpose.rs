@@ -5,40 +5,11 @@ use pulp::Simd;
 use super::simd::instruction_set::Kernel;
 use super::simd::lanes::Lanes;
 use super::simd::prefetch::{ask, ask_at, asked_for};
+use super::tile::for_lanes;
 use crate::element::Constants;
 
 /// How many squares ahead the memory to be written is asked for.
 const SQUARES_AHEAD: usize = 2;
-
-/// Calls an expression with `N` set to the elements of a vector, known to the compiler.
-macro_rules! for_lanes {
-    ($lanes:expr, $N:ident => $body:expr) => {
-        match $lanes {
-            16 => {
-                const $N: usize = 16;
-                $body
-            }
-            8 => {
-                const $N: usize = 8;
-                $body
-            }
-            4 => {
-                const $N: usize = 4;
-                $body
-            }
-            2 => {
-                const $N: usize = 2;
-                $body
-            }
-            _ => {
-                const $N: usize = 1;
-                $body
-            }
-        }
-    };
-}
-
-pub(super) use for_lanes;
 
 /// The columns of `rows`, `[n, depth]`: a vector in every `width` elements of `to`.
 ///

@@ -20,8 +20,8 @@ use crate::element::Constants;
 use crate::ops::simd::instruction_set::Kernel;
 use crate::ops::simd::lanes::Lanes;
 use crate::ops::simd::prefetch::{ask_at, asked_for};
-use crate::ops::tile::{Tile, for_rows, for_vectors, tile_rows};
-use crate::ops::transpose::{for_lanes, transposed};
+use crate::ops::tile::{Tile, for_lanes, for_rows, for_vectors, tile_rows};
+use crate::ops::transpose::transposed;
 
 /// The most columns of a group.
 const GROUP: usize = 48;
@@ -51,12 +51,6 @@ impl<E: Constants> Kernel<E> for ByGates<'_, E> {
     where
         E: Lanes<S>,
     {
-        if self.factor.runs.is_empty() {
-            if !self.dz.add {
-                self.dw.iter_mut().for_each(|dw| dw.fill(E::ZERO));
-            }
-            return;
-        }
         let width = self.dz.layout.width(self.panel);
         for_vectors!(width / E::COUNT, W => self.panel::<S, W>(simd));
     }
