@@ -1,36 +1,22 @@
-//! The backward pass: the scan against time.
-//!
-//! ```text
-//! for each group of rows, on a thread of its own:
-//!     for t against time order:
-//!         for each panel of units:
-//!             dh = dy_t + dz_after V      eq. (12), a tile in registers
-//!             dz_t, dc                    eq. (7) to (11), while the tile is in the nearest cache
-//! the products over all steps             gradients.rs
-//! ```
-
-use std::ops::Range;
+//! The backward pass: the scan against time (`backward/scan.rs`), then the products over all steps (`gradients.rs`).
 
 use lstm_core::ops::aligned::Aligned;
-use lstm_core::ops::block_rows::BlockRows;
-use lstm_core::ops::gate_layout::GateLayout;
 use lstm_core::ops::panels::{Panels, Times};
-use lstm_core::ops::step_backward::{BackwardStep, StepTape, Units};
-use lstm_core::{Element, Result, SeqDims, parallel};
+use lstm_core::{Element, Result, SeqDims};
 
 use crate::cell_runs::CellRuns;
-use crate::forward::{back_and_forth, take};
 use crate::row_products::RowGates;
 use crate::sequence::check_len;
 use crate::tape::Gates;
-use crate::{Columns, Sequence, Tape, blocks, gradients, recompute};
+use crate::{Sequence, Tape, blocks, gradients, recompute};
 
 mod flags;
+mod scan;
 mod shared;
 mod state;
 
-use self::flags::Flags;
-use self::state::{pack_state, unpack_state};
+use self::scan::Plan;
+use self::state::unpack_state;
 
 /// The loss's gradients by what the forward pass returned; absent means zero.
 #[derive(Debug, Clone, Copy, Default)]
@@ -213,182 +199,4 @@ pub(crate) fn check<E: Element>(
         slice.map_or(Ok(()), |slice| check_len(op, what, shape, slice))?;
     }
     Ok(())
-}
-
-/// What every group reads.
-struct Plan<'a, E> {
-    sequence: &'a Sequence<'a, E>,
-    tape: &'a Tape<E>,
-    of_outputs: &'a OutputGradients<'a, E>,
-    /// Whether dh before the first step is wanted.
-    to_start: bool,
-    /// The threads that share each step of the only block.
-    shares: usize,
-}
-
-/// Some neighbouring blocks of rows, through all steps.
-struct Group<'a, E> {
-    blocks: &'a [BlockRows],
-    first: usize,
-    dz: &'a mut [E],
-    dz_after: &'a mut [E],
-    dz_now: &'a mut [E],
-    dz_exchange: &'a mut [E],
-    dh: &'a mut [E],
-    dc: &'a mut [E],
-}
-
-impl<E: Element> Plan<'_, E> {
-    /// Puts dz in the place of the gates, and leaves dh₀ and dc₀ in `scratch.dh` and `scratch.dc`.
-    fn scan(&self, scratch: &mut BackwardScratch<E>) -> Result<()> {
-        let SeqDims { n_steps, batch, .. } = self.sequence.dims;
-        let layout = self.tape.packed.layout;
-        let (row, padded) = (layout.row(), layout.panels() * layout.lanes);
-        let BackwardScratch { dz, dz_now: [after, now], dz_exchange, dh, dc, weights: v, .. } =
-            scratch;
-        after.resize(self.shares * batch * row);
-        now.resize(self.shares * batch * row);
-        dz_exchange.resize(if self.shares > 1 { 2 * batch * row } else { 0 });
-        dh.resize(batch * padded);
-        dc.resize(batch * padded);
-        let (mut dz, mut after, mut now) = (&mut dz[..], &mut after[..], &mut now[..]);
-        let (mut dh, mut dc, mut dz_exchange) = (&mut dh[..], &mut dc[..], &mut dz_exchange[..]);
-        let mut groups = Vec::new();
-        for blocks in blocks::groups(&self.tape.blocks, parallel::threads()) {
-            let rows = blocks::rows(blocks);
-            groups.push(Group {
-                blocks,
-                first: blocks[0].first,
-                dz: take(&mut dz, rows * n_steps * row),
-                dz_after: take(&mut after, self.shares * rows * row),
-                dz_now: take(&mut now, self.shares * rows * row),
-                dz_exchange: std::mem::take(&mut dz_exchange),
-                dh: take(&mut dh, rows * padded),
-                dc: take(&mut dc, rows * padded),
-            });
-        }
-        parallel::for_each(groups, |group| group.run(self, v))
-    }
-}
-
-impl<E: Element> Group<'_, E> {
-    fn run(mut self, plan: &Plan<'_, E>, v: &Panels<E>) -> Result<()> {
-        let (sequence, layout) = (plan.sequence, plan.tape.packed.layout);
-        let of_last = [(&mut *self.dh, plan.of_outputs.h), (&mut *self.dc, plan.of_outputs.c)];
-        for (to, from) in of_last {
-            pack_state(self.blocks, from, v, layout, to);
-        }
-        if plan.shares > 1 {
-            return self.shared_steps(plan, v);
-        }
-        let mut flags = Flags::default();
-        let rows = self.first..self.first + blocks::rows(self.blocks);
-        for nth in (0..sequence.dims.n_steps).rev() {
-            flags.of_step(sequence, nth, rows.clone());
-            self.step(plan, v, nth, &flags)?;
-            std::mem::swap(&mut self.dz_after, &mut self.dz_now);
-        }
-        if plan.to_start { self.past_the_start(plan, v) } else { Ok(()) }
-    }
-
-    /// The step computed as number `nth`, for all panels and blocks.
-    fn step(&mut self, plan: &Plan<'_, E>, v: &Panels<E>, nth: usize, flags: &Flags) -> Result<()> {
-        let layout = plan.tape.packed.layout;
-        let n_steps = plan.sequence.dims.n_steps;
-        let row = layout.row();
-        for panel in back_and_forth(nth, v.len()) {
-            let span = v.span(panel);
-            for block in self.blocks {
-                let (local, cells) = (block.first - self.first, n_steps * block.rows);
-                let rows = local..local + block.rows;
-                let state = self.state(block, span.clone(), layout);
-                let columns = layout.columns(span.clone());
-                let dz = local * n_steps * row + columns.start * cells;
-                BackwardStep {
-                    layout,
-                    v: (nth + 1 < n_steps).then(|| v.panel(panel)),
-                    dz_after: &self.dz_after[rows.start * row..rows.end * row],
-                    dh: &mut self.dh[state.clone()],
-                    dc: &mut self.dc[state],
-                    at: Some(plan.tape_of(block, nth, flags, rows.clone())),
-                    dz: &mut self.dz[dz..][..columns.len() * cells],
-                    dz_now: &mut self.dz_now[rows.start * row..rows.end * row],
-                    now_stride: row,
-                    now_first: layout.start(span.start),
-                    span: span.clone(),
-                }
-                .run(plan.tape.packed.set)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The place of a block's units in `dh` and `dc`.
-    fn state(&self, block: &BlockRows, span: Range<usize>, layout: GateLayout) -> Range<usize> {
-        let before = (block.first - self.first) * layout.panels() + span.start * block.rows;
-        let first = before * layout.lanes;
-        first..first + span.len() * block.rows * layout.lanes
-    }
-
-    /// dh before the first step, eq. (12) once more.
-    fn past_the_start(&mut self, plan: &Plan<'_, E>, v: &Panels<E>) -> Result<()> {
-        let layout = plan.tape.packed.layout;
-        let row = layout.row();
-        for panel in 0..v.len() {
-            let span = v.span(panel);
-            for block in self.blocks {
-                let local = block.first - self.first;
-                let rows = local..local + block.rows;
-                let state = self.state(block, span.clone(), layout);
-                BackwardStep {
-                    layout,
-                    v: Some(v.panel(panel)),
-                    dz_after: &self.dz_after[rows.start * row..rows.end * row],
-                    dh: &mut self.dh[state.clone()],
-                    dc: &mut self.dc[state],
-                    at: None,
-                    dz: &mut [],
-                    dz_now: &mut self.dz_now[rows.start * row..rows.end * row],
-                    now_stride: row,
-                    now_first: layout.start(span.start),
-                    span: span.clone(),
-                }
-                .run(plan.tape.packed.set)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl<E: Element> Plan<'_, E> {
-    /// What the computation numbered `nth` reads of a block, which has the rows `rows` of `flags`.
-    fn tape_of<'a>(
-        &'a self,
-        block: &BlockRows,
-        nth: usize,
-        flags: &'a Flags,
-        rows: Range<usize>,
-    ) -> StepTape<'a, E> {
-        let SeqDims { n_steps, batch, hidden, .. } = self.sequence.dims;
-        let layout = self.tape.packed.layout;
-        let step_idx = self.sequence.step(nth);
-        let before = if nth > 0 { self.sequence.step_before(step_idx) } else { step_idx };
-        let cells = n_steps * block.rows;
-        let (first, panels) = (block.first * n_steps, layout.panels());
-        let state = |first: usize| first * hidden..(first + block.rows) * hidden;
-        StepTape {
-            cells,
-            first: step_idx * block.rows,
-            first_before: before * block.rows,
-            c: &self.tape.cells[first * panels * layout.lanes..][..cells * panels * layout.lanes],
-            c_initial: self.sequence.initial.as_ref().map(|s| &s.c[state(block.first)]),
-            dy: self.of_outputs.output.map(|dy| {
-                let Columns { first, width } = self.sequence.columns();
-                let row = step_idx * batch + block.first;
-                Units { data: &dy[row * width..(row + block.rows) * width], stride: width, first }
-            }),
-            valid: flags.valid(rows.clone()),
-            starts: flags.starts(rows),
-        }
-    }
 }

@@ -15,12 +15,12 @@ use crate::{BackwardScratch, Gradients, Sequence, Tape, blocks};
 /// The fewest cells of a part of dx: fewer would read U too often.
 const FEWEST_CELLS: usize = 48;
 
-/// The most bytes of dz of a part of dx: each panel of U reads them again, from a cache where they are no more
-/// (measured: docs/performance.md).
+/// The most bytes of a part of dx that each panel of U reads again, from a cache where they are no more (measured:
+/// docs/performance.md).
 const MOST_BYTES: usize = 2 << 20;
 
 /// The same where registers are few: panels are narrower, so that dz is read more often.
-const MOST_BYTES_OF_NARROW: usize = 1 << 19;
+const MOST_BYTES_OF_NARROW: usize = 1 << 18;
 
 /// The cells whose x or h is multiplied at once: packed, more would take memory and be no faster; read where they are,
 /// the next panel of gates would find less of them in a cache.
@@ -143,7 +143,7 @@ impl<'a, E: Element> Products<'a, E> {
         let rows = || dz.layout.runs(w_ih, input);
         u.pack_columns(set, (dz.layout.row(), input), Times::ManyRows, input, rows);
         let bytes = if set.has_few_registers() { MOST_BYTES_OF_NARROW } else { MOST_BYTES };
-        let most = bytes / (dz.layout.row() * size_of::<E>());
+        let most = bytes / (dz.read_again(set) * size_of::<E>());
         parallel::for_each(input_parts((n_cells, most), input, dx), |(rows, dx)| {
             dz.input(set, u, input, rows, dx)
         })

@@ -24,7 +24,7 @@ use crate::{Element, Error, Result};
 use bias::BiasGradient;
 use by_columns::ByColumns;
 use by_gates::ByGates;
-use input::InputGradient;
+use input::{InputGradient, U_ROWS_OF_NARROW};
 
 /// dz of every step of a batch.
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +58,12 @@ impl<E: Element> GateGradients<'_, E> {
         Error::check(op, "lanes", set.lanes::<E>(), lanes)?;
         Error::check(op, "hidden", hidden.max(1), hidden)?;
         Error::check(op, "length of dz", batch * self.steps * self.layout.row(), self.dz.len())
+    }
+
+    /// How many numbers of dz of a cell each panel of U reads again in [`GateGradients::input`].
+    pub fn read_again(&self, set: InstructionSet) -> usize {
+        let row = self.layout.row();
+        if set.has_few_registers() { row.min(U_ROWS_OF_NARROW) } else { row }
     }
 
     /// The rows `rows` of dx, `[T·B, I]`; `u` is U, packed by columns.

@@ -91,7 +91,7 @@ const fn takes_two_passes<S: Simd>(rows: usize, vectors: usize) -> bool {
 ///
 /// [`InstructionSet::has_few_registers`]: super::simd::instruction_set::InstructionSet::has_few_registers
 #[inline(always)]
-const fn has_few_registers<S: Simd>() -> bool {
+pub(super) const fn has_few_registers<S: Simd>() -> bool {
     S::REGISTER_COUNT < 32 && !S::IS_SCALAR
 }
 

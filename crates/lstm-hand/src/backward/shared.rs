@@ -9,7 +9,8 @@ use lstm_core::ops::panels::Panels;
 use lstm_core::ops::step_backward::BackwardStep;
 use lstm_core::{Element, Result, parallel};
 
-use super::{Flags, Group, Plan};
+use super::flags::Flags;
+use super::scan::{Group, Plan};
 use crate::exchange::Exchange;
 use crate::forward::{back_and_forth, take};
 

@@ -1,4 +1,8 @@
-//! dX = dZ U, eq. (12).
+//! dX = dZ U, eq. (12), by passes over the panels of U and some of the gates.
+//!
+//! Panels of U are wide where registers are many: a pass over many gates reads and writes dx less often. Where they
+//! are few, each of the many panels reads dz again: of few gates it stays in the second cache, and these rows of the
+//! panel in the first.
 
 use std::ops::Range;
 
@@ -9,11 +13,14 @@ use crate::element::Constants;
 use crate::ops::panels::Panels;
 use crate::ops::simd::instruction_set::Kernel;
 use crate::ops::simd::lanes::Lanes;
-use crate::ops::simd::prefetch::ask_at;
-use crate::ops::tile::{self, for_rows, for_vectors, tile_rows};
+use crate::ops::simd::prefetch::{ask_at, asked_for};
+use crate::ops::tile::{self, for_rows, for_vectors, has_few_registers, tile_rows};
 
 /// Rows of a panel of U that a pass over all of dz keeps there: fewer passes read and write dx less often.
 const U_ROWS: usize = 2048;
+
+/// The same where registers are few.
+pub(super) const U_ROWS_OF_NARROW: usize = 256;
 
 pub(super) struct InputGradient<'a, E> {
     pub(super) dz: GateGradients<'a, E>,
@@ -31,20 +38,38 @@ impl<E: Constants> Kernel<E> for InputGradient<'_, E> {
     where
         E: Lanes<S>,
     {
-        let layout = self.dz.layout;
-        let at_once = (U_ROWS / layout.widest()).max(1);
-        for panel in 0..self.u.len() {
-            for first in (0..layout.panels()).step_by(at_once) {
-                let depth = first..(first + at_once).min(layout.panels());
-                for_vectors!(self.u.span(panel).len(), W => {
-                    self.columns::<S, W>(simd, panel, depth.clone());
-                });
+        let (layout, few) = (self.dz.layout, has_few_registers::<S>());
+        let u_rows = if few { U_ROWS_OF_NARROW } else { U_ROWS };
+        let at_once = (u_rows / layout.widest()).max(1);
+        let (panels, passes) = (self.u.len(), layout.panels().div_ceil(at_once));
+        for n in 0..panels * passes {
+            let (panel, pass) =
+                if few { (n % panels, n / panels) } else { (n / passes, n % passes) };
+            let depth = pass * at_once..((pass + 1) * at_once).min(layout.panels());
+            if few && panel == 0 {
+                self.ask_for_dz(depth.clone());
             }
+            for_vectors!(self.u.span(panel).len(), W => {
+                self.columns::<S, W>(simd, panel, depth.clone());
+            });
         }
     }
 }
 
 impl<E: Constants> InputGradient<'_, E> {
+    /// Asks for the gate panels `depth`, in the order of memory: tiles read short pieces far apart.
+    #[inline(always)]
+    fn ask_for_dz(&self, depth: Range<usize>) {
+        for block in self.dz.blocks {
+            let [first, end] = [self.rows.start, self.rows.end].map(|row| block.cells_before(row));
+            for panel in depth.clone() {
+                let width = self.dz.layout.width(panel);
+                let dz = &self.dz.part(block, panel)[first * width..end * width];
+                (0..dz.len()).step_by(asked_for::<E>(1)).for_each(|place| ask_at(dz, place));
+            }
+        }
+    }
+
     /// Adds the terms of the gate panels `depth` to the columns of one panel.
     #[inline(always)]
     fn columns<S: Simd, const W: usize>(&mut self, simd: S, panel: usize, depth: Range<usize>)
