@@ -12,6 +12,9 @@ use crate::sequence::check_len;
 /// The bytes of packed weights beyond which they are far (measured: docs/performance.md).
 const FAR_WEIGHTS: usize = 8 << 20;
 
+/// The same for asking for a panel before its turn where registers are few: tiles of two vectors wait longer for it.
+const ASKED_FOR_OF_NARROW: usize = 2 << 20;
+
 /// The weights of a layer, packed for the forward pass: 4·H·(I + H + 1) numbers, 4·H rounded up to a vector.
 ///
 /// Pack once where the weights stay, and run [`crate::infer`] as often as needed.
@@ -57,7 +60,17 @@ impl<E: Element> PackedWeights<E> {
 
     /// Whether a step finds the weights no longer in the nearer caches.
     pub(crate) fn is_far(&self) -> bool {
-        self.u.bytes() + self.v.bytes() > FAR_WEIGHTS
+        self.bytes() > FAR_WEIGHTS
+    }
+
+    /// Whether panels are worth asking for before their turn.
+    pub(crate) fn is_asked_for(&self) -> bool {
+        let few = self.set.has_few_registers();
+        self.bytes() > if few { ASKED_FOR_OF_NARROW } else { FAR_WEIGHTS }
+    }
+
+    fn bytes(&self) -> usize {
+        self.u.bytes() + self.v.bytes()
     }
 
     /// Packs other weights into the same memory.

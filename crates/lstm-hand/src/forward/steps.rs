@@ -143,7 +143,7 @@ impl<E: Element> Plan<'_, E> {
         panel: usize,
         (nth, blocks): (usize, &[BlockRows]),
     ) -> &'p [E] {
-        if !self.packed.is_far() || rows(blocks) < FEWEST_ROWS_AHEAD {
+        if !self.packed.is_asked_for() || rows(blocks) < FEWEST_ROWS_AHEAD {
             return &[];
         }
         panels.part(panel, nth, blocks.len())
