@@ -12,7 +12,7 @@ use crate::sequence::check_len;
 /// The bytes of packed weights beyond which they are far (measured: docs/performance.md).
 const FAR_WEIGHTS: usize = 8 << 20;
 
-/// The same for asking for a panel before its turn where registers are few: tiles of two vectors wait longer for it.
+/// Those from which on panels are asked for before their turn where registers are few (measured there, too).
 const ASKED_FOR_OF_NARROW: usize = 2 << 20;
 
 /// The weights of a layer, packed for the forward pass: 4·H·(I + H + 1) numbers, 4·H rounded up to a vector.

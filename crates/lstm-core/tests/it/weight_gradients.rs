@@ -10,7 +10,7 @@ use lstm_core::random::RandomStream;
 use proptest::prelude::*;
 
 /// Numbers of order one, as many as asked for.
-fn numbers<E: Element>(seed: u64, name: &str, n: usize) -> Vec<E> {
+pub(crate) fn numbers<E: Element>(seed: u64, name: &str, n: usize) -> Vec<E> {
     let stream = RandomStream::new(seed).named(name);
     (0..n as u64).map(|k| E::from_f64(stream.uniform(k) * 2.0 - 1.0)).collect()
 }
