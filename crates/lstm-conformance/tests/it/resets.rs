@@ -2,10 +2,11 @@
 
 use candle_core::{DType, Device, Tensor};
 use lstm_bi::{Directions, Merge, StackedConfig};
-use lstm_conformance::{Answer, Case, LossGradients, Subject, largest_error, random_case};
+use lstm_conformance::{Answer, Case, LossGradients, Subject, random_case};
 use lstm_core::{Direction, Lengths, LstmConfig, LstmState, Resets};
 use proptest::prelude::*;
 
+use crate::rounding::assert_near;
 use crate::subjects;
 
 /// Any stack in evaluation mode over rows with marks; given a state where it has one direction.
@@ -173,8 +174,7 @@ proptest! {
     fn a_row_with_marks_equals_its_pieces_run_alone(case in any_marked()) {
         for subject in subjects::all() {
             let (got, expected) = compared(&case, &*subject);
-            let (error, worst) = largest_error(&got, &expected).unwrap();
-            prop_assert!(error <= 1e-11, "{}: {worst}: {error:e}", subject.name());
+            assert_near(subject.name(), &case, &got, &expected);
         }
     }
 }
