@@ -10,7 +10,9 @@ use super::panels::Panels;
 use super::simd::instruction_set::{InstructionSet, Kernel};
 use super::simd::lanes::Lanes;
 use super::simd::prefetch::asked_for;
-use super::tile::{Tile, add_rows_ahead, add_rows_at_once, for_rows, for_vectors};
+use super::tile::{
+    Tile, add_rows_ahead, add_rows_at_once, for_rows, for_vectors, most_rows_at_once,
+};
 use crate::element::Constants;
 use crate::{Element, Error, Result};
 
@@ -102,7 +104,7 @@ impl<E: Constants> Run<'_, E> {
         let (mut ahead, part) = (self.ahead, asked_for::<E>(self.depth));
         for z in z.chunks_mut(most) {
             let ahead = ahead.split_off(..part.min(ahead.len())).unwrap_or_default();
-            for_rows!(z.len(), R => {
+            for_rows!(z.len(), at most most_rows_at_once::<S>(W), R => {
                 let lhs = std::array::from_fn(|_| {
                     &self.x[places.take() * self.depth..][..self.depth]
                 });

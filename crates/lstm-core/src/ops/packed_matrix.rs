@@ -5,7 +5,7 @@ use pulp::Simd;
 use super::panels::{Panels, Times};
 use super::simd::instruction_set::{InstructionSet, Kernel};
 use super::simd::lanes::Lanes;
-use super::tile::{Tile, add_rows, for_rows, for_vectors, tile_rows};
+use super::tile::{Tile, add_rows, for_rows, for_vectors, most_rows, tile_rows};
 use crate::element::Constants;
 use crate::{Element, Error, Result, parallel};
 
@@ -138,7 +138,7 @@ impl<E: Constants> Product<'_, E> {
         let panel = E::vectors(self.panels.panel(panel)).as_chunks::<W>().0;
         let most = tile_rows::<S>(n, W);
         for row in (0..n).step_by(most) {
-            for_rows!(most.min(n - row), R => {
+            for_rows!(most.min(n - row), at most most_rows::<S>(W), R => {
                 let lhs = std::array::from_fn(|r| &self.x[(row + r) * depth..][..depth]);
                 let mut tile: Tile<_, R, W> = [[E::splat(simd, E::ZERO); W]; R];
                 add_rows::<S, E, R, W>(simd, &mut tile, lhs, panel);

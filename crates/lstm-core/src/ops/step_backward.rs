@@ -10,7 +10,7 @@ use super::gates;
 use super::simd::instruction_set::{InstructionSet, Kernel};
 use super::simd::lanes::Lanes;
 use super::simd::prefetch::{ask_at, asked_for};
-use super::tile::{Tile, add_rows, for_rows, for_vectors, tile_rows};
+use super::tile::{Tile, add_rows, for_rows, for_vectors, most_rows, tile_rows};
 use crate::element::Constants;
 use crate::{Element, Error, Result};
 
@@ -182,7 +182,7 @@ impl<E: Constants> Recurrence<'_, E> {
         let (most, depth) = (tile_rows::<S>(dh.len(), W), self.layout.row());
         let rows = self.dz_after.chunks(most * depth);
         for (n, (dh, dz)) in dh.chunks_mut(most).zip(rows).enumerate() {
-            for_rows!(dh.len(), R => {
+            for_rows!(dh.len(), at most most_rows::<S>(W), R => {
                 let lhs = std::array::from_fn(|r| &dz[r * depth..][..depth]);
                 let mut tile: Tile<_, R, W> = std::array::from_fn(|r| dh[r]);
                 if let Some((tape, gates)) = self.after {

@@ -8,7 +8,9 @@ use super::gates;
 use super::simd::instruction_set::{InstructionSet, Kernel};
 use super::simd::lanes::Lanes;
 use super::simd::prefetch::{ask_at, asked_for};
-use super::tile::{Tile, add_rows, add_rows_ahead, add_rows_at_once, for_rows, for_vectors};
+use super::tile::{
+    Tile, add_rows, add_rows_ahead, add_rows_at_once, for_rows, for_vectors, most_rows_at_once,
+};
 use crate::element::Constants;
 use crate::{Element, Error, Result};
 
@@ -192,7 +194,7 @@ impl<E: Constants> Recurrence<'_, E> {
             }
             let z = E::vectors_mut(z).as_chunks_mut::<W>().0;
             let ahead = ahead.split_off(..part.min(ahead.len())).unwrap_or_default();
-            for_rows!(z.len(), R => {
+            for_rows!(z.len(), at most most_rows_at_once::<S>(W), R => {
                 let lhs = std::array::from_fn(|r| &h[r * self.hidden..][..self.hidden]);
                 // From zero, and then added: two short sums round less than a long one.
                 let mut tile: Tile<_, R, W> = [[E::splat(simd, E::ZERO); W]; R];

@@ -35,11 +35,26 @@ macro_rules! for_known {
     };
 }
 
-/// The same for the rows of a tile.
+/// The same for the rows of a tile, of which there are at most as many as the constant says: tiles that no kernel of
+/// an instruction set uses are not compiled for it.
 macro_rules! for_rows {
-    ($rows:expr, $R:ident => $body:expr) => {
-        $crate::ops::tile::for_known!($rows, [8 7 6 5 4 3 2] or 1, $R => $body)
+    ($rows:expr, at most $most:expr, $R:ident => $body:expr) => {
+        $crate::ops::tile::for_rows!($rows, [8 7 6 5 4 3 2] at most $most, $R => $body)
     };
+    ($rows:expr, [$($known:literal)*] at most $most:expr, $R:ident => $body:expr) => {{
+        let rows = $rows;
+        debug_assert!(rows <= const { $most });
+        match rows {
+            $($known if const { $known <= $most } => {
+                const $R: usize = $known;
+                $body
+            })*
+            _ => {
+                const $R: usize = 1;
+                $body
+            }
+        }
+    }};
 }
 
 /// The same for its vectors.
@@ -64,6 +79,12 @@ pub(super) type Tile<V, const R: usize, const W: usize> = [[V; W]; R];
 /// The rows of the tiles of so many vectors of columns that `rows` rows are cut into: as even as possible.
 #[inline(always)]
 pub(super) fn tile_rows<S: Simd>(rows: usize, vectors: usize) -> usize {
+    rows.div_ceil(rows.div_ceil(most_rows::<S>(vectors)).max(1)).max(1)
+}
+
+/// The most that [`tile_rows`] gives.
+#[inline(always)]
+pub(super) const fn most_rows<S: Simd>(vectors: usize) -> usize {
     // At most 24 accumulators of 32 registers. Of 16, 6 rows of 2 vectors take 12, the panel 2, the broadcasts 1, and
     // 4 rows of 3 vectors all; 3 rows of 4 would be too many.
     // Single numbers, which the compiler joins by fours, are as four vectors.
@@ -72,14 +93,20 @@ pub(super) fn tile_rows<S: Simd>(rows: usize, vectors: usize) -> usize {
         ..=3 if has_few_registers::<S>() => 12,
         _ => 8,
     };
-    let most = (accumulators / vectors).min(MOST_ROWS);
-    rows.div_ceil(rows.div_ceil(most).max(1)).max(1)
+    let rows = accumulators / vectors;
+    if rows < MOST_ROWS { rows } else { MOST_ROWS }
 }
 
 /// The same for [`add_rows`], which takes four vectors two at a time where that leaves registers for more rows.
 #[inline(always)]
 pub(super) fn add_rows_at_once<S: Simd>(rows: usize, vectors: usize) -> usize {
     tile_rows::<S>(rows, if takes_two_passes::<S>(rows, vectors) { 2 } else { vectors })
+}
+
+/// The most that [`add_rows_at_once`] gives.
+#[inline(always)]
+pub(super) const fn most_rows_at_once<S: Simd>(vectors: usize) -> usize {
+    most_rows::<S>(if takes_two_passes::<S>(MOST_ROWS, vectors) { 2 } else { vectors })
 }
 
 #[inline(always)]

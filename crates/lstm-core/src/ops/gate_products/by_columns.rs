@@ -15,7 +15,7 @@ use crate::element::Constants;
 use crate::ops::panels::Panels;
 use crate::ops::simd::instruction_set::Kernel;
 use crate::ops::simd::lanes::Lanes;
-use crate::ops::tile::{Tile, for_rows, for_vectors, tile_rows};
+use crate::ops::tile::{Tile, for_rows, for_vectors, most_rows, tile_rows};
 
 pub(super) struct ByColumns<'a, E> {
     pub(super) dz: GateGradients<'a, E>,
@@ -67,7 +67,7 @@ impl<E: Constants> ByColumns<'_, E> {
                 let rows = dw[gate].len() / cols;
                 let most = tile_rows::<S>(rows, W);
                 for first in (0..rows).step_by(most) {
-                    for_rows!(most.min(rows - first), R => {
+                    for_rows!(most.min(rows - first), at most most_rows::<S>(W), R => {
                         let place = gate * stride + first;
                         let tile = tile::<S, E, R, W>(simd, of_dz, part, place, w);
                         for (r, sum) in tile.into_iter().enumerate() {

@@ -20,7 +20,7 @@ use crate::element::Constants;
 use crate::ops::simd::instruction_set::Kernel;
 use crate::ops::simd::lanes::Lanes;
 use crate::ops::simd::prefetch::{ask_at, asked_for};
-use crate::ops::tile::{Tile, for_lanes, for_rows, for_vectors, tile_rows};
+use crate::ops::tile::{Tile, for_lanes, for_rows, for_vectors, most_rows, tile_rows};
 use crate::ops::transpose::transposed;
 
 /// The most columns of a group.
@@ -71,7 +71,7 @@ impl<E: Constants> ByGates<'_, E> {
             let (mut rest, mut add) = (runs, false);
             while let Some(part) = CellRun::take(&mut rest, CellRun::MOST_CELLS) {
                 for (k, sums) in sums.chunks_mut(strip).enumerate() {
-                    for_rows!(sums.len(), R => {
+                    for_rows!(sums.len(), at most most_rows::<S>(W), R => {
                         let tile = self.tile::<S, R, W>(simd, part, first + k * strip);
                         for (sums, of_part) in sums.iter_mut().zip(tile) {
                             for (sum, of_part) in E::vectors_mut(sums).iter_mut().zip(of_part) {

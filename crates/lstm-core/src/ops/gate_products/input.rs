@@ -14,7 +14,7 @@ use crate::ops::panels::Panels;
 use crate::ops::simd::instruction_set::Kernel;
 use crate::ops::simd::lanes::Lanes;
 use crate::ops::simd::prefetch::{ask_at, asked_for};
-use crate::ops::tile::{self, for_rows, for_vectors, has_few_registers, tile_rows};
+use crate::ops::tile::{self, for_rows, for_vectors, has_few_registers, most_rows, tile_rows};
 
 /// Rows of a panel of U that a pass over all of dz keeps there: fewer passes read and write dx less often.
 const U_ROWS: usize = 2048;
@@ -86,7 +86,7 @@ impl<E: Constants> InputGradient<'_, E> {
             let most = tile_rows::<S>(cells.len(), W);
             let mut places = block.places(cells.start);
             for cell in cells.clone().step_by(most) {
-                for_rows!(most.min(cells.end - cell), R => {
+                for_rows!(most.min(cells.end - cell), at most most_rows::<S>(W), R => {
                     let at: [usize; R] = std::array::from_fn(|_| {
                         (places.take() - self.rows.start) * self.cols + first_col
                     });

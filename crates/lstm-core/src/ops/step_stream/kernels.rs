@@ -7,7 +7,7 @@ use crate::element::Constants;
 use crate::ops::gates;
 use crate::ops::simd::instruction_set::Kernel;
 use crate::ops::simd::lanes::Lanes;
-use crate::ops::tile::{Tile, for_rows, tile_rows};
+use crate::ops::tile::{Tile, for_rows, most_rows, tile_rows};
 
 /// A whole step of one row; `ONE_PANEL`: of a layer whose units fit a panel, for which no loop is compiled.
 pub(super) struct OneRow<'a, E, F, const ONE_PANEL: bool> {
@@ -91,7 +91,7 @@ impl<E: Constants, F: Format<E>> Kernel<E> for Rows<'_, E, F> {
             let mut first = 0;
             while first < rows {
                 let part = most.min(rows - first);
-                for_rows!(part, R => {
+                for_rows!(part, at most most_rows::<S>(4), R => {
                     let x = rows_from(x, weights.sizes.input, first);
                     let h = rows_from(h_before, hidden, first);
                     let Some([tile]) = product.tile::<F, R, 1>(simd, x, h, panel) else { return };
