@@ -38,7 +38,7 @@ fn diverges(answer: &Answer) -> bool {
 }
 
 /// The largest of three distances between the equations' answers to `case` and to its neighbours.
-fn spread(case: &Case) -> f64 {
+pub fn spread(case: &Case) -> f64 {
     let expected = ReferenceSubject.solve(case).unwrap();
     let distance = |draw| {
         let moved = ReferenceSubject.solve(&neighbour(case, RandomStream::new(draw))).unwrap();
