@@ -19,11 +19,16 @@ const MOST_ROWS: usize = 8;
 /// The most vectors of columns of a tile.
 pub(super) const MOST_VECTORS: usize = 4;
 
-/// Calls an expression with a constant set to a number: one of those named, the last one for all others.
+/// Calls an expression with a constant set to a number: one of those named, the last one for all others. Nothing is
+/// compiled for numbers above the constant `$most`, which the number never is.
 macro_rules! for_known {
-    ($number:expr, [$($known:literal)*] or $last:literal, $N:ident => $body:expr) => {
-        match $number {
-            $($known => {
+    (
+        $number:expr, [$($known:literal)*] or $last:literal, at most $most:expr, $N:ident => $body:expr
+    ) => {{
+        let number = $number;
+        debug_assert!(number <= const { $most });
+        match number {
+            $($known if const { $known <= $most } => {
                 const $N: usize = $known;
                 $body
             })*
@@ -32,42 +37,29 @@ macro_rules! for_known {
                 $body
             }
         }
-    };
+    }};
 }
 
-/// The same for the rows of a tile, of which there are at most as many as the constant says: tiles that no kernel of
-/// an instruction set uses are not compiled for it.
+/// The same for the rows of a tile, at most [`most_rows`] or [`most_rows_at_once`].
 macro_rules! for_rows {
     ($rows:expr, at most $most:expr, $R:ident => $body:expr) => {
-        $crate::ops::tile::for_rows!($rows, [8 7 6 5 4 3 2] at most $most, $R => $body)
+        $crate::ops::tile::for_known!($rows, [8 7 6 5 4 3 2] or 1, at most $most, $R => $body)
     };
-    ($rows:expr, [$($known:literal)*] at most $most:expr, $R:ident => $body:expr) => {{
-        let rows = $rows;
-        debug_assert!(rows <= const { $most });
-        match rows {
-            $($known if const { $known <= $most } => {
-                const $R: usize = $known;
-                $body
-            })*
-            _ => {
-                const $R: usize = 1;
-                $body
-            }
-        }
-    }};
 }
 
 /// The same for its vectors.
 macro_rules! for_vectors {
     ($vectors:expr, $W:ident => $body:expr) => {
-        $crate::ops::tile::for_known!($vectors, [4 3 2] or 1, $W => $body)
+        $crate::ops::tile::for_known!(
+            $vectors, [4 3 2] or 1, at most $crate::ops::tile::MOST_VECTORS, $W => $body
+        )
     };
 }
 
 /// The same for the elements of a vector.
 macro_rules! for_lanes {
     ($lanes:expr, $N:ident => $body:expr) => {
-        $crate::ops::tile::for_known!($lanes, [16 8 4 2] or 1, $N => $body)
+        $crate::ops::tile::for_known!($lanes, [16 8 4 2] or 1, at most 16, $N => $body)
     };
 }
 
