@@ -182,6 +182,11 @@ pub(crate) fn back_and_forth(nth: usize, panels: usize) -> impl Iterator<Item = 
     (0..panels).map(move |k| if nth.is_multiple_of(2) { k } else { panels - 1 - k })
 }
 
+/// The panel after `panel` in that order; one that does not exist after the last.
+pub(crate) fn after(nth: usize, panel: usize) -> usize {
+    if nth.is_multiple_of(2) { panel + 1 } else { panel.wrapping_sub(1) }
+}
+
 /// Cuts the first `len` numbers off a slice.
 pub(crate) fn take<'a, E>(slice: &mut &'a mut [E], len: usize) -> &'a mut [E] {
     slice.split_off_mut(..len).unwrap_or_default()

@@ -2,18 +2,22 @@
 
 use lstm_core::ops::InstructionSet;
 use lstm_core::ops::aligned::Aligned;
+use lstm_core::ops::block_rows::BlockRows;
 use lstm_core::ops::gate_layout::GateLayout;
 use lstm_core::ops::panels::Panels;
 use lstm_core::{Element, LstmWeights, Result};
 
-use crate::WeightSlices;
 use crate::sequence::check_len;
+use crate::{WeightSlices, blocks};
 
 /// The bytes of packed weights beyond which they are far (measured: docs/performance.md).
 const FAR_WEIGHTS: usize = 8 << 20;
 
 /// Those from which on panels are asked for before their turn where registers are few (measured there, too).
 const ASKED_FOR_OF_NARROW: usize = 2 << 20;
+
+/// The fewest rows whose products take longer than the panel after theirs takes to come.
+const FEWEST_ROWS_AHEAD: usize = 8;
 
 /// The weights of a layer, packed for the forward pass: 4·H·(I + H + 1) numbers, 4·H rounded up to a vector.
 ///
@@ -63,10 +67,20 @@ impl<E: Element> PackedWeights<E> {
         self.bytes() > FAR_WEIGHTS
     }
 
-    /// Whether panels are worth asking for before their turn.
-    pub(crate) fn is_asked_for(&self) -> bool {
+    /// What is to be asked for of `panel` while block `nth` of a group's `blocks` is at the one before it; nothing
+    /// where the weights are near.
+    pub(crate) fn ahead<'p>(
+        &self,
+        panels: &'p Panels<E>,
+        panel: usize,
+        (nth, blocks): (usize, &[BlockRows]),
+    ) -> &'p [E] {
         let few = self.set.has_few_registers();
-        self.bytes() > if few { ASKED_FOR_OF_NARROW } else { FAR_WEIGHTS }
+        let from = if few { ASKED_FOR_OF_NARROW } else { FAR_WEIGHTS };
+        if self.bytes() <= from || blocks::rows(blocks) < FEWEST_ROWS_AHEAD {
+            return &[];
+        }
+        panels.part(panel, nth, blocks.len())
     }
 
     fn bytes(&self) -> usize {

@@ -9,9 +9,8 @@ use super::gate_layout::GateLayout;
 use super::panels::Panels;
 use super::simd::instruction_set::{InstructionSet, Kernel};
 use super::simd::lanes::Lanes;
-use super::simd::prefetch::asked_for;
 use super::tile::{
-    Tile, add_rows_ahead, add_rows_at_once, for_rows, for_vectors, most_rows_at_once,
+    Tile, add_gates, for_rows, for_vectors, gate_tile_rows, most_gate_rows, part_ahead,
 };
 use crate::element::Constants;
 use crate::{Element, Error, Result};
@@ -96,20 +95,21 @@ impl<E: Constants> Run<'_, E> {
     where
         E: Lanes<S>,
     {
-        let panel = E::vectors(self.panel).as_chunks::<W>().0;
+        let panel = E::vectors(self.panel);
         let z = E::vectors_mut(self.z).as_chunks_mut::<W>().0;
         let bias = E::vectors(self.bias);
-        let most = add_rows_at_once::<S>(z.len(), W);
+        let most = gate_tile_rows::<S>(z.len(), W);
         let mut places = self.block.places(self.cells.start);
-        let (mut ahead, part) = (self.ahead, asked_for::<E>(self.depth));
+        let mut ahead = self.ahead;
+        let part = part_ahead(ahead, z.len().div_ceil(most));
         for z in z.chunks_mut(most) {
             let ahead = ahead.split_off(..part.min(ahead.len())).unwrap_or_default();
-            for_rows!(z.len(), at most most_rows_at_once::<S>(W), R => {
+            for_rows!(z.len(), at most most_gate_rows::<S>(W), R => {
                 let lhs = std::array::from_fn(|_| {
                     &self.x[places.take() * self.depth..][..self.depth]
                 });
                 let mut tile: Tile<_, R, W> = [[E::splat(simd, E::ZERO); W]; R];
-                add_rows_ahead::<S, E, R, W>(simd, &mut tile, lhs, panel, ahead);
+                add_gates::<S, E, R, W>(simd, &mut tile, lhs, panel, ahead);
                 for (z, row) in z.iter_mut().zip(tile) {
                     *z = std::array::from_fn(|j| E::add(simd, bias[j], row[j]));
                 }

@@ -141,7 +141,7 @@ impl<E: Constants> Product<'_, E> {
             for_rows!(most.min(n - row), at most most_rows::<S>(W), R => {
                 let lhs = std::array::from_fn(|r| &self.x[(row + r) * depth..][..depth]);
                 let mut tile: Tile<_, R, W> = [[E::splat(simd, E::ZERO); W]; R];
-                add_rows::<S, E, R, W>(simd, &mut tile, lhs, panel);
+                add_rows::<S, E, R, W>(simd, &mut tile, lhs, panel, &[]);
                 for (r, sums) in tile.into_iter().enumerate() {
                     let dst = &mut self.dst[(row + r) * self.cols..][first..self.cols.min(first + W * E::COUNT)];
                     for (to, sum) in dst.chunks_mut(E::COUNT).zip(sums) {

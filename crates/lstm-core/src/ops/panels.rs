@@ -3,7 +3,8 @@
 //! A panel is up to four vectors of columns, stored row by row. Ways to fill one:
 //!
 //! - [`Panels::pack_gates`] for z = x Wᵀ: a panel holds the four gates of as many units as fit a vector, so
-//!   that a tile of the product is all that a step of these units needs;
+//!   that a tile of the product is all that a step of these units needs. Where registers are few, it is stored as two
+//!   halves, one after the other: a tile of many rows takes two vectors at a time;
 //! - [`Panels::pack_columns`] for products whose columns are plain: a panel holds neighbouring columns;
 //! - [`Panels::pack_transposed`] for the same where columns are what lies together in memory.
 //!
@@ -28,7 +29,7 @@ const PARALLEL_FROM: usize = 1 << 15;
 /// A packed matrix; pack it again for new numbers to reuse its memory.
 #[derive(Debug, Clone, Default)]
 pub struct Panels<E> {
-    /// `[panel][depth][vectors of the panel][lanes]`.
+    /// `[panel][depth][vectors of the panel][lanes]`, of gates in halves `[panel][half][depth][2][lanes]`.
     data: Aligned<E>,
     depth: usize,
     cut: Cut,
@@ -107,12 +108,16 @@ impl<E: Element> Panels<E> {
             if units.len() < lanes {
                 data.fill(E::ZERO);
             }
+            let halved = width == layout.widest() && set.has_few_registers();
+            let parts = if halved { 2 } else { 1 };
+            let (part, together, width) = (data.len() / parts, 4 / parts, width / parts);
             for gate in 0..4 {
+                let place = gate / together * part + gate % together * stride;
                 let first = gate * hidden + units.start;
                 let rows = &w[first * depth..(first + units.len()) * depth];
                 // The same units of the next gate, after the last one the next units.
                 let next = if gate < 3 { first + hidden } else { units.end };
-                let (next, to) = (&w[next * depth..], &mut data[gate * stride..]);
+                let (next, to) = (&w[next * depth..], &mut data[place..]);
                 E::run(set, Transpose { rows, depth, next, to, width });
             }
         });
@@ -261,7 +266,7 @@ impl<E: Constants> Panels<E> {
         self.cut.span(panel)
     }
 
-    /// The data of a panel: `[depth][vectors of the panel][lanes]`.
+    /// The data of a panel: `[depth][vectors of the panel][lanes]`, or that of two halves.
     #[inline(always)]
     pub fn panel(&self, panel: usize) -> &[E] {
         let (span, stride) = (self.span(panel), self.depth * self.lanes);

@@ -10,7 +10,7 @@ use super::gates;
 use super::simd::instruction_set::{InstructionSet, Kernel};
 use super::simd::lanes::Lanes;
 use super::simd::prefetch::{ask_at, asked_for};
-use super::tile::{Tile, add_rows, for_rows, for_vectors, most_rows, tile_rows};
+use super::tile::{Tile, add_rows, for_rows, for_vectors, most_rows, part_ahead, tile_rows};
 use crate::element::Constants;
 use crate::{Element, Error, Result};
 
@@ -28,6 +28,8 @@ pub struct BackwardStep<'a, E> {
     pub span: Range<usize>,
     /// V of these units, packed by columns; `None` where no step comes after this one.
     pub v: Option<&'a [E]>,
+    /// Memory that will be read soon, to be asked for during the product with V; empty where none is.
+    pub ahead: &'a [E],
     /// dz of the step after: `[rows]` rows of the layout.
     pub dz_after: &'a [E],
     /// dh that does not come through `dz_after`, then the part that passes by this step: `[rows, span, lanes]`.
@@ -136,10 +138,10 @@ impl<E: Element> BackwardStep<'_, E> {
             at.dy.map_or(Ok(()), |dy| dy.check(OP, "length of dy", rows, hidden))?;
         }
         if let Some(v) = self.v {
-            let dz_after = self.dz_after;
+            let (dz_after, ahead) = (self.dz_after, self.ahead);
             let far = self.at.as_ref().filter(|at| size_of_val(at.c) >= FAR_CELLS);
             let (span, after) = (self.span.clone(), far.map(|at| (at, &*self.dz)));
-            E::run(set, Recurrence { v, dz_after, layout, span, dh: self.dh, after });
+            E::run(set, Recurrence { v, ahead, dz_after, layout, span, dh: self.dh, after });
         }
         if let Some(at) = self.at {
             E::run(set, Pointwise { step: self, at });
@@ -153,6 +155,7 @@ struct Recurrence<'a, E> {
     layout: GateLayout,
     span: Range<usize>,
     v: &'a [E],
+    ahead: &'a [E],
     dz_after: &'a [E],
     dh: &'a mut [E],
     /// What is read after the product: the tape and its gates.
@@ -181,7 +184,10 @@ impl<E: Constants> Recurrence<'_, E> {
         let dh = E::vectors_mut(self.dh).as_chunks_mut::<W>().0;
         let (most, depth) = (tile_rows::<S>(dh.len(), W), self.layout.row());
         let rows = self.dz_after.chunks(most * depth);
+        let mut ahead = self.ahead;
+        let part = part_ahead(ahead, dh.len().div_ceil(most));
         for (n, (dh, dz)) in dh.chunks_mut(most).zip(rows).enumerate() {
+            let ahead = ahead.split_off(..part.min(ahead.len())).unwrap_or_default();
             for_rows!(dh.len(), at most most_rows::<S>(W), R => {
                 let lhs = std::array::from_fn(|r| &dz[r * depth..][..depth]);
                 let mut tile: Tile<_, R, W> = std::array::from_fn(|r| dh[r]);
@@ -190,7 +196,7 @@ impl<E: Constants> Recurrence<'_, E> {
                         tape.ask(self.layout, self.span.clone(), n * most + r, gates);
                     }
                 }
-                add_rows::<S, E, R, W>(simd, &mut tile, lhs, v);
+                add_rows::<S, E, R, W>(simd, &mut tile, lhs, v, ahead);
                 dh.iter_mut().zip(tile).for_each(|(dh, row)| *dh = row);
             });
         }

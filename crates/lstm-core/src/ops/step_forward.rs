@@ -9,7 +9,7 @@ use super::simd::instruction_set::{InstructionSet, Kernel};
 use super::simd::lanes::Lanes;
 use super::simd::prefetch::{ask_at, asked_for};
 use super::tile::{
-    Tile, add_rows, add_rows_ahead, add_rows_at_once, for_rows, for_vectors, most_rows_at_once,
+    Tile, add_gates, for_rows, for_vectors, gate_tile_rows, most_gate_rows, part_ahead,
 };
 use crate::element::Constants;
 use crate::{Element, Error, Result};
@@ -139,7 +139,7 @@ impl<E: Constants, const R: usize> Kernel<E> for FewRows<'_, '_, E, R> {
         let lhs = std::array::from_fn(|r| &h_before[r * hidden..][..hidden]);
         // From zero, and then added: two short sums round less than a long one.
         let mut tile: Tile<_, R, 4> = [[E::splat(simd, E::ZERO); 4]; R];
-        add_rows::<S, E, R, 4>(simd, &mut tile, lhs, E::vectors(v).as_chunks::<4>().0);
+        add_gates::<S, E, R, 4>(simd, &mut tile, lhs, E::vectors(v), &[]);
         let z = E::vectors(step.z).as_chunks::<4>().0;
         for (row, z) in tile.iter_mut().zip(z) {
             for gate in 0..4 {
@@ -182,11 +182,12 @@ impl<E: Constants> Recurrence<'_, E> {
     where
         E: Lanes<S>,
     {
-        let v = E::vectors(self.v).as_chunks::<W>().0;
+        let v = E::vectors(self.v);
         let width = W * E::COUNT;
-        let most = add_rows_at_once::<S>(self.z.len() / width, W);
+        let most = gate_tile_rows::<S>(self.z.len() / width, W);
         let rows = self.h_before.chunks(most * self.hidden);
-        let (mut ahead, part) = (self.ahead, asked_for::<E>(self.hidden));
+        let mut ahead = self.ahead;
+        let part = part_ahead(ahead, (self.z.len() / width).div_ceil(most));
         for (z, h) in self.z.chunks_mut(most * width).zip(rows) {
             // Where weights are far, so is z, which is read after the product: it comes from memory during it.
             if !self.ahead.is_empty() {
@@ -194,11 +195,11 @@ impl<E: Constants> Recurrence<'_, E> {
             }
             let z = E::vectors_mut(z).as_chunks_mut::<W>().0;
             let ahead = ahead.split_off(..part.min(ahead.len())).unwrap_or_default();
-            for_rows!(z.len(), at most most_rows_at_once::<S>(W), R => {
+            for_rows!(z.len(), at most most_gate_rows::<S>(W), R => {
                 let lhs = std::array::from_fn(|r| &h[r * self.hidden..][..self.hidden]);
                 // From zero, and then added: two short sums round less than a long one.
                 let mut tile: Tile<_, R, W> = [[E::splat(simd, E::ZERO); W]; R];
-                add_rows_ahead::<S, E, R, W>(simd, &mut tile, lhs, v, ahead);
+                add_gates::<S, E, R, W>(simd, &mut tile, lhs, v, ahead);
                 for (z, row) in z.iter_mut().zip(tile) {
                     *z = std::array::from_fn(|j| E::add(simd, z[j], row[j]));
                 }

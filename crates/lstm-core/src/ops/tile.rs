@@ -10,8 +10,9 @@
 
 use pulp::Simd;
 
+use super::simd::abreast::Abreast;
 use super::simd::lanes::Lanes;
-use super::simd::prefetch::ask;
+use super::simd::prefetch::{ask_past, asked_for};
 
 /// The most rows of a tile.
 const MOST_ROWS: usize = 8;
@@ -40,7 +41,7 @@ macro_rules! for_known {
     }};
 }
 
-/// The same for the rows of a tile, at most [`most_rows`] or [`most_rows_at_once`].
+/// The same for the rows of a tile, at most [`most_rows`] or [`most_gate_rows`].
 macro_rules! for_rows {
     ($rows:expr, at most $most:expr, $R:ident => $body:expr) => {
         $crate::ops::tile::for_known!($rows, [8 7 6 5 4 3 2] or 1, at most $most, $R => $body)
@@ -89,20 +90,20 @@ pub(super) const fn most_rows<S: Simd>(vectors: usize) -> usize {
     if rows < MOST_ROWS { rows } else { MOST_ROWS }
 }
 
-/// The same for [`add_rows`], which takes four vectors two at a time where that leaves registers for more rows.
+/// The same for [`add_gates`], which takes four vectors two at a time where that leaves registers for more rows.
 #[inline(always)]
-pub(super) fn add_rows_at_once<S: Simd>(rows: usize, vectors: usize) -> usize {
-    tile_rows::<S>(rows, if takes_two_passes::<S>(rows, vectors) { 2 } else { vectors })
+pub(super) fn gate_tile_rows<S: Simd>(rows: usize, vectors: usize) -> usize {
+    tile_rows::<S>(rows, if takes_halves::<S>(rows, vectors) { 2 } else { vectors })
 }
 
-/// The most that [`add_rows_at_once`] gives.
+/// The most that [`gate_tile_rows`] gives.
 #[inline(always)]
-pub(super) const fn most_rows_at_once<S: Simd>(vectors: usize) -> usize {
-    most_rows::<S>(if takes_two_passes::<S>(MOST_ROWS, vectors) { 2 } else { vectors })
+pub(super) const fn most_gate_rows<S: Simd>(vectors: usize) -> usize {
+    most_rows::<S>(if takes_halves::<S>(MOST_ROWS, vectors) { 2 } else { vectors })
 }
 
 #[inline(always)]
-const fn takes_two_passes<S: Simd>(rows: usize, vectors: usize) -> bool {
+const fn takes_halves<S: Simd>(rows: usize, vectors: usize) -> bool {
     has_few_registers::<S>() && vectors == 4 && rows > 2
 }
 
@@ -116,80 +117,111 @@ pub(super) const fn has_few_registers<S: Simd>() -> bool {
 
 /// tile += lhs · panel, with lhs as rows: `lhs[r]` is `[depth]`, `panel` is `[depth][W]`.
 ///
-/// Callers pass rows of that length; nothing is added otherwise.
+/// Callers pass rows of that length; nothing is added otherwise. `ahead` is asked for: what later calls will read. Where
+/// many rows share a panel, only the first tile would wait for memory; asking spreads the waiting over all.
 #[inline(always)]
 pub(super) fn add_rows<S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
     simd: S,
     tile: &mut Tile<E::Vector, R, W>,
     lhs: [&[E]; R],
     panel: &[[E::Vector; W]],
+    ahead: &[E],
 ) {
-    rows_and_ahead::<S, E, R, W, false>(simd, tile, lhs, panel, &[]);
+    pass::<S, E, R, W, W>(simd, tile, lhs, panel, 0, ahead);
 }
 
-/// [`add_rows`], and for each row of the panel asks for a line of `ahead`, which later calls will read.
-///
-/// Where many rows share a panel, only the first tile waits for memory; this spreads the waiting over all.
+/// [`add_rows`] with a panel of gates: where registers are few, four vectors are two halves, `[half][depth][2]`.
 #[inline(always)]
-pub(super) fn add_rows_ahead<S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
+pub(super) fn add_gates<S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
     simd: S,
     tile: &mut Tile<E::Vector, R, W>,
     lhs: [&[E]; R],
-    panel: &[[E::Vector; W]],
+    panel: &[E::Vector],
     ahead: &[E],
 ) {
-    if ahead.is_empty() {
-        add_rows::<S, E, R, W>(simd, tile, lhs, panel);
+    if !has_few_registers::<S>() || W != 4 {
+        return pass::<S, E, R, W, W>(simd, tile, lhs, panel.as_chunks().0, 0, ahead);
+    }
+    let (left, right) = panel.split_at(panel.len() / 2);
+    let (left, right) = (left.as_chunks::<2>().0, right.as_chunks::<2>().0);
+    if takes_halves::<S>(R, W) {
+        let (first, others) = ahead.split_at(ahead.len() / 2);
+        pass::<S, E, R, W, 2>(simd, tile, lhs, left, 0, first);
+        pass::<S, E, R, W, 2>(simd, tile, lhs, right, 2, others);
     } else {
-        rows_and_ahead::<S, E, R, W, true>(simd, tile, lhs, panel, ahead);
+        both::<S, E, R, W>(simd, tile, lhs, (left, right));
     }
 }
 
+/// The length of the part of `ahead` that each of so many tiles asks for: whole lines.
 #[inline(always)]
-fn rows_and_ahead<S: Simd, E: Lanes<S>, const R: usize, const W: usize, const AHEAD: bool>(
-    simd: S,
-    tile: &mut Tile<E::Vector, R, W>,
-    lhs: [&[E]; R],
-    panel: &[[E::Vector; W]],
-    ahead: &[E],
-) {
-    // The compiler drops the checks of the loop once it knows these lengths.
-    if lhs.iter().any(|row| row.len() != panel.len()) {
-        return;
-    }
-    if !takes_two_passes::<S>(R, W) {
-        return pass::<S, E, R, W, W, AHEAD>(simd, tile, lhs, panel, 0, ahead);
-    }
-    pass::<S, E, R, W, 2, AHEAD>(simd, tile, lhs, panel, 0, ahead);
-    pass::<S, E, R, W, 2, false>(simd, tile, lhs, panel, 2, ahead);
+pub(super) fn part_ahead<E>(ahead: &[E], tiles: usize) -> usize {
+    ahead.len().div_ceil(tiles.max(1)).next_multiple_of(asked_for::<E>(1))
 }
 
-/// One pass of [`add_rows`]: P vectors of the panel, from `first` on.
+/// One pass of a product: the P vectors from `first` on.
 #[inline(always)]
-fn pass<S: Simd, E: Lanes<S>, const R: usize, const W: usize, const P: usize, const AHEAD: bool>(
+fn pass<S: Simd, E: Lanes<S>, const R: usize, const W: usize, const P: usize>(
     simd: S,
     tile: &mut Tile<E::Vector, R, W>,
     lhs: [&[E]; R],
-    panel: &[[E::Vector; W]],
+    panel: &[[E::Vector; P]],
     first: usize,
     ahead: &[E],
 ) {
+    let Some(lhs) = Abreast::new(lhs, panel.len(), has_few_registers::<S>()) else { return };
     let mut acc: Tile<E::Vector, R, P> =
         std::array::from_fn(|r| std::array::from_fn(|j| tile[r][first + j]));
-    for (k, b) in panel.iter().enumerate() {
-        if AHEAD {
-            ask(ahead, k);
-        }
-        for r in 0..R {
-            let a = E::splat(simd, lhs[r][k]);
-            for j in 0..P {
-                acc[r][j] = E::multiply_add(simd, a, b[first + j], acc[r][j]);
-            }
-        }
+    let mut asking = (1, 0);
+    if !ahead.is_empty() {
+        // Spread over all terms: more at once than the processor keeps waiting for would hold up what it reads.
+        let step = ahead.len().div_ceil(panel.len().max(1));
+        asking = (step, ahead.len().div_ceil(step).min(panel.len()));
+    }
+    let (step, (asking, panel)) = (asking.0, panel.split_at(asking.1));
+    for (k, (lhs, b)) in lhs.beside(0, asking).enumerate() {
+        ask_past(ahead, k * step);
+        add_row::<S, E, R, P>(simd, &mut acc, lhs, *b);
+    }
+    for (lhs, b) in lhs.beside(asking.len(), panel) {
+        add_row::<S, E, R, P>(simd, &mut acc, lhs, *b);
     }
     for r in 0..R {
         for j in 0..P {
             tile[r][first + j] = acc[r][j];
+        }
+    }
+}
+
+/// Both halves in one pass.
+#[inline(always)]
+fn both<S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
+    simd: S,
+    tile: &mut Tile<E::Vector, R, W>,
+    lhs: [&[E]; R],
+    (left, right): (&[[E::Vector; 2]], &[[E::Vector; 2]]),
+) {
+    let Some(lhs) = Abreast::new(lhs, left.len(), has_few_registers::<S>()) else { return };
+    let mut acc = *tile;
+    for ((lhs, left), right) in lhs.beside(0, left).zip(right) {
+        let b = std::array::from_fn(|j| if j < 2 { left[j] } else { right[j - 2] });
+        add_row::<S, E, R, W>(simd, &mut acc, lhs, b);
+    }
+    *tile = acc;
+}
+
+/// The terms of one row of a panel.
+#[inline(always)]
+fn add_row<S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
+    simd: S,
+    tile: &mut Tile<E::Vector, R, W>,
+    lhs: [E; R],
+    panel: [E::Vector; W],
+) {
+    for r in 0..R {
+        let a = E::splat(simd, lhs[r]);
+        for j in 0..W {
+            tile[r][j] = E::multiply_add(simd, a, panel[j], tile[r][j]);
         }
     }
 }
@@ -207,17 +239,9 @@ pub(super) fn pieces<'a, S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
 ) -> Tile<E::Vector, R, W> {
     let mut acc = [[E::splat(simd, E::ZERO); W]; R];
     for (n, panel) in pieces.zip(panel.chunks(width)) {
-        let lhs = lhs(n);
-        if lhs.iter().any(|row| row.len() != panel.len()) {
-            break;
-        }
-        for (k, b) in panel.iter().enumerate() {
-            for r in 0..R {
-                let a = E::splat(simd, lhs[r][k]);
-                for j in 0..W {
-                    acc[r][j] = E::multiply_add(simd, a, b[j], acc[r][j]);
-                }
-            }
+        let Some(lhs) = Abreast::new(lhs(n), panel.len(), has_few_registers::<S>()) else { break };
+        for (lhs, b) in lhs.beside(0, panel) {
+            add_row::<S, E, R, W>(simd, &mut acc, lhs, *b);
         }
     }
     acc
@@ -227,7 +251,7 @@ pub(super) fn pieces<'a, S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
 mod tests {
     use pulp::Simd;
 
-    use super::{Tile, add_rows_ahead, has_few_registers};
+    use super::{Tile, add_gates, has_few_registers};
     use crate::element::Constants;
     use crate::ops::simd::instruction_set::{InstructionSet, Kernel};
     use crate::ops::simd::lanes::Lanes;
@@ -249,10 +273,10 @@ mod tests {
             f32: Lanes<S>,
         {
             let lanes = <f32 as Lanes<S>>::COUNT;
-            let panel = f32::vectors(self.panel).as_chunks::<W>().0;
-            let lhs = std::array::from_fn(|r| &self.lhs[r * panel.len()..][..panel.len()]);
+            let (panel, depth) = (f32::vectors(self.panel), self.lhs.len() / 3);
+            let lhs = std::array::from_fn(|r| &self.lhs[r * depth..][..depth]);
             let mut tile: Tile<_, 3, W> = [[f32::splat(simd, f32::ZERO); W]; 3];
-            add_rows_ahead::<S, f32, 3, W>(simd, &mut tile, lhs, panel, self.ahead);
+            add_gates::<S, f32, 3, W>(simd, &mut tile, lhs, panel, self.ahead);
             let mut numbers = vec![0.0; 3 * W * lanes];
             for (to, from) in numbers.chunks_mut(lanes).zip(tile.as_flattened()) {
                 f32::store(simd, to, *from);
@@ -270,9 +294,11 @@ mod tests {
             let (lhs, panel) = (&numbers[..3 * depth], &numbers[500..][..W * lanes * depth]);
             let product = |ahead| set.run_f32(Product::<W> { lhs, panel, ahead });
             let expected = product(&[]);
+            let together = if W == 4 && set.has_few_registers() { 2 } else { W } * lanes;
             let sum = |n: usize| -> f32 {
                 let (row, column) = (n / (W * lanes), n % (W * lanes));
-                (0..depth).map(|k| lhs[row * depth + k] * panel[k * W * lanes + column]).sum()
+                let part = &panel[column / together * together * depth..][column % together..];
+                (0..depth).map(|k| lhs[row * depth + k] * part[k * together]).sum()
             };
             for (n, number) in expected.iter().enumerate() {
                 assert!((number - sum(n)).abs() < 1e-4, "{set:?}, {W} vectors, depth {depth}");

@@ -19,7 +19,7 @@ use lstm_core::{Element, Result, SeqDims, parallel};
 use super::flags::Flags;
 use super::state::pack_state;
 use super::{BackwardScratch, OutputGradients};
-use crate::forward::{back_and_forth, take};
+use crate::forward::{after, back_and_forth, take};
 use crate::{Columns, Sequence, Tape, blocks};
 
 /// What every group reads.
@@ -112,7 +112,8 @@ impl<E: Element> Group<'_, E> {
         for panel in back_and_forth(nth.unwrap_or_default(), v.len()) {
             let span = v.span(panel);
             let columns = layout.columns(span.clone());
-            for block in self.blocks {
+            let next = after(nth.unwrap_or_default(), panel);
+            for (nth_block, block) in self.blocks.iter().enumerate() {
                 let (local, cells) = (block.first - self.first, n_steps * block.rows);
                 let rows = local..local + block.rows;
                 let state = self.state(block, span.clone(), layout);
@@ -120,6 +121,10 @@ impl<E: Element> Group<'_, E> {
                 BackwardStep {
                     layout,
                     v: (!is_last).then(|| v.panel(panel)),
+                    ahead: match plan.tape.packed.set.has_few_registers() {
+                        true => plan.tape.packed.ahead(v, next, (nth_block, self.blocks)),
+                        false => &[],
+                    },
                     dz_after: &self.dz_after[rows.start * row..rows.end * row],
                     dh: &mut self.dh[state.clone()],
                     dc: &mut self.dc[state],

@@ -4,11 +4,10 @@ use std::ops::Range;
 
 use lstm_core::ops::block_rows::BlockRows;
 use lstm_core::ops::input_product::InputProduct;
-use lstm_core::ops::panels::Panels;
 use lstm_core::ops::step_forward::{ForwardStep, UnitsMut};
 use lstm_core::{Element, Result, parallel};
 
-use super::{Group, Plan, back_and_forth, take};
+use super::{Group, Plan, after, back_and_forth, take};
 use crate::blocks::rows;
 use crate::tape::Kept;
 use crate::{Columns, PackedWeights};
@@ -21,9 +20,6 @@ const TASKS_A_THREAD: usize = 4;
 
 /// The cells of the smallest part: a few tiles.
 const FEWEST_CELLS: usize = 16;
-
-/// The fewest rows whose products take longer than the panel after theirs takes to come.
-const FEWEST_ROWS_AHEAD: usize = 8;
 
 impl<E: Element> Group<'_, E> {
     /// Z of some steps.
@@ -47,7 +43,7 @@ impl<E: Element> Group<'_, E> {
             let edge = |k: usize| cells.start + k * cells.len() / runs;
             for panel in 0..layout.panels() {
                 let (width, ahead) =
-                    (layout.width(panel), plan.ahead(u, panel + 1, (nth_block, blocks)));
+                    (layout.width(panel), plan.packed.ahead(u, panel + 1, (nth_block, blocks)));
                 let mut z = take(&mut gates, plan.held * block.rows * width);
                 take(&mut z, (steps.start - held_from) * block.rows * width);
                 for cells in (0..runs).map(|k| edge(k)..edge(k + 1)) {
@@ -87,7 +83,7 @@ impl<E: Element> Group<'_, E> {
         let Columns { first: column, width: stride } = plan.sequence.columns();
         for panel in back_and_forth(nth, layout.panels()) {
             let (first, width) = (layout.units(panel).start, layout.width(panel));
-            let next = if nth.is_multiple_of(2) { panel + 1 } else { panel.wrapping_sub(1) };
+            let next = after(nth, panel);
             for (nth_block, block) in blocks.iter().enumerate() {
                 let local = block.first - self.first;
                 let of_block = local..local + block.rows;
@@ -100,7 +96,7 @@ impl<E: Element> Group<'_, E> {
                     layout,
                     panel,
                     v: plan.v(nth, panel),
-                    ahead: plan.ahead(&plan.packed.v, next, (nth_block, blocks)),
+                    ahead: plan.packed.ahead(&plan.packed.v, next, (nth_block, blocks)),
                     h_before: &self.h_before[state.clone()],
                     z: &mut self.gates[z..][..block.rows * width],
                     keep: plan.kept == Kept::Gates,
@@ -132,20 +128,4 @@ fn runs(panels: usize, cells: usize) -> usize {
         threads => TASKS_A_THREAD * threads,
     };
     tasks.div_ceil(panels).min(cells.div_ceil(FEWEST_CELLS)).max(1)
-}
-
-impl<E: Element> Plan<'_, E> {
-    /// What is to be asked for of `panel` while block `nth` of a group's `blocks` is at the one before it; nothing
-    /// where the weights are near.
-    fn ahead<'p>(
-        &self,
-        panels: &'p Panels<E>,
-        panel: usize,
-        (nth, blocks): (usize, &[BlockRows]),
-    ) -> &'p [E] {
-        if !self.packed.is_asked_for() || rows(blocks) < FEWEST_ROWS_AHEAD {
-            return &[];
-        }
-        panels.part(panel, nth, blocks.len())
-    }
 }

@@ -19,12 +19,20 @@ pub(in crate::ops) fn ask<E>(memory: &[E], n: usize) {
 /// The same for the line of element `place`.
 #[inline(always)]
 pub(in crate::ops) fn ask_at<E>(memory: &[E], place: usize) {
-    let Some(place) = memory.get(place) else { return };
+    if place < memory.len() {
+        ask_past(memory, place);
+    }
+}
+
+/// The same without a check: past the end it asks for whatever lies there, to no use and no harm.
+#[inline(always)]
+pub(in crate::ops) fn ask_past<E>(memory: &[E], place: usize) {
+    let place = memory.as_ptr().wrapping_add(place);
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: every x86-64 processor has the instruction, and it changes nothing that a program can see.
+    // SAFETY: every x86-64 processor has the instruction. It takes any address and changes nothing that a program can see.
     unsafe {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T1>(std::ptr::from_ref(place).cast());
+        _mm_prefetch::<_MM_HINT_T1>(place.cast());
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = place;

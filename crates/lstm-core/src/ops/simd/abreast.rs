@@ -1,0 +1,75 @@
+//! Rows of one length, read abreast: a number of each at a time.
+
+use std::marker::PhantomData;
+
+/// R rows of one length.
+///
+/// Reading them checks nothing for each number, as indices would: the checks, and the way to their panics, take
+/// registers that the sums of a product need.
+#[derive(Clone, Copy)]
+pub(in crate::ops) struct Abreast<'a, E, const R: usize> {
+    rows: [*const E; R],
+    len: usize,
+    of: PhantomData<&'a [E]>,
+}
+
+impl<'a, E: Copy, const R: usize> Abreast<'a, E, R> {
+    /// `None` where a row has not `len` numbers.
+    ///
+    /// `apart`: the compiler forgets how the rows lie to one another. It would compute the places of all from that of one
+    /// for each number, to save registers for addresses, with more instructions than there is time for beside a dozen
+    /// multiply-adds.
+    #[inline(always)]
+    pub(in crate::ops) fn new(rows: [&'a [E]; R], len: usize, apart: bool) -> Option<Self> {
+        if rows.iter().any(|row| row.len() != len) {
+            return None;
+        }
+        let rows = rows.map(<[E]>::as_ptr);
+        let rows = if apart { std::hint::black_box(rows) } else { rows };
+        Some(Self { rows, len, of: PhantomData })
+    }
+
+    /// The numbers from `first` on beside as many others: ends where either ends.
+    #[inline(always)]
+    pub(in crate::ops) fn beside<'b, B>(
+        self,
+        first: usize,
+        others: &'b [B],
+    ) -> impl Iterator<Item = ([E; R], &'b B)> + use<'a, 'b, E, B, R> {
+        let n = others.len().min(self.len.saturating_sub(first));
+        others[..n].iter().enumerate().map(move |(k, other)| {
+            // SAFETY: the rows are slices of `len` numbers that live as long as 'a, and first + k < first + n <= len:
+            // where n > 0, first < len.
+            let column = std::array::from_fn(|r| unsafe { *self.rows[r].add(first + k) });
+            (column, other)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Abreast;
+
+    #[test]
+    fn rows_are_read_abreast_from_any_place_on() {
+        let numbers: Vec<usize> = (0..30).collect();
+        for apart in [false, true] {
+            for len in 0..=10 {
+                let rows = [0, 10, 20].map(|first| &numbers[first..first + len]);
+                assert!(Abreast::new(rows, len + 1, apart).is_none());
+                let rows = Abreast::new(rows, len, apart).unwrap();
+                for first in 0..12 {
+                    for n in 0..12 {
+                        let read: Vec<_> = rows.beside(first, &numbers[..n]).collect();
+                        let end = len.min(first + n).max(first);
+                        let expected =
+                            (first..end).map(|k| ([k, k + 10, k + 20], &numbers[k - first]));
+                        assert_eq!(read, expected.collect::<Vec<_>>());
+                    }
+                }
+            }
+            let unequal = [&numbers[..3], &numbers[..2]];
+            assert!(Abreast::new(unequal, 3, apart).is_none());
+        }
+    }
+}
