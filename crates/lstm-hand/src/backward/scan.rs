@@ -106,7 +106,7 @@ impl<E: Element> Group<'_, E> {
         nth: Option<usize>,
         flags: &Flags,
     ) -> Result<()> {
-        let layout = plan.tape.packed.layout;
+        let (packed, layout) = (&plan.tape.packed, plan.tape.packed.layout);
         let (n_steps, row) = (plan.sequence.dims.n_steps, layout.row());
         let is_last = nth.is_some_and(|nth| nth + 1 == n_steps);
         for panel in back_and_forth(nth.unwrap_or_default(), v.len()) {
@@ -121,9 +121,10 @@ impl<E: Element> Group<'_, E> {
                 BackwardStep {
                     layout,
                     v: (!is_last).then(|| v.panel(panel)),
-                    ahead: match plan.tape.packed.set.has_few_registers() {
-                        true => plan.tape.packed.ahead(v, next, (nth_block, self.blocks)),
-                        false => &[],
+                    ahead: if packed.set.has_few_registers() {
+                        packed.ahead(v, next, (nth_block, self.blocks))
+                    } else {
+                        &[] // Nothing is known of it there: measured with AVX2 alone.
                     },
                     dz_after: &self.dz_after[rows.start * row..rows.end * row],
                     dh: &mut self.dh[state.clone()],
@@ -135,7 +136,7 @@ impl<E: Element> Group<'_, E> {
                     now_first: columns.start,
                     span: span.clone(),
                 }
-                .run(plan.tape.packed.set)?;
+                .run(packed.set)?;
             }
         }
         Ok(())
