@@ -142,14 +142,14 @@ pub(super) fn add_gates<S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
     if !has_few_registers::<S>() || W != 4 {
         return pass::<S, E, R, W, W>(simd, tile, lhs, panel.as_chunks().0, 0, ahead);
     }
-    let (left, right) = panel.split_at(panel.len() / 2);
-    let (left, right) = (left.as_chunks::<2>().0, right.as_chunks::<2>().0);
+    let halves: [&[E::Vector]; 2] = panel.split_at(panel.len() / 2).into();
+    let [left, right] = halves.map(|half| half.as_chunks::<2>().0);
     if takes_halves::<S>(R, W) {
         let (first, others) = ahead.split_at(ahead.len() / 2);
         pass::<S, E, R, W, 2>(simd, tile, lhs, left, 0, first);
         pass::<S, E, R, W, 2>(simd, tile, lhs, right, 2, others);
     } else {
-        both::<S, E, R, W>(simd, tile, lhs, (left, right));
+        both::<S, E, R, W>(simd, tile, lhs, [left, right]);
     }
 }
 
@@ -199,7 +199,7 @@ fn both<S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
     simd: S,
     tile: &mut Tile<E::Vector, R, W>,
     lhs: [&[E]; R],
-    (left, right): (&[[E::Vector; 2]], &[[E::Vector; 2]]),
+    [left, right]: [&[[E::Vector; 2]]; 2],
 ) {
     let Some(lhs) = Abreast::new(lhs, left.len(), has_few_registers::<S>()) else { return };
     let mut acc = *tile;
