@@ -130,7 +130,8 @@ pub(super) fn add_rows<S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
     pass::<S, E, R, W, W>(simd, tile, lhs, panel, 0, ahead);
 }
 
-/// [`add_rows`] with a panel of gates: where registers are few, four vectors are two halves, `[half][depth][2]`.
+/// [`add_rows`] with a panel of gates: where registers are few, four vectors are two halves, `[half][depth][2]`, and one
+/// or two rows, which are done with both at once before what they ask for could come, do not ask.
 #[inline(always)]
 pub(super) fn add_gates<S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
     simd: S,
