@@ -48,7 +48,7 @@ impl<E: Element> InputProduct<'_, E> {
         const OP: &str = "InputProduct::run";
         let Self { layout, u, bias, x, block, ahead } = *self;
         Error::check(OP, "lanes", set.lanes::<E>(), layout.lanes)?;
-        Error::check(OP, "panels of u", layout.panels(), u.len())?;
+        Error::check(OP, "numbers in a row of u", layout.row(), u.vectors() * layout.lanes)?;
         Error::check(OP, "rows of the block", block.rows.max(1), block.rows)?;
         let end = block.first.saturating_add(block.rows);
         Error::check(OP, "end of the block in the batch", end.min(block.batch), end)?;
@@ -101,7 +101,7 @@ impl<E: Constants> Run<'_, E> {
         let most = gate_tile_rows::<S>(z.len(), W);
         let mut places = self.block.places(self.cells.start);
         let mut ahead = self.ahead;
-        let part = part_ahead(ahead, z.len().div_ceil(most));
+        let part = part_ahead(ahead, z.len(), most);
         for z in z.chunks_mut(most) {
             let ahead = ahead.split_off(..part.min(ahead.len())).unwrap_or_default();
             for_rows!(z.len(), at most most_gate_rows::<S>(W), R => {

@@ -9,7 +9,7 @@ use super::gate_layout::GateLayout;
 use super::gates;
 use super::simd::instruction_set::{InstructionSet, Kernel};
 use super::simd::lanes::Lanes;
-use super::simd::prefetch::{ask_at, asked_for};
+use super::simd::prefetch::{a_line, ask_at};
 use super::tile::{Tile, add_rows, for_rows, for_vectors, most_rows, part_ahead, tile_rows};
 use crate::element::Constants;
 use crate::{Element, Error, Result};
@@ -185,7 +185,7 @@ impl<E: Constants> Recurrence<'_, E> {
         let (most, depth) = (tile_rows::<S>(dh.len(), W), self.layout.row());
         let rows = self.dz_after.chunks(most * depth);
         let mut ahead = self.ahead;
-        let part = part_ahead(ahead, dh.len().div_ceil(most));
+        let part = part_ahead(ahead, dh.len(), most);
         for (n, (dh, dz)) in dh.chunks_mut(most).zip(rows).enumerate() {
             let ahead = ahead.split_off(..part.min(ahead.len())).unwrap_or_default();
             for_rows!(dh.len(), at most most_rows::<S>(W), R => {
@@ -263,7 +263,7 @@ impl<E: Constants> StepTape<'_, E> {
         for panel in span {
             let (first, width) = (layout.start(panel) - start, layout.width(panel));
             let place = first * self.cells + (self.first + row) * width;
-            for column in (0..width).step_by(asked_for::<E>(1)) {
+            for column in (0..width).step_by(a_line::<E>()) {
                 ask_at(gates, place + column);
             }
             ask_at(self.c, (panel * self.cells + self.first_before + row) * layout.lanes);

@@ -7,7 +7,7 @@ use super::gate_layout::GateLayout;
 use super::gates;
 use super::simd::instruction_set::{InstructionSet, Kernel};
 use super::simd::lanes::Lanes;
-use super::simd::prefetch::{ask_at, asked_for};
+use super::simd::prefetch::{a_line, ask_at};
 use super::tile::{
     Tile, add_gates, for_rows, for_vectors, gate_tile_rows, most_gate_rows, part_ahead,
 };
@@ -23,8 +23,8 @@ pub struct ForwardStep<'a, E> {
     pub panel: usize,
     /// V of the panel, packed by gates; `None` where h_{t-1} is zero in every row.
     pub v: Option<&'a [E]>,
-    /// Memory that will be read soon, to be asked for while this step is computed; empty where none is. One or two
-    /// rows leave no time for it: they do not ask.
+    /// Memory that will be read soon, to be asked for while this step is computed; empty where none is. Steps of one or
+    /// two rows leave no time for it and do not ask for all of it.
     pub ahead: &'a [E],
     /// h_{t-1}: `[rows, H]`.
     pub h_before: &'a [E],
@@ -187,11 +187,11 @@ impl<E: Constants> Recurrence<'_, E> {
         let most = gate_tile_rows::<S>(self.z.len() / width, W);
         let rows = self.h_before.chunks(most * self.hidden);
         let mut ahead = self.ahead;
-        let part = part_ahead(ahead, (self.z.len() / width).div_ceil(most));
+        let part = part_ahead(ahead, self.z.len() / width, most);
         for (z, h) in self.z.chunks_mut(most * width).zip(rows) {
             // Where weights are far, so is z, which is read after the product: it comes from memory during it.
             if !self.ahead.is_empty() {
-                (0..z.len()).step_by(asked_for::<E>(1)).for_each(|place| ask_at(z, place));
+                (0..z.len()).step_by(a_line::<E>()).for_each(|place| ask_at(z, place));
             }
             let z = E::vectors_mut(z).as_chunks_mut::<W>().0;
             let ahead = ahead.split_off(..part.min(ahead.len())).unwrap_or_default();

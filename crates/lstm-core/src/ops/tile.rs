@@ -12,7 +12,7 @@ use pulp::Simd;
 
 use super::simd::abreast::Abreast;
 use super::simd::lanes::Lanes;
-use super::simd::prefetch::{ask_past, asked_for};
+use super::simd::prefetch::ask_unchecked;
 
 /// The most rows of a tile.
 const MOST_ROWS: usize = 8;
@@ -154,10 +154,11 @@ pub(super) fn add_gates<S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
     }
 }
 
-/// The length of the part of `ahead` that each of so many tiles asks for: whole lines.
+/// The length of the part of `ahead` that each whole tile asks for: `rows` are cut into tiles of `tile_rows`. Of the
+/// rows that are left there may be so few that they do not ask.
 #[inline(always)]
-pub(super) fn part_ahead<E>(ahead: &[E], tiles: usize) -> usize {
-    ahead.len().div_ceil(tiles.max(1)).next_multiple_of(asked_for::<E>(1))
+pub(super) fn part_ahead<E>(ahead: &[E], rows: usize, tile_rows: usize) -> usize {
+    ahead.len().div_ceil((rows / tile_rows).max(1))
 }
 
 /// One pass of a product: the P vectors from `first` on.
@@ -180,8 +181,10 @@ fn pass<S: Simd, E: Lanes<S>, const R: usize, const W: usize, const P: usize>(
         asking = (step, ahead.len().div_ceil(step).min(panel.len()));
     }
     let (step, (asking, panel)) = (asking.0, panel.split_at(asking.1));
-    for (k, (lhs, b)) in lhs.beside(0, asking).enumerate() {
-        ask_past(ahead, k * step);
+    let mut place = 0;
+    for (lhs, b) in lhs.beside(0, asking) {
+        ask_unchecked(ahead, place);
+        place += step;
         add_row::<S, E, R, P>(simd, &mut acc, lhs, *b);
     }
     for (lhs, b) in lhs.beside(asking.len(), panel) {
@@ -258,14 +261,14 @@ mod tests {
     use crate::ops::simd::lanes::Lanes;
     use crate::random::RandomStream;
 
-    /// The elements of a tile of 3 rows and W vectors; `ahead` is asked for.
-    struct Product<'a, const W: usize> {
+    /// The elements of a tile of R rows and W vectors; `ahead` is asked for.
+    struct Product<'a, const R: usize, const W: usize> {
         lhs: &'a [f32],
         panel: &'a [f32],
         ahead: &'a [f32],
     }
 
-    impl<const W: usize> Kernel<f32> for Product<'_, W> {
+    impl<const R: usize, const W: usize> Kernel<f32> for Product<'_, R, W> {
         type Output = Vec<f32>;
 
         #[inline(always)]
@@ -274,11 +277,11 @@ mod tests {
             f32: Lanes<S>,
         {
             let lanes = <f32 as Lanes<S>>::COUNT;
-            let (panel, depth) = (f32::vectors(self.panel), self.lhs.len() / 3);
+            let (panel, depth) = (f32::vectors(self.panel), self.lhs.len() / R);
             let lhs = std::array::from_fn(|r| &self.lhs[r * depth..][..depth]);
-            let mut tile: Tile<_, 3, W> = [[f32::splat(simd, f32::ZERO); W]; 3];
-            add_gates::<S, f32, 3, W>(simd, &mut tile, lhs, panel, self.ahead);
-            let mut numbers = vec![0.0; 3 * W * lanes];
+            let mut tile: Tile<_, R, W> = [[f32::splat(simd, f32::ZERO); W]; R];
+            add_gates::<S, f32, R, W>(simd, &mut tile, lhs, panel, self.ahead);
+            let mut numbers = vec![0.0; R * W * lanes];
             for (to, from) in numbers.chunks_mut(lanes).zip(tile.as_flattened()) {
                 f32::store(simd, to, *from);
             }
@@ -287,13 +290,13 @@ mod tests {
     }
 
     /// Memory that is asked for changes nothing, however much of it there is.
-    fn is_the_product_whatever_is_asked_for<const W: usize>(set: InstructionSet) {
+    fn is_the_product_whatever_is_asked_for<const R: usize, const W: usize>(set: InstructionSet) {
         let random = RandomStream::new(3);
         let numbers: Vec<f32> = (0..8000).map(|k| random.uniform(k) as f32 - 0.5).collect();
         let lanes = set.lanes::<f32>();
         for depth in [1, 7, 100] {
-            let (lhs, panel) = (&numbers[..3 * depth], &numbers[500..][..W * lanes * depth]);
-            let product = |ahead| set.run_f32(Product::<W> { lhs, panel, ahead });
+            let (lhs, panel) = (&numbers[..R * depth], &numbers[500..][..W * lanes * depth]);
+            let product = |ahead| set.run_f32(Product::<R, W> { lhs, panel, ahead });
             let expected = product(&[]);
             let together = if W == 4 && set.has_few_registers() { 2 } else { W } * lanes;
             let sum = |n: usize| -> f32 {
@@ -302,10 +305,10 @@ mod tests {
                 (0..depth).map(|k| lhs[row * depth + k] * part[k * together]).sum()
             };
             for (n, number) in expected.iter().enumerate() {
-                assert!((number - sum(n)).abs() < 1e-4, "{set:?}, {W} vectors, depth {depth}");
+                assert!((number - sum(n)).abs() < 1e-4, "{set:?}, {R}, {W}, {depth}");
             }
             for len in [1, 16, 17, 100, 8000] {
-                assert_eq!(product(&numbers[..len]), expected, "{set:?}, {W}, {depth}, {len}");
+                assert_eq!(product(&numbers[..len]), expected, "{set:?}, {R}, {W}, {depth}, {len}");
             }
         }
     }
@@ -313,10 +316,13 @@ mod tests {
     #[test]
     fn asking_ahead_leaves_the_product_as_it_is() {
         for set in InstructionSet::available() {
-            is_the_product_whatever_is_asked_for::<1>(set);
-            is_the_product_whatever_is_asked_for::<2>(set);
-            is_the_product_whatever_is_asked_for::<3>(set);
-            is_the_product_whatever_is_asked_for::<4>(set);
+            is_the_product_whatever_is_asked_for::<3, 1>(set);
+            is_the_product_whatever_is_asked_for::<3, 2>(set);
+            is_the_product_whatever_is_asked_for::<3, 3>(set);
+            is_the_product_whatever_is_asked_for::<3, 4>(set);
+            is_the_product_whatever_is_asked_for::<1, 4>(set);
+            is_the_product_whatever_is_asked_for::<2, 4>(set);
+            is_the_product_whatever_is_asked_for::<6, 4>(set);
         }
     }
 

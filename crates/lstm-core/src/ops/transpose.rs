@@ -4,7 +4,7 @@ use pulp::Simd;
 
 use super::simd::instruction_set::Kernel;
 use super::simd::lanes::Lanes;
-use super::simd::prefetch::{ask, ask_at, asked_for};
+use super::simd::prefetch::{a_line, ask, ask_at};
 use super::tile::for_lanes;
 use crate::element::Constants;
 
@@ -84,7 +84,7 @@ impl<E: Constants> Transpose<'_, E> {
     /// Asks for memory that will be needed after square `k`.
     #[inline(always)]
     fn ask<const N: usize>(&self, k: usize) {
-        let lines = N * N / asked_for::<E>(1);
+        let lines = N * N / a_line::<E>();
         for n in 0..lines {
             ask(self.next, k * lines + n);
         }

@@ -57,7 +57,7 @@ fn products_of_gates_know_their_columns() {
 }
 
 #[test]
-fn an_input_product_stays_within_the_batch() {
+fn an_input_product_refuses_other_batches_and_weights() {
     let set = InstructionSet::current();
     let layout = GateLayout::new::<f32>(set, 3);
     let mut u = Panels::<f32>::new();
@@ -67,6 +67,12 @@ fn an_input_product_stays_within_the_batch() {
     let product = InputProduct { layout, u: &u, bias: &bias, x: &x, block, ahead: &[] };
     let mut z = vec![0.0; 4 * layout.width(0)];
     refused(product.run(set, 0, 0..4, &mut z), &["InputProduct::run", "end of the block", "3"]);
+    // As many panels, but other gates in them.
+    let layout = GateLayout::new::<f32>(set, 1);
+    let mut u_of_one = Panels::<f32>::new();
+    u_of_one.pack_gates(set, &[0.0; 8], layout, 2).unwrap();
+    let product = InputProduct { u: &u_of_one, ..product };
+    refused(product.run(set, 0, 0..1, &mut z), &["InputProduct::run", "a row of u"]);
 }
 
 /// Sets of other processors have vectors of one number, on which their kernels then run.

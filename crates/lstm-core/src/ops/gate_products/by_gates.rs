@@ -19,7 +19,7 @@ use super::{GateGradients, finish};
 use crate::element::Constants;
 use crate::ops::simd::instruction_set::Kernel;
 use crate::ops::simd::lanes::Lanes;
-use crate::ops::simd::prefetch::{ask_at, asked_for};
+use crate::ops::simd::prefetch::{a_line, ask_at};
 use crate::ops::tile::{Tile, for_lanes, for_rows, for_vectors, most_rows, tile_rows};
 use crate::ops::transpose::transposed;
 
@@ -135,7 +135,7 @@ impl<E: Constants> ByGates<'_, E> {
     fn ask_for_dw(&self, first: usize) {
         for row in self.dw.iter().flat_map(|dw| dw.chunks_exact(self.factor.cols)) {
             let row = &row[first..self.factor.cols.min(first + GROUP)];
-            for place in (0..row.len()).step_by(asked_for::<E>(1)) {
+            for place in (0..row.len()).step_by(a_line::<E>()) {
                 ask_at(row, place);
             }
         }

@@ -13,7 +13,7 @@ use crate::element::Constants;
 use crate::ops::panels::Panels;
 use crate::ops::simd::instruction_set::Kernel;
 use crate::ops::simd::lanes::Lanes;
-use crate::ops::simd::prefetch::{ask_at, asked_for};
+use crate::ops::simd::prefetch::{a_line, ask_at};
 use crate::ops::tile::{self, for_rows, for_vectors, has_few_registers, most_rows, tile_rows};
 
 /// Rows of a panel of U that a pass over all of dz keeps there: fewer passes read and write dx less often.
@@ -65,7 +65,7 @@ impl<E: Constants> InputGradient<'_, E> {
             for panel in depth.clone() {
                 let width = self.dz.layout.width(panel);
                 let dz = &self.dz.part(block, panel)[first * width..end * width];
-                (0..dz.len()).step_by(asked_for::<E>(1)).for_each(|place| ask_at(dz, place));
+                (0..dz.len()).step_by(a_line::<E>()).for_each(|place| ask_at(dz, place));
             }
         }
     }

@@ -81,8 +81,8 @@ impl InstructionSet {
         }
     }
 
-    /// Whether vectors have 16 registers, not 32, which wants other tiles. Single numbers, whose vectors are up to the
-    /// compiler, do not count.
+    /// Whether vectors have 16 registers, not 32, which wants other tiles and panels of gates in halves. Single numbers,
+    /// whose vectors are up to the compiler, do not count.
     #[inline]
     pub fn has_few_registers(self) -> bool {
         match self {
