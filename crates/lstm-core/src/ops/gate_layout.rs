@@ -17,6 +17,17 @@ pub struct GateLayout {
     pub lanes: usize,
 }
 
+/// One panel of a [`GateLayout`]: what a loop over its cells needs to know, computed once.
+#[derive(Debug, Clone)]
+pub(super) struct PanelLayout {
+    /// The units.
+    pub(super) units: Range<usize>,
+    /// Elements of a row in the panel.
+    pub(super) width: usize,
+    /// Elements from one gate to the next.
+    pub(super) stride: usize,
+}
+
 impl GateLayout {
     /// The layout for an element type and an instruction set.
     pub fn new<E>(set: InstructionSet, hidden: usize) -> Self {
@@ -70,6 +81,23 @@ impl GateLayout {
     #[inline(always)]
     pub fn stride(&self, panel: usize) -> usize {
         if self.width(panel) == self.widest() { self.lanes } else { self.units(panel).len() }
+    }
+
+    /// The layout, for a kernel whose vectors have the constant `lanes`: with it no place takes a division.
+    #[inline(always)]
+    pub(super) fn of_lanes(self, lanes: usize) -> Self {
+        debug_assert_eq!(self.lanes, lanes);
+        Self { lanes, ..self }
+    }
+
+    /// The panel `panel`.
+    #[inline(always)]
+    pub(super) fn panel(&self, panel: usize) -> PanelLayout {
+        PanelLayout {
+            units: self.units(panel),
+            width: self.width(panel),
+            stride: self.stride(panel),
+        }
     }
 
     /// Where the rows of W, `[4H, ..]`, have their places in a row of gates, in the order of these places.

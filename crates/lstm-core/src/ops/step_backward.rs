@@ -182,7 +182,8 @@ impl<E: Constants> Recurrence<'_, E> {
     {
         let v = E::vectors(self.v).as_chunks::<W>().0;
         let dh = E::vectors_mut(self.dh).as_chunks_mut::<W>().0;
-        let (most, depth) = (tile_rows::<S>(dh.len(), W), self.layout.row());
+        let layout = self.layout.of_lanes(E::COUNT);
+        let (most, depth) = (tile_rows::<S>(dh.len(), W), layout.row());
         let rows = self.dz_after.chunks(most * depth);
         let mut ahead = self.ahead;
         let part = part_ahead(ahead, dh.len(), most);
@@ -193,7 +194,7 @@ impl<E: Constants> Recurrence<'_, E> {
                 let mut tile: Tile<_, R, W> = std::array::from_fn(|r| dh[r]);
                 if let Some((tape, gates)) = self.after {
                     for r in 0..R {
-                        tape.ask(self.layout, self.span.clone(), n * most + r, gates);
+                        tape.ask(layout, self.span.clone(), n * most + r, gates);
                     }
                 }
                 add_rows::<S, E, R, W>(simd, &mut tile, lhs, v, ahead);
@@ -218,7 +219,7 @@ impl<E: Constants> Kernel<E> for Pointwise<'_, E> {
         E: Lanes<S>,
     {
         let Self { step, at } = self;
-        let (layout, vectors) = (step.layout, step.span.len());
+        let (layout, vectors) = (step.layout.of_lanes(E::COUNT), step.span.len());
         let start = layout.start(step.span.start);
         let dh = E::vectors_mut(step.dh).chunks_exact_mut(vectors);
         let rows = dh.zip(E::vectors_mut(step.dc).chunks_exact_mut(vectors));

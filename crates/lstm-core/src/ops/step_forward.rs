@@ -3,7 +3,7 @@
 
 use pulp::Simd;
 
-use super::gate_layout::GateLayout;
+use super::gate_layout::{GateLayout, PanelLayout};
 use super::gates;
 use super::simd::instruction_set::{InstructionSet, Kernel};
 use super::simd::lanes::Lanes;
@@ -146,8 +146,9 @@ impl<E: Constants, const R: usize> Kernel<E> for FewRows<'_, '_, E, R> {
                 row[gate] = E::add(simd, z[gate], row[gate]);
             }
         }
+        let panel = step.layout.of_lanes(E::COUNT).panel(step.panel);
         for (row, before) in tile.into_iter().enumerate() {
-            step.cell::<S>(simd, row, before);
+            step.cell::<S>(simd, &panel, row, before);
         }
     }
 }
@@ -220,10 +221,11 @@ impl<E: Constants> Kernel<E> for Pointwise<'_, '_, E> {
         E: Lanes<S>,
     {
         let step = self.0;
-        let (width, stride) = (step.layout.width(step.panel), step.layout.stride(step.panel));
+        let panel = step.layout.of_lanes(E::COUNT).panel(step.panel);
         for row in 0..E::vectors(step.c).len() {
-            let before = gates::load::<S, E>(simd, &step.z[row * width..][..width], stride);
-            step.cell::<S>(simd, row, before);
+            let z = &step.z[row * panel.width..][..panel.width];
+            let before = gates::load::<S, E>(simd, z, panel.stride);
+            step.cell::<S>(simd, &panel, row, before);
         }
     }
 }
@@ -231,25 +233,24 @@ impl<E: Constants> Kernel<E> for Pointwise<'_, '_, E> {
 impl<E: Constants> ForwardStep<'_, E> {
     /// The cell of a row from its z.
     #[inline(always)]
-    fn cell<S: Simd>(&mut self, simd: S, row: usize, z: [E::Vector; 4])
+    fn cell<S: Simd>(&mut self, simd: S, panel: &PanelLayout, row: usize, z: [E::Vector; 4])
     where
         E: Lanes<S>,
     {
-        let GateLayout { hidden, lanes } = self.layout;
-        let (units, stride) = (self.layout.units(self.panel), self.layout.stride(self.panel));
+        let (hidden, lanes) = (self.layout.hidden, E::COUNT);
+        let PanelLayout { units, width, stride } = panel;
         let h = self.h.row(row, units.len());
         let y = self.y.as_mut().map(|y| y.row(row, units.len()));
         if self.valid.get(row) == Some(&false) {
             y.into_iter().for_each(|y| y.fill(E::ZERO));
-            h.copy_from_slice(&self.h_before[row * hidden..][units]);
+            h.copy_from_slice(&self.h_before[row * hidden..][units.clone()]);
             return;
         }
         let c = &mut E::vectors_mut(self.c)[row];
         let (gates, c_now, h_now) = gates::forward::<S, E>(simd, z, *c);
         *c = c_now;
         if self.keep {
-            let width = self.layout.width(self.panel);
-            gates::store::<S, E>(simd, &mut self.z[row * width..][..width], stride, gates);
+            gates::store::<S, E>(simd, &mut self.z[row * width..][..*width], *stride, gates);
         }
         if let Some(cell) = E::vectors_mut(self.cells).get_mut(row) {
             *cell = c_now;
