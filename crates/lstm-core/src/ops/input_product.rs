@@ -48,6 +48,7 @@ impl<E: Element> InputProduct<'_, E> {
         const OP: &str = "InputProduct::run";
         let Self { layout, u, bias, x, block, ahead } = *self;
         Error::check(OP, "lanes", set.lanes::<E>(), layout.lanes)?;
+        Error::check(OP, "panels of u", layout.panels(), u.len())?;
         Error::check(OP, "numbers in a row of u", layout.row(), u.vectors() * layout.lanes)?;
         Error::check(OP, "rows of the block", block.rows.max(1), block.rows)?;
         let end = block.first.saturating_add(block.rows);
