@@ -67,12 +67,12 @@ fn an_input_product_refuses_other_batches_and_weights() {
     let product = InputProduct { layout, u: &u, bias: &bias, x: &x, block, ahead: &[] };
     let mut z = vec![0.0; 4 * layout.width(0)];
     refused(product.run(set, 0, 0..4, &mut z), &["InputProduct::run", "end of the block", "3"]);
-    // As many panels, but other gates in them.
+    // Other gates, in as many panels where vectors have room for all units.
     let layout = GateLayout::new::<f32>(set, 1);
     let mut u_of_one = Panels::<f32>::new();
     u_of_one.pack_gates(set, &[0.0; 8], layout, 2).unwrap();
     let product = InputProduct { u: &u_of_one, ..product };
-    refused(product.run(set, 0, 0..1, &mut z), &["InputProduct::run", "a row of u"]);
+    refused(product.run(set, 0, 0..1, &mut z), &["InputProduct::run", "of u"]);
 }
 
 /// Sets of other processors have vectors of one number, on which their kernels then run.
