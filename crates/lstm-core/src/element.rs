@@ -6,6 +6,7 @@ use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 
 use safetensors::Dtype;
 
+use crate::ops::compiled::Compiled;
 use crate::ops::simd::instruction_set::{InstructionSet, Kernel};
 use crate::ops::simd::lanes::Lanes;
 
@@ -59,6 +60,7 @@ impl Constants for f64 {
 pub trait Element:
     sealed::Sealed
     + Constants
+    + Compiled
     + Lanes<pulp::Scalar, Vector = Self>
     + Copy
     + Default
@@ -96,7 +98,8 @@ pub trait Element:
     /// Whether the value is neither infinite nor NaN.
     fn is_finite(self) -> bool;
 
-    /// Runs a kernel compiled for an instruction set.
+    /// Runs a kernel on an instruction set; it is compiled in the crate that calls this. `ops/compiled.rs` has those that
+    /// are compiled in this crate.
     #[doc(hidden)]
     fn run<K: Kernel<Self>>(set: InstructionSet, kernel: K) -> K::Output;
 

@@ -26,14 +26,16 @@
 //! - [`sgd`]: a step of stochastic gradient descent, and one of a running mean of weights.
 //!
 //! `tile` has the inner loops of the layer's products, `gates` the pointwise half of the plain cell, `transpose` turns
-//! rows into columns for `panels` and weight gradients, and `simd` is the vector arithmetic that they are written in:
-//! the one module that may hold `unsafe`. [`vectorized`] and [`InstructionSet`] come from there.
+//! rows into columns for `panels` and weight gradients, `compiled` lists the kernels of layers that are compiled in this
+//! crate, and `simd` is the vector arithmetic that they are written in: the one module that may hold `unsafe`.
+//! [`vectorized`] and [`InstructionSet`] come from there.
 
 pub mod activation;
 pub mod adam;
 pub mod aligned;
 pub mod block_rows;
 pub mod compare;
+pub(crate) mod compiled;
 pub mod crf;
 pub mod cross_entropy;
 pub mod gate_layout;

@@ -21,10 +21,12 @@ use super::simd::instruction_set::InstructionSet;
 use super::simd::lanes::Lanes;
 use crate::{Element, Error, Result};
 
-use bias::BiasGradient;
-use by_columns::ByColumns;
-use by_gates::ByGates;
-use input::{InputGradient, U_ROWS_OF_NARROW};
+pub(super) use bias::BiasGradient;
+pub(super) use by_columns::ByColumns;
+pub(super) use by_gates::ByGates;
+pub(super) use input::InputGradient;
+
+use input::U_ROWS_OF_NARROW;
 
 /// dz of every step of a batch.
 #[derive(Debug, Clone, Copy)]
@@ -86,7 +88,7 @@ impl<E: Element> GateGradients<'_, E> {
         Error::check(OP, "vectors of u", cols.div_ceil(self.layout.lanes), u.vectors())?;
         Error::check(OP, "last row", rows.end.min(self.steps * batch), rows.end)?;
         Error::check(OP, "length of dx", rows.len() * cols, dx.len())?;
-        E::run(set, InputGradient { dz: *self, u, cols, rows, dx });
+        E::input_gradient(set, InputGradient { dz: *self, u, cols, rows, dx });
         Ok(())
     }
 
@@ -103,7 +105,7 @@ impl<E: Element> GateGradients<'_, E> {
         dw: [&mut [E]; 4],
     ) -> Result<()> {
         self.check_factor("GateGradients::weights", set, factor, panel, &dw)?;
-        E::run(set, ByGates { dz: *self, factor: *factor, panel, dw });
+        E::weight_gradient_by_gates(set, ByGates { dz: *self, factor: *factor, panel, dw });
         Ok(())
     }
 
@@ -125,7 +127,10 @@ impl<E: Element> GateGradients<'_, E> {
         Error::check(OP, "packed cells", factor.n_cells(), packed.depth())?;
         let vectors = factor.cols.div_ceil(self.layout.lanes);
         Error::check(OP, "packed vectors", vectors, packed.vectors())?;
-        E::run(set, ByColumns { dz: *self, factor: *factor, packed, panel, dw });
+        E::weight_gradient_by_columns(
+            set,
+            ByColumns { dz: *self, factor: *factor, packed, panel, dw },
+        );
         Ok(())
     }
 
@@ -170,7 +175,7 @@ impl<E: Element> GateGradients<'_, E> {
         for db in &db {
             Error::check(OP, "length of db", self.layout.units(panel).len(), db.len())?;
         }
-        E::run(set, BiasGradient { dz: *self, panel, db });
+        E::bias_gradient(set, BiasGradient { dz: *self, panel, db });
         Ok(())
     }
 }

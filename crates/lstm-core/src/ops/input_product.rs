@@ -62,12 +62,12 @@ impl<E: Element> InputProduct<'_, E> {
         Error::check(OP, "length of z", cells.len() * layout.width(panel), z.len())?;
         let bias = &bias[layout.columns(panel..panel + 1)];
         let (panel, depth) = (u.panel(panel), u.depth());
-        E::run(set, Run { panel, bias, x, depth, block, cells, ahead, z });
+        E::input_product(set, Product { panel, bias, x, depth, block, cells, ahead, z });
         Ok(())
     }
 }
 
-struct Run<'a, E> {
+pub(super) struct Product<'a, E> {
     panel: &'a [E],
     bias: &'a [E],
     x: &'a [E],
@@ -78,7 +78,7 @@ struct Run<'a, E> {
     z: &'a mut [E],
 }
 
-impl<E: Constants> Kernel<E> for Run<'_, E> {
+impl<E: Constants> Kernel<E> for Product<'_, E> {
     type Output = ();
 
     #[inline(always)]
@@ -90,7 +90,7 @@ impl<E: Constants> Kernel<E> for Run<'_, E> {
     }
 }
 
-impl<E: Constants> Run<'_, E> {
+impl<E: Constants> Product<'_, E> {
     #[inline(always)]
     fn product<S: Simd, const W: usize>(self, simd: S)
     where

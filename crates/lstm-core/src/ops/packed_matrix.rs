@@ -85,7 +85,7 @@ impl<E: Element> PackedMatrix<E> {
     /// As [`PackedMatrix::multiply`].
     pub fn multiply_here(&self, x: &[E], dst: &mut [E]) -> Result<()> {
         self.check("PackedMatrix::multiply_here", x, dst)?;
-        E::run(self.set, Product { panels: &self.panels, cols: self.cols, x, dst });
+        E::packed_product(self.set, Product { panels: &self.panels, cols: self.cols, x, dst });
         Ok(())
     }
 
@@ -105,7 +105,7 @@ fn check(op: &'static str, what: &str, len: usize, rows: usize, cols: usize) -> 
     Err(Error::mismatch(op, format!("length of {what}"), format!("{rows}·{cols}"), len))
 }
 
-struct Product<'a, E> {
+pub(super) struct Product<'a, E> {
     panels: &'a Panels<E>,
     cols: usize,
     x: &'a [E],

@@ -118,7 +118,7 @@ impl<E: Element> Panels<E> {
                 // The same units of the next gate, after the last one the next units.
                 let next = if gate < 3 { first + hidden } else { units.end };
                 let (next, to) = (&w[next * depth..], &mut data[place..]);
-                E::run(set, Transpose { rows, depth, next, to, width });
+                E::transpose(set, Transpose { rows, depth, next, to, width });
             }
         });
         Ok(())
@@ -146,7 +146,8 @@ impl<E: Element> Panels<E> {
         let parts = self.by_rows(at_once).into_iter().enumerate();
         for_each(parts.collect(), n > 1, |(k, panels)| {
             let at = k * at_once..(k * at_once + at_once).min(depth);
-            E::run(set, PackColumns { panels, at, rows: rows(), cut, cols, stride });
+            let rows = &mut rows();
+            E::pack_columns(set, PackColumns { panels, at, rows, cut, cols, stride });
         });
     }
 
@@ -176,7 +177,7 @@ impl<E: Element> Panels<E> {
                 let end = ((vector + 1) * lanes).min(cols);
                 let (rows, next) = (&m[vector * lanes * depth..end * depth], &m[end * depth..]);
                 let to = &mut data[k * lanes..];
-                E::run(set, Transpose { rows, depth, next, to, width });
+                E::transpose(set, Transpose { rows, depth, next, to, width });
             }
         });
         Ok(())
@@ -289,17 +290,17 @@ impl<E: Constants> Panels<E> {
 }
 
 /// Fills the rows `at` of all panels: a row is read from front to end.
-struct PackColumns<'a, E, I> {
+pub(super) struct PackColumns<'a, 'r, E> {
     panels: Vec<&'a mut [E]>,
     at: Range<usize>,
     /// From the first on.
-    rows: I,
+    rows: &'a mut dyn Iterator<Item = Option<&'r [E]>>,
     cut: Cut,
     cols: usize,
     stride: usize,
 }
 
-impl<'r, E: Constants, I: Iterator<Item = Option<&'r [E]>>> Kernel<E> for PackColumns<'_, E, I> {
+impl<E: Constants> Kernel<E> for PackColumns<'_, '_, E> {
     type Output = ();
 
     #[inline(always)]
@@ -320,7 +321,7 @@ impl<'r, E: Constants, I: Iterator<Item = Option<&'r [E]>>> Kernel<E> for PackCo
     }
 }
 
-impl<E: Constants, I> PackColumns<'_, E, I> {
+impl<E: Constants> PackColumns<'_, '_, E> {
     /// Writes one row of all panels; what is missing are zeros.
     #[inline(always)]
     fn row<S: Simd>(&mut self, simd: S, row: &[E], k: usize)

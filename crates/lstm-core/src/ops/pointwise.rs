@@ -15,8 +15,8 @@ pub fn activate<E: Element>(activation: Activation, bound: Option<f64>, z: &mut 
     }
     let set = InstructionSet::current();
     match activation {
-        Activation::Sigmoid => E::run(set, Sigmoid(z)),
-        Activation::Tanh => E::run(set, Tanh(z)),
+        Activation::Sigmoid => E::sigmoid(set, Sigmoid(z)),
+        Activation::Tanh => E::tanh(set, Tanh(z)),
         other => z.iter_mut().for_each(|z| *z = other.value(*z)),
     }
 }
@@ -65,7 +65,7 @@ pub fn clip<E: Element>(z: E, bound: E) -> E {
     }
 }
 
-struct Sigmoid<'a, E>(&'a mut [E]);
+pub(super) struct Sigmoid<'a, E>(&'a mut [E]);
 
 impl<E> Kernel<E> for Sigmoid<'_, E> {
     type Output = ();
@@ -78,7 +78,7 @@ impl<E> Kernel<E> for Sigmoid<'_, E> {
     }
 }
 
-struct Tanh<'a, E>(&'a mut [E]);
+pub(super) struct Tanh<'a, E>(&'a mut [E]);
 
 impl<E> Kernel<E> for Tanh<'_, E> {
     type Output = ();

@@ -141,17 +141,20 @@ impl<E: Element> BackwardStep<'_, E> {
             let (dz_after, ahead) = (self.dz_after, self.ahead);
             let far = self.at.as_ref().filter(|at| size_of_val(at.c) >= FAR_CELLS);
             let (span, after) = (self.span.clone(), far.map(|at| (at, &*self.dz)));
-            E::run(set, Recurrence { v, ahead, dz_after, layout, span, dh: self.dh, after });
+            E::step_backward_product(
+                set,
+                Recurrence { v, ahead, dz_after, layout, span, dh: self.dh, after },
+            );
         }
         if let Some(at) = self.at {
-            E::run(set, Pointwise { step: self, at });
+            E::step_backward_pointwise(set, Pointwise { step: self, at });
         }
         Ok(())
     }
 }
 
 /// dh += dz_after · V, eq. (12); a kernel of its own as in the forward step.
-struct Recurrence<'a, E> {
+pub(super) struct Recurrence<'a, E> {
     layout: GateLayout,
     span: Range<usize>,
     v: &'a [E],
@@ -205,7 +208,7 @@ impl<E: Constants> Recurrence<'_, E> {
 }
 
 /// Everything after the product.
-struct Pointwise<'a, E> {
+pub(super) struct Pointwise<'a, E> {
     step: BackwardStep<'a, E>,
     at: StepTape<'a, E>,
 }

@@ -103,8 +103,8 @@ impl<E: Element> ForwardStep<'_, E> {
         self.y.as_ref().map_or(Ok(()), |y| y.check(OP, "length of y", rows, units))?;
         let whole = width == self.layout.widest();
         match (self.v, rows) {
-            (Some(_), 1) if whole => E::run(set, FewRows::<E, 1>(&mut self)),
-            (Some(_), 2) if whole => E::run(set, FewRows::<E, 2>(&mut self)),
+            (Some(_), 1) if whole => E::step_forward_of_one(set, FewRows(&mut self)),
+            (Some(_), 2) if whole => E::step_forward_of_two(set, FewRows(&mut self)),
             _ => self.in_two(set, width / lanes),
         }
         Ok(())
@@ -115,15 +115,18 @@ impl<E: Element> ForwardStep<'_, E> {
     fn in_two(&mut self, set: InstructionSet, vectors: usize) {
         let (h_before, ahead, hidden) = (self.h_before, self.ahead, self.layout.hidden);
         if let Some(v) = self.v {
-            E::run(set, Recurrence { v, h_before, ahead, hidden, vectors, z: self.z });
+            E::step_forward_product(
+                set,
+                Recurrence { v, h_before, ahead, hidden, vectors, z: self.z },
+            );
         }
-        E::run(set, Pointwise(self));
+        E::step_forward_pointwise(set, Pointwise(self));
     }
 }
 
 /// All of it for R rows, as many as leave registers for the constants of the gates: the processor computes the gates
 /// of a panel beside the product of the next.
-struct FewRows<'s, 'a, E, const R: usize>(&'s mut ForwardStep<'a, E>);
+pub(super) struct FewRows<'s, 'a, E, const R: usize>(&'s mut ForwardStep<'a, E>);
 
 impl<E: Constants, const R: usize> Kernel<E> for FewRows<'_, '_, E, R> {
     type Output = ();
@@ -155,7 +158,7 @@ impl<E: Constants, const R: usize> Kernel<E> for FewRows<'_, '_, E, R> {
 
 /// z += h_{t-1} Vᵀ. A kernel of its own: compiled together with the gates, whose constants take registers,
 /// its accumulators would not stay in theirs.
-struct Recurrence<'a, E> {
+pub(super) struct Recurrence<'a, E> {
     v: &'a [E],
     h_before: &'a [E],
     ahead: &'a [E],
@@ -210,7 +213,7 @@ impl<E: Constants> Recurrence<'_, E> {
 }
 
 /// Everything after the product.
-struct Pointwise<'s, 'a, E>(&'s mut ForwardStep<'a, E>);
+pub(super) struct Pointwise<'s, 'a, E>(&'s mut ForwardStep<'a, E>);
 
 impl<E: Constants> Kernel<E> for Pointwise<'_, '_, E> {
     type Output = ();

@@ -8,7 +8,7 @@ use crate::ops::gates;
 use crate::ops::simd::instruction_set::Kernel;
 use crate::ops::simd::lanes::Lanes;
 
-pub(super) struct BiasGradient<'a, E> {
+pub(in crate::ops) struct BiasGradient<'a, E> {
     pub(super) dz: GateGradients<'a, E>,
     pub(super) panel: usize,
     pub(super) db: [&'a mut [E]; 4],

@@ -17,7 +17,7 @@ use crate::ops::simd::instruction_set::Kernel;
 use crate::ops::simd::lanes::Lanes;
 use crate::ops::tile::{Tile, for_rows, for_vectors, most_rows, tile_rows};
 
-pub(super) struct ByColumns<'a, E> {
+pub(in crate::ops) struct ByColumns<'a, E> {
     pub(super) dz: GateGradients<'a, E>,
     pub(super) factor: Factor<'a, E>,
     /// The rows of all runs.

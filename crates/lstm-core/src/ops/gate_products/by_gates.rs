@@ -32,7 +32,7 @@ const AHEAD: usize = 16;
 /// The most elements of a panel of gates.
 const WIDEST: usize = 64;
 
-pub(super) struct ByGates<'a, E> {
+pub(in crate::ops) struct ByGates<'a, E> {
     pub(super) dz: GateGradients<'a, E>,
     pub(super) factor: Factor<'a, E>,
     pub(super) panel: usize,

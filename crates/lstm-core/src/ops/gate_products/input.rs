@@ -22,7 +22,7 @@ const U_ROWS: usize = 2048;
 /// The same where registers are few.
 pub(super) const U_ROWS_OF_NARROW: usize = 256;
 
-pub(super) struct InputGradient<'a, E> {
+pub(in crate::ops) struct InputGradient<'a, E> {
     pub(super) dz: GateGradients<'a, E>,
     pub(super) u: &'a Panels<E>,
     pub(super) cols: usize,
