@@ -25,7 +25,8 @@ pub enum InstructionSet {
 
 /// Code over vectors of `E` that is compiled once for each instruction set.
 ///
-/// All that it calls has to be `#[inline(always)]`: what is not inlined is compiled for the lowest set.
+/// All that it calls has to be `#[inline(always)]`: what is not inlined is compiled for the lowest set. Kernels of layers
+/// have a line in `ops/compiled.rs`.
 pub trait Kernel<E> {
     /// What it returns.
     type Output;
