@@ -8,11 +8,13 @@
 //! An element of the result is one chain of multiply-adds in the order of k, whatever tile it falls into,
 //! so that work may be cut between threads anywhere without changing a bit.
 
+mod terms;
+
 use pulp::Simd;
 
 use super::simd::abreast::Abreast;
 use super::simd::lanes::Lanes;
-use super::simd::prefetch::ask_unchecked;
+use terms::{add_four, add_row, add_terms};
 
 /// The most rows of a tile.
 const MOST_ROWS: usize = 8;
@@ -174,22 +176,7 @@ fn pass<S: Simd, E: Lanes<S>, const R: usize, const W: usize, const P: usize>(
     let Some(lhs) = Abreast::new(lhs, panel.len(), has_few_registers::<S>()) else { return };
     let mut acc: Tile<E::Vector, R, P> =
         std::array::from_fn(|r| std::array::from_fn(|j| tile[r][first + j]));
-    let mut asking = (1, 0);
-    if !ahead.is_empty() {
-        // Spread over all terms: more at once than the processor keeps waiting for would hold up what it reads.
-        let step = ahead.len().div_ceil(panel.len().max(1));
-        asking = (step, ahead.len().div_ceil(step).min(panel.len()));
-    }
-    let (step, (asking, panel)) = (asking.0, panel.split_at(asking.1));
-    let mut place = 0;
-    for (lhs, b) in lhs.beside(0, asking) {
-        ask_unchecked(ahead, place);
-        place += step;
-        add_row::<S, E, R, P>(simd, &mut acc, lhs, *b);
-    }
-    for (lhs, b) in lhs.beside(asking.len(), panel) {
-        add_row::<S, E, R, P>(simd, &mut acc, lhs, *b);
-    }
+    add_terms::<S, E, R, P>(simd, &mut acc, lhs, panel, ahead);
     for r in 0..R {
         for j in 0..P {
             tile[r][first + j] = acc[r][j];
@@ -207,27 +194,21 @@ fn both<S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
 ) {
     let Some(lhs) = Abreast::new(lhs, left.len(), has_few_registers::<S>()) else { return };
     let mut acc = *tile;
-    for ((lhs, left), right) in lhs.beside(0, left).zip(right) {
-        let b = std::array::from_fn(|j| if j < 2 { left[j] } else { right[j - 2] });
-        add_row::<S, E, R, W>(simd, &mut acc, lhs, b);
+    let fours = left.len() / 4 * 4;
+    for ((lhs, left), right) in lhs.fours_beside(0, left).zip(right.as_chunks::<4>().0) {
+        let b: [_; 4] = std::array::from_fn(|k| together(&left[k], &right[k]));
+        add_four::<S, E, R, W>(simd, &mut acc, lhs, &b);
+    }
+    for ((lhs, left), right) in lhs.beside(fours, &left[fours..]).zip(&right[fours..]) {
+        add_row::<S, E, R, W>(simd, &mut acc, lhs, together(left, right));
     }
     *tile = acc;
 }
 
-/// The terms of one row of a panel.
+/// A row of both halves.
 #[inline(always)]
-fn add_row<S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
-    simd: S,
-    tile: &mut Tile<E::Vector, R, W>,
-    lhs: [E; R],
-    panel: [E::Vector; W],
-) {
-    for r in 0..R {
-        let a = E::splat(simd, lhs[r]);
-        for j in 0..W {
-            tile[r][j] = E::multiply_add(simd, a, panel[j], tile[r][j]);
-        }
-    }
+fn together<V: Copy, const W: usize>(left: &[V; 2], right: &[V; 2]) -> [V; W] {
+    std::array::from_fn(|j| if j < 2 { left[j] } else { right[j - 2] })
 }
 
 /// lhs · panel with lhs in pieces: piece `n` holds `width` of the depth, the last what is left, as `lhs(n)`.
@@ -244,9 +225,7 @@ pub(super) fn pieces<'a, S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
     let mut acc = [[E::splat(simd, E::ZERO); W]; R];
     for (n, panel) in pieces.zip(panel.chunks(width)) {
         let Some(lhs) = Abreast::new(lhs(n), panel.len(), has_few_registers::<S>()) else { break };
-        for (lhs, b) in lhs.beside(0, panel) {
-            add_row::<S, E, R, W>(simd, &mut acc, lhs, *b);
-        }
+        add_terms::<S, E, R, W>(simd, &mut acc, lhs, panel, &[]);
     }
     acc
 }

@@ -1,0 +1,140 @@
+//! The terms of a tile: the innermost loop.
+//!
+//! ```text
+//! acc[r][j] += lhs[r][k] · panel[k][j]    for all k, in their order
+//! ```
+//!
+//! With 16 registers a tile has twelve sums or fewer, and a processor that can do two multiply-adds a cycle gets through
+//! a term in six cycles, if it has no more than some twenty instructions to read besides. Neighbours that share its core
+//! may take half of what it reads. There terms go by fours, which leaves little but what they need.
+
+use pulp::Simd;
+
+use super::{Tile, has_few_registers};
+use crate::ops::simd::abreast::{Abreast, Four};
+use crate::ops::simd::lanes::Lanes;
+use crate::ops::simd::prefetch::{a_line, ask_unchecked};
+
+/// Adds all terms, asking for `ahead` meanwhile.
+#[inline(always)]
+pub(super) fn add_terms<S: Simd, E: Lanes<S>, const R: usize, const P: usize>(
+    simd: S,
+    acc: &mut Tile<E::Vector, R, P>,
+    lhs: Abreast<'_, E, R>,
+    panel: &[[E::Vector; P]],
+    ahead: &[E],
+) {
+    if has_few_registers::<S>() {
+        by_fours::<S, E, R, P>(simd, acc, lhs, panel, ahead);
+    } else {
+        by_ones::<S, E, R, P>(simd, acc, lhs, panel, ahead);
+    }
+}
+
+/// One after the other.
+#[inline(always)]
+fn by_ones<S: Simd, E: Lanes<S>, const R: usize, const P: usize>(
+    simd: S,
+    acc: &mut Tile<E::Vector, R, P>,
+    lhs: Abreast<'_, E, R>,
+    panel: &[[E::Vector; P]],
+    ahead: &[E],
+) {
+    let (step, asking) = spread(ahead, panel.len());
+    let (asking, panel) = panel.split_at(asking);
+    let mut place = 0;
+    for (lhs, b) in lhs.beside(0, asking) {
+        ask_unchecked(ahead, place);
+        place += step;
+        add_row::<S, E, R, P>(simd, acc, lhs, *b);
+    }
+    for (lhs, b) in lhs.beside(asking.len(), panel) {
+        add_row::<S, E, R, P>(simd, acc, lhs, *b);
+    }
+}
+
+/// Four at a time.
+#[inline(always)]
+fn by_fours<S: Simd, E: Lanes<S>, const R: usize, const P: usize>(
+    simd: S,
+    acc: &mut Tile<E::Vector, R, P>,
+    lhs: Abreast<'_, E, R>,
+    panel: &[[E::Vector; P]],
+    ahead: &[E],
+) {
+    let fours = panel.len() / 4;
+    let asking = if ahead.len() <= fours * a_line::<E>() {
+        asking_fours::<S, E, R, P, 1>(simd, acc, lhs, panel, ahead)
+    } else {
+        asking_fours::<S, E, R, P, 2>(simd, acc, lhs, panel, ahead)
+    };
+    for (lhs, b) in lhs.fours_beside(4 * asking, &panel[4 * asking..]) {
+        add_four::<S, E, R, P>(simd, acc, lhs, b);
+    }
+    for (lhs, b) in lhs.beside(4 * fours, &panel[4 * fours..]) {
+        add_row::<S, E, R, P>(simd, acc, lhs, *b);
+    }
+}
+
+/// As many fours as it takes to ask for `ahead`, with `ASKS` lines each: their number.
+#[inline(always)]
+fn asking_fours<S: Simd, E: Lanes<S>, const R: usize, const P: usize, const ASKS: usize>(
+    simd: S,
+    acc: &mut Tile<E::Vector, R, P>,
+    lhs: Abreast<'_, E, R>,
+    panel: &[[E::Vector; P]],
+    ahead: &[E],
+) -> usize {
+    let (step, asking) = spread(ahead, panel.len() / 4 * ASKS);
+    let asking = asking / ASKS;
+    let mut place = 0;
+    for (lhs, b) in lhs.fours_beside(0, &panel[..4 * asking]) {
+        for _ in 0..ASKS {
+            ask_unchecked(ahead, place);
+            place += step;
+        }
+        add_four::<S, E, R, P>(simd, acc, lhs, b);
+    }
+    asking
+}
+
+/// How far apart, and how often, at most `times` places ask for all of `ahead`: spread over all of them, because more at
+/// once than the processor keeps waiting for would hold up what it reads.
+#[inline(always)]
+fn spread<E>(ahead: &[E], times: usize) -> (usize, usize) {
+    if ahead.is_empty() {
+        return (0, 0);
+    }
+    let step = ahead.len().div_ceil(times.max(1));
+    (step, ahead.len().div_ceil(step).min(times))
+}
+
+/// The terms of one row of a panel.
+#[inline(always)]
+pub(super) fn add_row<S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
+    simd: S,
+    tile: &mut Tile<E::Vector, R, W>,
+    lhs: [E; R],
+    panel: [E::Vector; W],
+) {
+    for r in 0..R {
+        let a = E::splat(simd, lhs[r]);
+        for j in 0..W {
+            tile[r][j] = E::multiply_add(simd, a, panel[j], tile[r][j]);
+        }
+    }
+}
+
+/// The terms of four rows of a panel, one after the other.
+#[inline(always)]
+pub(super) fn add_four<S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
+    simd: S,
+    tile: &mut Tile<E::Vector, R, W>,
+    lhs: Four<'_, E, R>,
+    panel: &[[E::Vector; W]; 4],
+) {
+    add_row::<S, E, R, W>(simd, tile, lhs.column::<0>(), panel[0]);
+    add_row::<S, E, R, W>(simd, tile, lhs.column::<1>(), panel[1]);
+    add_row::<S, E, R, W>(simd, tile, lhs.column::<2>(), panel[2]);
+    add_row::<S, E, R, W>(simd, tile, lhs.column::<3>(), panel[3]);
+}
