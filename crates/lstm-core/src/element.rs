@@ -26,8 +26,8 @@ pub trait Constants: pulp::bytemuck::Pod + Send + Sync {
     const TWO: Self;
     /// Below this e^x rounds to 0.
     const EXP_UNDERFLOW: Self;
-    /// a · 2^n is computed as (a · 2^(n + k)) · 2^-k for n below the first number, k the second: 2^n need not be normal.
-    const SCALE_IN_TWO: (Self, Self);
+    /// k: a · 2^n is computed as (a · 2^(n + k)) · 2^-k, because 2^n need not be normal.
+    const SCALE_RAISED: Self;
     /// 2^-k.
     const SCALE_REST: Self;
     /// A value of -|x| from which on tanh x rounds to 1.
@@ -39,7 +39,7 @@ impl Constants for f32 {
     const ONE: Self = 1.0;
     const TWO: Self = 2.0;
     const EXP_UNDERFLOW: Self = -104.0;
-    const SCALE_IN_TWO: (Self, Self) = (-92.0, 64.0);
+    const SCALE_RAISED: Self = 64.0;
     const SCALE_REST: Self = 1.0 / 18_446_744_073_709_551_616.0;
     const TANH_SATURATED: Self = -20.0;
 }
@@ -49,7 +49,7 @@ impl Constants for f64 {
     const ONE: Self = 1.0;
     const TWO: Self = 2.0;
     const EXP_UNDERFLOW: Self = -746.0;
-    const SCALE_IN_TWO: (Self, Self) = (-505.0, 512.0);
+    const SCALE_RAISED: Self = 512.0;
     const SCALE_REST: Self = 7.458_340_731_200_207e-155; // 2^-512
     const TANH_SATURATED: Self = -20.0;
 }

@@ -30,22 +30,66 @@ pub fn tanh<E: Element>(x: E) -> E {
 /// e^x for a vector: x = n·ln 2 + r, e^x = 2^n (1 + (e^r - 1)).
 #[inline(always)]
 pub(in crate::ops) fn exp_nonpositive_of<S: Simd, E: Lanes<S>>(simd: S, x: E::Vector) -> E::Vector {
-    let x = E::at_least(simd, E::EXP_UNDERFLOW, x);
-    let n = E::exp_power(simd, x, E::ONE);
-    let p = E::exp_minus_one(simd, E::exp_remainder(simd, x, n));
-    E::scale(simd, E::add(simd, E::splat(simd, E::ONE), p), n)
+    let [e] = exps_nonpositive_of::<S, E, 1>(simd, [x]);
+    e
+}
+
+/// The same for several, side by side.
+#[inline(always)]
+fn exps_nonpositive_of<S: Simd, E: Lanes<S>, const N: usize>(
+    simd: S,
+    x: [E::Vector; N],
+) -> [E::Vector; N] {
+    // Not by closures, which might not be inlined.
+    let one = E::splat(simd, E::ONE);
+    let (mut e, mut powers) = (x, [[one; 2]; N]);
+    for k in 0..N {
+        let x = E::at_least(simd, E::EXP_UNDERFLOW, e[k]);
+        powers[k] = E::exp_power(simd, x, E::ONE, E::SCALE_RAISED);
+        e[k] = x;
+    }
+    let mut r = [[one; 2]; N];
+    for k in 0..N {
+        r[k] = E::exp_remainder(simd, e[k], powers[k][0]);
+    }
+    for k in 0..N {
+        e[k] = E::exp_minus_one(simd, r[k]);
+    }
+    for k in 0..N {
+        let [n, raised] = powers[k];
+        e[k] = E::scale(simd, E::add(simd, one, e[k]), n, raised);
+    }
+    e
 }
 
 /// σ of a vector.
+#[inline(always)]
+pub(in crate::ops) fn sigmoid_of<S: Simd, E: Lanes<S>>(simd: S, x: E::Vector) -> E::Vector {
+    let [y] = sigmoids_of::<S, E, 1>(simd, [x]);
+    y
+}
+
+/// σ of several vectors, side by side: where registers are few, constants are read once for all of them, and none waits
+/// for itself.
 ///
 /// With e = e^-|x| this is 1 / (1 + e) on the right and e / (1 + e) on the left, so that neither side
 /// overflows or cancels.
 #[inline(always)]
-pub(in crate::ops) fn sigmoid_of<S: Simd, E: Lanes<S>>(simd: S, x: E::Vector) -> E::Vector {
-    let (zero, one) = (E::splat(simd, E::ZERO), E::splat(simd, E::ONE));
-    let e = exp_nonpositive_of::<S, E>(simd, E::minus_abs(simd, x));
-    let numerator = E::if_less(simd, x, zero, e, one);
-    E::div(simd, numerator, E::add(simd, one, e))
+pub(in crate::ops) fn sigmoids_of<S: Simd, E: Lanes<S>, const N: usize>(
+    simd: S,
+    x: [E::Vector; N],
+) -> [E::Vector; N] {
+    let one = E::splat(simd, E::ONE);
+    let mut y = x;
+    for y in &mut y {
+        *y = E::minus_abs(simd, *y);
+    }
+    y = exps_nonpositive_of::<S, E, N>(simd, y);
+    for k in 0..N {
+        let numerator = E::if_negative(simd, x[k], y[k], one);
+        y[k] = E::div(simd, numerator, E::add(simd, one, y[k]));
+    }
+    y
 }
 
 /// tanh of a vector.
@@ -56,11 +100,10 @@ pub(in crate::ops) fn tanh_of<S: Simd, E: Lanes<S>>(simd: S, x: E::Vector) -> E:
     let one = E::splat(simd, E::ONE);
     // Beyond the bound the result is 1 in both types; the power stays normal.
     let y = E::at_least(simd, E::TANH_SATURATED, E::minus_abs(simd, x));
-    let n = E::exp_power(simd, y, E::TWO);
+    let [n, scale] = E::exp_power(simd, y, E::TWO, E::ZERO);
     // The sooner remainder is as good here: where n is large, m is nearly -1.
     let [r, _] = E::exp_remainder(simd, E::add(simd, y, y), n);
     let p = E::exp_minus_one(simd, [r, r]);
-    let scale = E::power_of_two(simd, n);
     let m = E::multiply_add(simd, scale, p, E::sub(simd, scale, one));
     let two_and_m = E::multiply_add(simd, scale, p, E::add(simd, scale, one));
     let result = E::div(simd, E::abs(simd, m), two_and_m);

@@ -2,7 +2,7 @@
 
 use pulp::Simd;
 
-use super::activation::{sigmoid_of, tanh_of};
+use super::activation::{sigmoids_of, tanh_of};
 use super::simd::lanes::Lanes;
 use crate::{Gate, GateOrder};
 
@@ -60,13 +60,31 @@ pub(super) fn forward<S: Simd, E: Lanes<S>>(
     z: [E::Vector; 4],
     c_before: E::Vector,
 ) -> ([E::Vector; 4], E::Vector, E::Vector) {
-    let i = sigmoid_of::<S, E>(simd, z[I]); // (1)
-    let f = sigmoid_of::<S, E>(simd, z[F]); // (2)
+    let (gates, c) = cell::<S, E>(simd, z, c_before);
+    (gates, c, output::<S, E>(simd, gates, c))
+}
+
+/// Eq. (1) to (5) after the products: z and c_{t-1} become the activated gates and c_t.
+#[inline(always)]
+pub(super) fn cell<S: Simd, E: Lanes<S>>(
+    simd: S,
+    z: [E::Vector; 4],
+    c_before: E::Vector,
+) -> ([E::Vector; 4], E::Vector) {
+    let [i, f, o] = sigmoids_of::<S, E, 3>(simd, [z[I], z[F], z[O]]); // (1), (2), (4)
     let g = tanh_of::<S, E>(simd, z[G]); // (3)
-    let o = sigmoid_of::<S, E>(simd, z[O]); // (4)
     let c = E::multiply_add(simd, f, c_before, E::mul(simd, i, g)); // (5)
-    let h = E::mul(simd, o, tanh_of::<S, E>(simd, c)); // (6)
-    ([i, f, g, o], c, h)
+    ([i, f, g, o], c)
+}
+
+/// Eq. (6): h_t from the activated gates and c_t.
+#[inline(always)]
+pub(super) fn output<S: Simd, E: Lanes<S>>(
+    simd: S,
+    gates: [E::Vector; 4],
+    c: E::Vector,
+) -> E::Vector {
+    E::mul(simd, gates[O], tanh_of::<S, E>(simd, c))
 }
 
 /// Eq. (7) to (11): from the activated gates, c_{t-1}, c_t, dh_t and dc_t of later steps to dz_t, dc_{t-1}.

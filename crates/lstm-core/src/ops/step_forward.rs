@@ -28,7 +28,8 @@ pub struct ForwardStep<'a, E> {
     pub ahead: &'a [E],
     /// h_{t-1}: `[rows, H]`.
     pub h_before: &'a [E],
-    /// z without the recurrent product, then, where `keep`, the activated gates: `[rows, width of the panel]`.
+    /// z without the recurrent product, then, where `keep`, the activated gates, otherwise no matter what:
+    /// `[rows, width of the panel]`.
     pub z: &'a mut [E],
     /// Whether the gates are wanted.
     pub keep: bool,
@@ -150,8 +151,15 @@ impl<E: Constants, const R: usize> Kernel<E> for FewRows<'_, '_, E, R> {
             }
         }
         let panel = step.layout.of_lanes(E::COUNT).panel(step.panel);
-        for (row, before) in tile.into_iter().enumerate() {
-            step.cell::<S>(simd, &panel, row, before);
+        for (row, z) in tile.into_iter().enumerate() {
+            if step.skips_padding(&panel, row) {
+                continue;
+            }
+            let (gates, c) = step.cell::<S>(simd, row, z);
+            if step.keep {
+                step.keep_gates::<S>(simd, &panel, row, gates);
+            }
+            step.output::<S>(simd, &panel, row, gates, c);
         }
     }
 }
@@ -225,41 +233,102 @@ impl<E: Constants> Kernel<E> for Pointwise<'_, '_, E> {
     {
         let step = self.0;
         let panel = step.layout.of_lanes(E::COUNT).panel(step.panel);
-        for row in 0..E::vectors(step.c).len() {
-            let z = &step.z[row * panel.width..][..panel.width];
-            let before = gates::load::<S, E>(simd, z, panel.stride);
-            step.cell::<S>(simd, &panel, row, before);
+        let rows = E::vectors(step.c).len();
+        for row in 0..rows {
+            if !step.is_padding(row) {
+                let z = step.gates::<S>(simd, &panel, row);
+                let (gates, _) = step.cell::<S>(simd, row, z);
+                step.keep_gates::<S>(simd, &panel, row, gates);
+            }
+        }
+        // Then h of all rows: what it waits for, a chain from z on, would fill the processor's queues.
+        for row in 0..rows {
+            if !step.skips_padding(&panel, row) {
+                let (gates, c) = (step.gates::<S>(simd, &panel, row), E::vectors(step.c)[row]);
+                step.output::<S>(simd, &panel, row, gates, c);
+            }
         }
     }
 }
 
 impl<E: Constants> ForwardStep<'_, E> {
-    /// The cell of a row from its z.
     #[inline(always)]
-    fn cell<S: Simd>(&mut self, simd: S, panel: &PanelLayout, row: usize, z: [E::Vector; 4])
+    fn is_padding(&self, row: usize) -> bool {
+        self.valid.get(row) == Some(&false)
+    }
+
+    /// Whether the step of a row is padding; its state is carried over.
+    #[inline(always)]
+    fn skips_padding(&mut self, panel: &PanelLayout, row: usize) -> bool {
+        if !self.is_padding(row) {
+            return false;
+        }
+        let PanelLayout { units, .. } = panel;
+        self.y.iter_mut().for_each(|y| y.row(row, units.len()).fill(E::ZERO));
+        let h_before = &self.h_before[row * self.layout.hidden..][units.clone()];
+        self.h.row(row, units.len()).copy_from_slice(h_before);
+        true
+    }
+
+    /// z of a row, or its gates.
+    #[inline(always)]
+    fn gates<S: Simd>(&self, simd: S, panel: &PanelLayout, row: usize) -> [E::Vector; 4]
     where
         E: Lanes<S>,
     {
-        let (hidden, lanes) = (self.layout.hidden, E::COUNT);
-        let PanelLayout { units, width, stride } = panel;
-        let h = self.h.row(row, units.len());
-        let y = self.y.as_mut().map(|y| y.row(row, units.len()));
-        if self.valid.get(row) == Some(&false) {
-            y.into_iter().for_each(|y| y.fill(E::ZERO));
-            h.copy_from_slice(&self.h_before[row * hidden..][units.clone()]);
-            return;
-        }
+        gates::load::<S, E>(simd, &self.z[row * panel.width..][..panel.width], panel.stride)
+    }
+
+    #[inline(always)]
+    fn keep_gates<S: Simd>(
+        &mut self,
+        simd: S,
+        panel: &PanelLayout,
+        row: usize,
+        gates: [E::Vector; 4],
+    ) where
+        E: Lanes<S>,
+    {
+        let to = &mut self.z[row * panel.width..][..panel.width];
+        gates::store::<S, E>(simd, to, panel.stride, gates);
+    }
+
+    /// The gates and c of a row from its z.
+    #[inline(always)]
+    fn cell<S: Simd>(
+        &mut self,
+        simd: S,
+        row: usize,
+        z: [E::Vector; 4],
+    ) -> ([E::Vector; 4], E::Vector)
+    where
+        E: Lanes<S>,
+    {
         let c = &mut E::vectors_mut(self.c)[row];
-        let (gates, c_now, h_now) = gates::forward::<S, E>(simd, z, *c);
+        let (gates, c_now) = gates::cell::<S, E>(simd, z, *c);
         *c = c_now;
-        if self.keep {
-            gates::store::<S, E>(simd, &mut self.z[row * width..][..*width], *stride, gates);
-        }
         if let Some(cell) = E::vectors_mut(self.cells).get_mut(row) {
             *cell = c_now;
         }
-        store::<S, E>(simd, h, lanes, h_now);
-        y.into_iter().for_each(|y| store::<S, E>(simd, y, lanes, h_now));
+        (gates, c_now)
+    }
+
+    /// h of a row from its gates and c.
+    #[inline(always)]
+    fn output<S: Simd>(
+        &mut self,
+        simd: S,
+        panel: &PanelLayout,
+        row: usize,
+        gates: [E::Vector; 4],
+        c: E::Vector,
+    ) where
+        E: Lanes<S>,
+    {
+        let units = panel.units.len();
+        let h = gates::output::<S, E>(simd, gates, c);
+        store::<S, E>(simd, self.h.row(row, units), E::COUNT, h);
+        self.y.iter_mut().for_each(|y| store::<S, E>(simd, y.row(row, units), E::COUNT, h));
     }
 }
 

@@ -43,16 +43,23 @@ pub trait Lanes<S: Simd>: Constants {
         otherwise: Self::Vector,
     ) -> Self::Vector;
 
-    /// The integer n nearest to `times` x / ln 2, for |n| below 2^20.
-    fn exp_power(simd: S, x: Self::Vector, times: Self) -> Self::Vector;
+    /// `then` where the sign of a is set, `otherwise` elsewhere.
+    fn if_negative(
+        simd: S,
+        a: Self::Vector,
+        then: Self::Vector,
+        otherwise: Self::Vector,
+    ) -> Self::Vector;
+
+    /// The integer n nearest to `times` x / ln 2, for |n| below 2^20, and 2^(n + raised), a normal number.
+    fn exp_power(simd: S, x: Self::Vector, times: Self, raised: Self) -> [Self::Vector; 2];
     /// x - n·ln 2 twice: sooner, with an error below n · 2^-29 in f32, and as near as the type allows.
     fn exp_remainder(simd: S, x: Self::Vector, n: Self::Vector) -> [Self::Vector; 2];
     /// e^r - 1 for |r| ≤ ½ ln 2, to the relative accuracy of the type; r as [`Lanes::exp_remainder`] gives it.
     fn exp_minus_one(simd: S, r: [Self::Vector; 2]) -> Self::Vector;
-    /// 2^n for an integer n whose power is a normal number.
-    fn power_of_two(simd: S, n: Self::Vector) -> Self::Vector;
-    /// a · 2^n for an integer n ≤ 0 from [`Constants::EXP_UNDERFLOW`] / ln 2 on; subnormal results round once.
-    fn scale(simd: S, a: Self::Vector, n: Self::Vector) -> Self::Vector;
+    /// a · 2^n for an integer n ≤ 0 from [`Constants::EXP_UNDERFLOW`] / ln 2 on, where `raised` is
+    /// 2^(n + [`Constants::SCALE_RAISED`]); subnormal results round once.
+    fn scale(simd: S, a: Self::Vector, n: Self::Vector, raised: Self::Vector) -> Self::Vector;
 
     /// Every lane `by` places further; what passes the end comes in at the front.
     fn rotated(simd: S, a: Self::Vector, by: usize) -> Self::Vector;
@@ -124,17 +131,12 @@ macro_rules! arithmetic {
             simd.$max(bound, a)
         }
         #[inline(always)]
-        fn scale(simd: S, a: Self::Vector, n: Self::Vector) -> Self::Vector {
+        fn scale(simd: S, a: Self::Vector, n: Self::Vector, raised: Self::Vector) -> Self::Vector {
             if let Some(scaled) = scale_at_once::$scale(simd, a, n) {
                 return scaled;
             }
-            // Where the power is not normal, a is multiplied by a larger one, which is exact, and then by the rest.
-            let (least, more) = Self::SCALE_IN_TWO;
-            let (least, more) = (simd.$splat(least), simd.$splat(more));
-            let is_small = |then, otherwise| Self::if_less(simd, n, least, then, otherwise);
-            let power = Self::power_of_two(simd, is_small(simd.$add(n, more), n));
-            let rest = is_small(simd.$splat(Self::SCALE_REST), simd.$splat(Self::ONE));
-            simd.$mul(simd.$mul(a, power), rest)
+            // The first product is exact.
+            simd.$mul(simd.$mul(a, raised), simd.$splat(Self::SCALE_REST))
         }
         #[inline(always)]
         fn with_sign(simd: S, magnitude: Self::Vector, sign: Self::Vector) -> Self::Vector {
@@ -204,10 +206,23 @@ impl<S: Simd> Lanes<S> for f32 {
     );
 
     #[inline(always)]
-    fn exp_power(simd: S, x: Self::Vector, times: Self) -> Self::Vector {
-        let round = simd.splat_f32s(ROUND_F32);
+    fn if_negative(
+        simd: S,
+        a: Self::Vector,
+        then: Self::Vector,
+        otherwise: Self::Vector,
+    ) -> Self::Vector {
+        let is_negative = simd.less_than_i32s(simd.transmute_i32s_f32s(a), simd.splat_i32s(0));
+        simd.select_f32s(is_negative, then, otherwise)
+    }
+    #[inline(always)]
+    fn exp_power(simd: S, x: Self::Vector, times: Self, raised: Self) -> [Self::Vector; 2] {
+        let round = simd.splat_f32s(ROUND_F32 + 127.0 + raised);
         let log2_e = simd.splat_f32s(times * std::f32::consts::LOG2_E);
-        simd.sub_f32s(simd.mul_add_e_f32s(x, log2_e, round), round)
+        let sum = simd.mul_add_e_f32s(x, log2_e, round);
+        // The exponent with its bias stands in the low bits.
+        let power = simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(sum), simd.splat_u32s(23));
+        [simd.sub_f32s(sum, round), simd.transmute_f32s_u32s(power)]
     }
     #[inline(always)]
     fn exp_remainder(simd: S, x: Self::Vector, n: Self::Vector) -> [Self::Vector; 2] {
@@ -229,15 +244,6 @@ impl<S: Simd> Lanes<S> for f32 {
         let middle = pair(4.166_685_4e-2, 8.366_067e-3);
         let high = simd.mul_add_e_f32s(simd.splat_f32s(1.389_823_2e-3), z, middle);
         simd.mul_add_e_f32s(high, simd.mul_f32s(z, z), low)
-    }
-    #[inline(always)]
-    fn power_of_two(simd: S, n: Self::Vector) -> Self::Vector {
-        if let Some(power) = scale_at_once::f32s(simd, simd.splat_f32s(1.0), n) {
-            return power;
-        }
-        let shifted = simd.transmute_u32s_f32s(simd.add_f32s(n, simd.splat_f32s(ROUND_F32)));
-        let biased = simd.add_u32s(shifted, simd.splat_u32s(127));
-        simd.transmute_f32s_u32s(simd.wrapping_dyn_shl_u32s(biased, simd.splat_u32s(23)))
     }
 }
 
@@ -266,10 +272,23 @@ impl<S: Simd> Lanes<S> for f64 {
     );
 
     #[inline(always)]
-    fn exp_power(simd: S, x: Self::Vector, times: Self) -> Self::Vector {
-        let round = simd.splat_f64s(ROUND_F64);
+    fn if_negative(
+        simd: S,
+        a: Self::Vector,
+        then: Self::Vector,
+        otherwise: Self::Vector,
+    ) -> Self::Vector {
+        let is_negative = simd.less_than_i64s(simd.transmute_i64s_f64s(a), simd.splat_i64s(0));
+        simd.select_f64s(is_negative, then, otherwise)
+    }
+    #[inline(always)]
+    fn exp_power(simd: S, x: Self::Vector, times: Self, raised: Self) -> [Self::Vector; 2] {
+        let round = simd.splat_f64s(ROUND_F64 + 1023.0 + raised);
         let log2_e = simd.splat_f64s(times * std::f64::consts::LOG2_E);
-        simd.sub_f64s(simd.mul_add_e_f64s(x, log2_e, round), round)
+        let sum = simd.mul_add_e_f64s(x, log2_e, round);
+        // As above; a product by 2^52 shifts.
+        let power = simd.mul_u64s(simd.transmute_u64s_f64s(sum), simd.splat_u64s(1 << 52));
+        [simd.sub_f64s(sum, round), simd.transmute_f64s_u64s(power)]
     }
     #[inline(always)]
     fn exp_remainder(simd: S, x: Self::Vector, n: Self::Vector) -> [Self::Vector; 2] {
@@ -289,15 +308,5 @@ impl<S: Simd> Lanes<S> for f64 {
             q = simd.mul_add_e_f64s(q, z, simd.splat_f64s(c));
         }
         simd.div_f64s(simd.add_f64s(p, p), simd.sub_f64s(q, p))
-    }
-    #[inline(always)]
-    fn power_of_two(simd: S, n: Self::Vector) -> Self::Vector {
-        if let Some(power) = scale_at_once::f64s(simd, simd.splat_f64s(1.0), n) {
-            return power;
-        }
-        let shifted = simd.transmute_u64s_f64s(simd.add_f64s(n, simd.splat_f64s(ROUND_F64)));
-        let biased = simd.add_u64s(shifted, simd.splat_u64s(1023));
-        // A product by 2^52 shifts into the exponent's place.
-        simd.transmute_f64s_u64s(simd.mul_u64s(biased, simd.splat_u64s(1 << 52)))
     }
 }
