@@ -69,8 +69,8 @@ pub(in crate::ops) fn sigmoid_of<S: Simd, E: Lanes<S>>(simd: S, x: E::Vector) ->
     y
 }
 
-/// σ of several vectors, side by side: where registers are few, constants are read once for all of them, and none waits
-/// for itself.
+/// σ of several vectors, side by side: constants are read once for all of them, and the processor computes them at the
+/// same time.
 ///
 /// With e = e^-|x| this is 1 / (1 + e) on the right and e / (1 + e) on the left, so that neither side
 /// overflows or cancels.
@@ -234,6 +234,40 @@ mod tests {
             assert_eq!((t[0], t[1], t[3], t[5], t[6]), (1.0, -1.0, 0.0, -1.0, 1.0), "{set:?}");
             assert!(s[2].is_nan() && t[2].is_nan(), "{set:?}");
             assert!((t[4] - 1e-40).abs() < 1e-44, "{set:?}: {}", t[4]);
+        }
+    }
+
+    /// Whatever its sign and its other bits, which reach those of a power of two.
+    #[test]
+    fn every_nan_gives_nan_on_every_instruction_set() {
+        for set in InstructionSet::available() {
+            for function in [Function::Sigmoid, Function::Tanh, Function::ExpNonpositive] {
+                let singles = [0x7fc0_0001, 0x7fc0_01ff, 0xffc0_0080, 0xffff_ffff_u32];
+                let mut x = singles.map(f32::from_bits);
+                f32::run(set, Map(function, &mut x));
+                assert!(x.iter().all(|x| x.is_nan()), "{set:?} {function:?}: {x:?}");
+                let doubles =
+                    [0x7ff8 << 48 | 1, 0x7ff8 << 48 | 0x7ff, 0xfff8 << 48 | 0x400, u64::MAX];
+                let mut x = doubles.map(f64::from_bits);
+                f64::run(set, Map(function, &mut x));
+                assert!(x.iter().all(|x| x.is_nan()), "{set:?} {function:?}: {x:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn f64_results_below_the_normal_numbers_round_into_their_range() {
+        let arguments: Vec<f64> = (0..=4000).map(|k| -707.0 - f64::from(k) * 0.01).collect();
+        for set in InstructionSet::available() {
+            for function in [Function::Sigmoid, Function::ExpNonpositive] {
+                let mut values = arguments.clone();
+                f64::run(set, Map(function, &mut values));
+                for (x, y) in arguments.iter().zip(values) {
+                    let ulp = (x.exp() * f64::EPSILON).max(f64::from_bits(1));
+                    let error = (y - x.exp()).abs() / ulp;
+                    assert!(error <= MAX_ERROR_ULP + 1.0, "{set:?} {function:?}({x}): {error} ulp");
+                }
+            }
         }
     }
 

@@ -28,7 +28,7 @@ pub struct ForwardStep<'a, E> {
     pub ahead: &'a [E],
     /// h_{t-1}: `[rows, H]`.
     pub h_before: &'a [E],
-    /// z without the recurrent product, then, where `keep`, the activated gates, otherwise no matter what:
+    /// z without the recurrent product, then, where `keep`, the activated gates, otherwise unspecified:
     /// `[rows, width of the panel]`.
     pub z: &'a mut [E],
     /// Whether the gates are wanted.
@@ -152,12 +152,12 @@ impl<E: Constants, const R: usize> Kernel<E> for FewRows<'_, '_, E, R> {
         }
         let panel = step.layout.of_lanes(E::COUNT).panel(step.panel);
         for (row, z) in tile.into_iter().enumerate() {
-            if step.skips_padding(&panel, row) {
+            if step.carries_padding_over(&panel, row) {
                 continue;
             }
             let (gates, c) = step.cell::<S>(simd, row, z);
             if step.keep {
-                step.keep_gates::<S>(simd, &panel, row, gates);
+                step.store_gates::<S>(simd, &panel, row, gates);
             }
             step.output::<S>(simd, &panel, row, gates, c);
         }
@@ -236,15 +236,16 @@ impl<E: Constants> Kernel<E> for Pointwise<'_, '_, E> {
         let rows = E::vectors(step.c).len();
         for row in 0..rows {
             if !step.is_padding(row) {
-                let z = step.gates::<S>(simd, &panel, row);
+                let z = step.load_gates::<S>(simd, &panel, row);
                 let (gates, _) = step.cell::<S>(simd, row, z);
-                step.keep_gates::<S>(simd, &panel, row, gates);
+                // Wanted or not: they wait there for h.
+                step.store_gates::<S>(simd, &panel, row, gates);
             }
         }
-        // Then h of all rows: what it waits for, a chain from z on, would fill the processor's queues.
+        // Row by row, the long chain from z to tanh c would fill the processor's queues before the next row could start.
         for row in 0..rows {
-            if !step.skips_padding(&panel, row) {
-                let (gates, c) = (step.gates::<S>(simd, &panel, row), E::vectors(step.c)[row]);
+            if !step.carries_padding_over(&panel, row) {
+                let (gates, c) = (step.load_gates::<S>(simd, &panel, row), E::vectors(step.c)[row]);
                 step.output::<S>(simd, &panel, row, gates, c);
             }
         }
@@ -257,9 +258,9 @@ impl<E: Constants> ForwardStep<'_, E> {
         self.valid.get(row) == Some(&false)
     }
 
-    /// Whether the step of a row is padding; its state is carried over.
+    /// Carries the state of a row over where its step is padding; whether it is.
     #[inline(always)]
-    fn skips_padding(&mut self, panel: &PanelLayout, row: usize) -> bool {
+    fn carries_padding_over(&mut self, panel: &PanelLayout, row: usize) -> bool {
         if !self.is_padding(row) {
             return false;
         }
@@ -272,7 +273,7 @@ impl<E: Constants> ForwardStep<'_, E> {
 
     /// z of a row, or its gates.
     #[inline(always)]
-    fn gates<S: Simd>(&self, simd: S, panel: &PanelLayout, row: usize) -> [E::Vector; 4]
+    fn load_gates<S: Simd>(&self, simd: S, panel: &PanelLayout, row: usize) -> [E::Vector; 4]
     where
         E: Lanes<S>,
     {
@@ -280,7 +281,7 @@ impl<E: Constants> ForwardStep<'_, E> {
     }
 
     #[inline(always)]
-    fn keep_gates<S: Simd>(
+    fn store_gates<S: Simd>(
         &mut self,
         simd: S,
         panel: &PanelLayout,
@@ -293,7 +294,7 @@ impl<E: Constants> ForwardStep<'_, E> {
         gates::store::<S, E>(simd, to, panel.stride, gates);
     }
 
-    /// The gates and c of a row from its z.
+    /// The gates and c of a row from its z; writes c.
     #[inline(always)]
     fn cell<S: Simd>(
         &mut self,

@@ -156,11 +156,12 @@ pub(super) fn add_gates<S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
     }
 }
 
-/// The length of the part of `ahead` that each whole tile asks for: `rows` are cut into tiles of `tile_rows`. Of the
-/// rows that are left there may be so few that they do not ask.
+/// The length of the part of `ahead` that each tile asks for: `rows` are cut into tiles of `tile_rows`. One or two that
+/// are left may not ask.
 #[inline(always)]
 pub(super) fn part_ahead<E>(ahead: &[E], rows: usize, tile_rows: usize) -> usize {
-    ahead.len().div_ceil((rows / tile_rows).max(1))
+    let (tiles, left) = (rows / tile_rows, rows % tile_rows);
+    ahead.len().div_ceil((tiles + usize::from(left > 2)).max(1))
 }
 
 /// One pass of a product: the P vectors from `first` on.
@@ -273,7 +274,7 @@ mod tests {
         let random = RandomStream::new(3);
         let numbers: Vec<f32> = (0..8000).map(|k| random.uniform(k) as f32 - 0.5).collect();
         let lanes = set.lanes::<f32>();
-        for depth in [1, 7, 100] {
+        for depth in [0, 1, 4, 7, 8, 100] {
             let (lhs, panel) = (&numbers[..R * depth], &numbers[500..][..W * lanes * depth]);
             let product = |ahead| set.run_f32(Product::<R, W> { lhs, panel, ahead });
             let expected = product(&[]);

@@ -58,7 +58,7 @@ impl<'a, E: Copy, const R: usize> Abreast<'a, E, R> {
         let n = others.len().min(self.len.saturating_sub(first));
         let mut place = first;
         others[..n].as_chunks::<4>().0.iter().map(move |others| {
-            // Each row has four numbers from here on: as above.
+            // `place` is `first` + 4 · (fours before this one), of which there are n / 4, and first + n <= len.
             let four = Four { rows: self.rows, place, of: PhantomData };
             place = opaque(place + 4);
             (four, others)
@@ -70,6 +70,7 @@ impl<'a, E: Copy, const R: usize> Abreast<'a, E, R> {
 #[derive(Clone, Copy)]
 pub(in crate::ops) struct Four<'a, E, const R: usize> {
     rows: [*const E; R],
+    /// Each row has four numbers from here on.
     place: usize,
     of: PhantomData<&'a [E]>,
 }
@@ -79,7 +80,7 @@ impl<E: Copy, const R: usize> Four<'_, E, R> {
     #[inline(always)]
     pub(in crate::ops) fn column<const K: usize>(self) -> [E; R] {
         const { assert!(K < 4) };
-        // SAFETY: the rows are slices that are still borrowed, with at least four numbers from `place` on.
+        // SAFETY: the rows are slices that live as long as the lifetime of `of`, with four numbers from `place` on.
         std::array::from_fn(|r| unsafe { *self.rows[r].add(self.place + K) })
     }
 }
@@ -90,7 +91,7 @@ fn opaque(number: usize) -> usize {
     #[cfg(target_arch = "x86_64")]
     {
         let mut number = number;
-        // SAFETY: no instruction at all; the register stays what it is.
+        // SAFETY: no instruction at all; the register, and so the number, stays what it is.
         unsafe {
             std::arch::asm!("/* {0} */", inout(reg) number, options(pure, nomem, nostack, preserves_flags));
         }

@@ -51,7 +51,7 @@ pub trait Lanes<S: Simd>: Constants {
         otherwise: Self::Vector,
     ) -> Self::Vector;
 
-    /// The integer n nearest to `times` x / ln 2, for |n| below 2^20, and 2^(n + raised), a normal number.
+    /// The integer n nearest to `times` x / ln 2, for |n| below 2^20, and 2^(n + raised), where that is a normal number.
     fn exp_power(simd: S, x: Self::Vector, times: Self, raised: Self) -> [Self::Vector; 2];
     /// x - n·ln 2 twice: sooner, with an error below n · 2^-29 in f32, and as near as the type allows.
     fn exp_remainder(simd: S, x: Self::Vector, n: Self::Vector) -> [Self::Vector; 2];

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! With 16 registers a tile has twelve sums or fewer, and a processor that can do two multiply-adds a cycle gets through
-//! a term in six cycles, if it has no more than some twenty instructions to read besides. Neighbours that share its core
-//! may take half of what it reads. There terms go by fours, which leaves little but what they need.
+//! a term in six cycles, if it can read all of its instructions in that time. A neighbour that shares its core may take
+//! half of what it reads and leave three a cycle. There terms go by fours: 21 instructions each where 20 are needed.
 
 use pulp::Simd;
 
@@ -86,7 +86,7 @@ fn asking_fours<S: Simd, E: Lanes<S>, const R: usize, const P: usize, const ASKS
     ahead: &[E],
 ) -> usize {
     let (step, asking) = spread(ahead, panel.len() / 4 * ASKS);
-    let asking = asking / ASKS;
+    let asking = asking.div_ceil(ASKS);
     let mut place = 0;
     for (lhs, b) in lhs.fours_beside(0, &panel[..4 * asking]) {
         for _ in 0..ASKS {
@@ -98,8 +98,8 @@ fn asking_fours<S: Simd, E: Lanes<S>, const R: usize, const P: usize, const ASKS
     asking
 }
 
-/// How far apart, and how often, at most `times` places ask for all of `ahead`: spread over all of them, because more at
-/// once than the processor keeps waiting for would hold up what it reads.
+/// How many numbers apart, and how often, to ask: evenly over at most `times` places, because more at once than the
+/// processor keeps waiting for would hold up what it reads. Where `ahead` has more lines than that, some are left out.
 #[inline(always)]
 fn spread<E>(ahead: &[E], times: usize) -> (usize, usize) {
     if ahead.is_empty() {
