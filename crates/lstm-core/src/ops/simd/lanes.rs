@@ -79,7 +79,8 @@ macro_rules! arithmetic {
     (
         $vector:ident, $count:ident, $splat:ident, $add:ident, $sub:ident, $mul:ident, $div:ident,
         $multiply_add:ident, $abs:ident, $max:ident, $scale:ident, $and:ident, $or:ident, $less:ident, $select:ident,
-        $rotate:ident, $load:ident, $store:ident, $vectors:ident, $vectors_mut:ident
+        $bits:ident, $splat_bits:ident, $less_bits:ident, $rotate:ident, $load:ident, $store:ident, $vectors:ident,
+        $vectors_mut:ident
     ) => {
         type Vector = S::$vector;
         const COUNT: usize = S::$count;
@@ -153,6 +154,15 @@ macro_rules! arithmetic {
             simd.$select(simd.$less(a, b), then, otherwise)
         }
         #[inline(always)]
+        fn if_negative(
+            simd: S,
+            a: Self::Vector,
+            then: Self::Vector,
+            otherwise: Self::Vector,
+        ) -> Self::Vector {
+            simd.$select(simd.$less_bits(simd.$bits(a), simd.$splat_bits(0)), then, otherwise)
+        }
+        #[inline(always)]
         fn rotated(simd: S, a: Self::Vector, by: usize) -> Self::Vector {
             simd.$rotate(a, by)
         }
@@ -198,6 +208,9 @@ impl<S: Simd> Lanes<S> for f32 {
         or_f32s,
         less_than_f32s,
         select_f32s,
+        transmute_i32s_f32s,
+        splat_i32s,
+        less_than_i32s,
         rotate_right_f32s,
         partial_load_f32s,
         partial_store_f32s,
@@ -205,16 +218,6 @@ impl<S: Simd> Lanes<S> for f32 {
         as_mut_simd_f32s
     );
 
-    #[inline(always)]
-    fn if_negative(
-        simd: S,
-        a: Self::Vector,
-        then: Self::Vector,
-        otherwise: Self::Vector,
-    ) -> Self::Vector {
-        let is_negative = simd.less_than_i32s(simd.transmute_i32s_f32s(a), simd.splat_i32s(0));
-        simd.select_f32s(is_negative, then, otherwise)
-    }
     #[inline(always)]
     fn exp_power(simd: S, x: Self::Vector, times: Self, raised: Self) -> [Self::Vector; 2] {
         let round = simd.splat_f32s(ROUND_F32 + 127.0 + raised);
@@ -264,6 +267,9 @@ impl<S: Simd> Lanes<S> for f64 {
         or_f64s,
         less_than_f64s,
         select_f64s,
+        transmute_i64s_f64s,
+        splat_i64s,
+        less_than_i64s,
         rotate_right_f64s,
         partial_load_f64s,
         partial_store_f64s,
@@ -271,16 +277,6 @@ impl<S: Simd> Lanes<S> for f64 {
         as_mut_simd_f64s
     );
 
-    #[inline(always)]
-    fn if_negative(
-        simd: S,
-        a: Self::Vector,
-        then: Self::Vector,
-        otherwise: Self::Vector,
-    ) -> Self::Vector {
-        let is_negative = simd.less_than_i64s(simd.transmute_i64s_f64s(a), simd.splat_i64s(0));
-        simd.select_f64s(is_negative, then, otherwise)
-    }
     #[inline(always)]
     fn exp_power(simd: S, x: Self::Vector, times: Self, raised: Self) -> [Self::Vector; 2] {
         let round = simd.splat_f64s(ROUND_F64 + 1023.0 + raised);
