@@ -13,3 +13,4 @@ pub(crate) mod lanes;
 pub(super) mod line;
 pub(super) mod prefetch;
 mod scale_at_once;
+pub(super) mod strided;

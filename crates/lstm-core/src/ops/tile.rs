@@ -14,6 +14,7 @@ use pulp::Simd;
 
 use super::simd::abreast::Abreast;
 use super::simd::lanes::Lanes;
+pub(super) use terms::add_strided;
 use terms::{add_four, add_row, add_terms};
 
 /// The most rows of a tile.
@@ -174,7 +175,7 @@ fn pass<S: Simd, E: Lanes<S>, const R: usize, const W: usize, const P: usize>(
     first: usize,
     ahead: &[E],
 ) {
-    let Some(lhs) = Abreast::new(lhs, panel.len(), has_few_registers::<S>()) else { return };
+    let Some(lhs) = Abreast::new(lhs, panel.len(), !S::IS_SCALAR) else { return };
     let mut acc: Tile<E::Vector, R, P> =
         std::array::from_fn(|r| std::array::from_fn(|j| tile[r][first + j]));
     add_terms::<S, E, R, P>(simd, &mut acc, lhs, panel, ahead);
@@ -225,7 +226,7 @@ pub(super) fn pieces<'a, S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
 ) -> Tile<E::Vector, R, W> {
     let mut acc = [[E::splat(simd, E::ZERO); W]; R];
     for (n, panel) in pieces.zip(panel.chunks(width)) {
-        let Some(lhs) = Abreast::new(lhs(n), panel.len(), has_few_registers::<S>()) else { break };
+        let Some(lhs) = Abreast::new(lhs(n), panel.len(), !S::IS_SCALAR) else { break };
         add_terms::<S, E, R, W>(simd, &mut acc, lhs, panel, &[]);
     }
     acc

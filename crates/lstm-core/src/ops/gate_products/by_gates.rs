@@ -20,7 +20,8 @@ use crate::element::Constants;
 use crate::ops::simd::instruction_set::Kernel;
 use crate::ops::simd::lanes::Lanes;
 use crate::ops::simd::prefetch::{a_line, ask_at};
-use crate::ops::tile::{Tile, for_lanes, for_rows, for_vectors, most_rows, tile_rows};
+use crate::ops::simd::strided::Strided;
+use crate::ops::tile::{Tile, add_strided, for_lanes, for_rows, for_vectors, most_rows, tile_rows};
 use crate::ops::transpose::transposed;
 
 /// The most columns of a group.
@@ -101,21 +102,12 @@ impl<E: Constants> ByGates<'_, E> {
         let width = W * E::COUNT;
         let mut acc = [[E::splat(simd, E::ZERO); W]; R];
         for (n, run) in runs.iter().enumerate() {
-            let later = self.to_later_row(runs, n).wrapping_add(R - 1);
+            let later = self.to_later_row(runs, n);
             let dz = self.dz.part(&self.dz.blocks[run.block], self.panel);
-            let dz = &dz[run.first * width..][..run.cells * width];
-            let mut at = run.at + first;
-            for b in E::vectors(dz).as_chunks::<W>().0 {
-                let row = &source[at..][..R];
-                ask_at(source, at.wrapping_add(later));
-                at = at.wrapping_add(stride);
-                for r in 0..R {
-                    let a = E::splat(simd, row[r]);
-                    for j in 0..W {
-                        acc[r][j] = E::multiply_add(simd, a, b[j], acc[r][j]);
-                    }
-                }
-            }
+            let dz = E::vectors(&dz[run.first * width..][..run.cells * width]).as_chunks::<W>().0;
+            let rows = Strided::<E, R>::new(source, run.at + first, stride, run.cells);
+            let Some(rows) = rows else { break };
+            add_strided::<S, E, R, W>(simd, &mut acc, rows, dz, Some(later));
         }
         acc
     }

@@ -14,6 +14,7 @@ use super::{Tile, has_few_registers};
 use crate::ops::simd::abreast::{Abreast, Four};
 use crate::ops::simd::lanes::Lanes;
 use crate::ops::simd::prefetch::{a_line, ask_unchecked};
+use crate::ops::simd::strided::Strided;
 
 /// Adds all terms, asking for `ahead` meanwhile.
 #[inline(always)]
@@ -24,10 +25,12 @@ pub(super) fn add_terms<S: Simd, E: Lanes<S>, const R: usize, const P: usize>(
     panel: &[[E::Vector; P]],
     ahead: &[E],
 ) {
-    if has_few_registers::<S>() {
-        by_fours::<S, E, R, P>(simd, acc, lhs, panel, ahead);
-    } else {
+    if S::IS_SCALAR {
         by_ones::<S, E, R, P>(simd, acc, lhs, panel, ahead);
+    } else if has_few_registers::<S>() {
+        by_fours::<S, E, R, P, 1, 2>(simd, acc, lhs, panel, ahead);
+    } else {
+        by_fours::<S, E, R, P, 2, 4>(simd, acc, lhs, panel, ahead);
     }
 }
 
@@ -55,7 +58,14 @@ fn by_ones<S: Simd, E: Lanes<S>, const R: usize, const P: usize>(
 
 /// Four at a time.
 #[inline(always)]
-fn by_fours<S: Simd, E: Lanes<S>, const R: usize, const P: usize>(
+fn by_fours<
+    S: Simd,
+    E: Lanes<S>,
+    const R: usize,
+    const P: usize,
+    const FEW: usize,
+    const MANY: usize,
+>(
     simd: S,
     acc: &mut Tile<E::Vector, R, P>,
     lhs: Abreast<'_, E, R>,
@@ -63,10 +73,10 @@ fn by_fours<S: Simd, E: Lanes<S>, const R: usize, const P: usize>(
     ahead: &[E],
 ) {
     let fours = panel.len() / 4;
-    let asking = if ahead.len() <= fours * a_line::<E>() {
-        asking_fours::<S, E, R, P, 1>(simd, acc, lhs, panel, ahead)
+    let asking = if ahead.len() <= FEW * fours * a_line::<E>() {
+        asking_fours::<S, E, R, P, FEW>(simd, acc, lhs, panel, ahead)
     } else {
-        asking_fours::<S, E, R, P, 2>(simd, acc, lhs, panel, ahead)
+        asking_fours::<S, E, R, P, MANY>(simd, acc, lhs, panel, ahead)
     };
     for (lhs, b) in lhs.fours_beside(4 * asking, &panel[4 * asking..]) {
         add_four::<S, E, R, P>(simd, acc, lhs, b);
@@ -137,4 +147,29 @@ pub(super) fn add_four<S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
     add_row::<S, E, R, W>(simd, tile, lhs.column::<1>(), panel[1]);
     add_row::<S, E, R, W>(simd, tile, lhs.column::<2>(), panel[2]);
     add_row::<S, E, R, W>(simd, tile, lhs.column::<3>(), panel[3]);
+}
+
+/// All terms of rows that lie apart: acc[r][j] += rows[k][r] · panel[k][j]. `later`: how far after each row lies what to
+/// ask for meanwhile, if anything.
+#[inline(always)]
+pub(in crate::ops) fn add_strided<S: Simd, E: Lanes<S>, const R: usize, const P: usize>(
+    simd: S,
+    acc: &mut Tile<E::Vector, R, P>,
+    rows: Strided<'_, E, R>,
+    panel: &[[E::Vector; P]],
+    later: Option<usize>,
+) {
+    let (fours, left) = rows.beside(panel);
+    for (rows, b) in fours {
+        if let Some(later) = later {
+            rows.ask(later);
+        }
+        add_row::<S, E, R, P>(simd, acc, rows.row::<0>(), b[0]);
+        add_row::<S, E, R, P>(simd, acc, rows.row::<1>(), b[1]);
+        add_row::<S, E, R, P>(simd, acc, rows.row::<2>(), b[2]);
+        add_row::<S, E, R, P>(simd, acc, rows.row::<3>(), b[3]);
+    }
+    for (rows, b) in left {
+        add_row::<S, E, R, P>(simd, acc, rows.row::<0>(), *b);
+    }
 }
