@@ -121,11 +121,7 @@ impl<E: Element> Group<'_, E> {
                 BackwardStep {
                     layout,
                     v: (!is_last).then(|| v.panel(panel)),
-                    ahead: if packed.set.has_few_registers() {
-                        packed.ahead(v, next, (nth_block, self.blocks))
-                    } else {
-                        &[] // Nothing is known of it there: measured with AVX2 alone.
-                    },
+                    ahead: packed.ahead(v, next, (nth_block, self.blocks)),
                     dz_after: &self.dz_after[rows.start * row..rows.end * row],
                     dh: &mut self.dh[state.clone()],
                     dc: &mut self.dc[state],
