@@ -5,6 +5,7 @@ use lstm_core::ops::panels::{Panels, Times};
 use lstm_core::{Element, Result, SeqDims};
 
 use crate::cell_runs::CellRuns;
+use crate::gradients::PackedFactor;
 use crate::row_products::RowGates;
 use crate::sequence::check_len;
 use crate::tape::Gates;
@@ -49,9 +50,8 @@ pub struct Gradients<'a, E> {
 /// Memory that the backward pass works in; make it once and reuse it for runs of any size.
 ///
 /// It holds, in numbers and with 4·H, H and I each rounded up to a vector: dz, 4·T·B·H, where the tape has no gates
-/// whose place it takes; V, then U, 4·H·max(I, H); for weight gradients of very wide layers, of few cells,
-/// and of all with AVX2, T·B·max(I, H), but of about 2048 cells at a time. Where cells share N rows of the input:
-/// 4·N·H more for their dz.
+/// whose place it takes; V, then U, 4·H·max(I, H); for weight gradients T·B·max(I, H), but of about 2048 cells at a
+/// time. Where cells share N rows of the input: 4·N·H more for their dz.
 #[derive(Debug, Clone, Default)]
 pub struct BackwardScratch<E> {
     /// The gates, where the tape has none, and then dz of every step, zero for padding: for each block
@@ -70,8 +70,8 @@ pub struct BackwardScratch<E> {
     pub(crate) weights: Panels<E>,
     /// Where what dz is multiplied with for the weight gradients lies: h of the step before, then x.
     pub(crate) runs: CellRuns,
-    /// The same by columns, where that is faster.
-    pub(crate) factor: Panels<E>,
+    /// The same, packed.
+    pub(crate) factor: PackedFactor<E>,
 }
 
 impl<E: Element> BackwardScratch<E> {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use lstm_core::ops::InstructionSet;
 use lstm_core::ops::gate_layout::GateLayout;
-use lstm_core::ops::gate_products::{CellRun, Factor, GateGradients};
+use lstm_core::ops::gate_products::{CellRun, Factor, GateGradients, Strips};
 use lstm_core::ops::panels::{Panels, Times};
 use lstm_core::{Element, Result, SeqDims, parallel};
 
@@ -22,16 +22,18 @@ const MOST_BYTES: usize = 2 << 20;
 /// The same where registers are few: panels are narrower, so that dz is read more often.
 const MOST_BYTES_OF_NARROW: usize = 1 << 18;
 
-/// The cells whose x or h is multiplied at once: packed, more would take memory and be no faster; read where they are,
-/// the next panel of gates would find less of them in a cache.
+/// The cells whose x or h is packed and multiplied at once: more would take memory and be no faster.
 const CELLS_AT_ONCE: usize = 1 << 11;
 
-/// The most bytes from a row of x or h to the next that are read where they are, with 32 registers (measured:
-/// docs/performance.md).
-const NEAR: usize = 3800;
-
-/// The fewest cells whose x or h is read where it is.
+/// The fewest cells whose gates are worth being the vectors of weight gradients.
 const MANY: usize = 320;
+
+/// What dz is multiplied with for weight gradients, packed for the one kernel or the other.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PackedFactor<E> {
+    strips: Strips<E>,
+    columns: Panels<E>,
+}
 
 /// Fills the gradients that are wanted from the dz that the scan left; adds those of parameters where `add`.
 ///
@@ -77,8 +79,8 @@ struct Products<'a, E> {
     dz: GateGradients<'a, E>,
     /// Where what dz is multiplied with lies.
     runs: &'a mut CellRuns,
-    /// Room for that by columns.
-    packed: &'a mut Panels<E>,
+    /// Room for that.
+    packed: &'a mut PackedFactor<E>,
 }
 
 impl<'a, E: Element> Products<'a, E> {
@@ -91,27 +93,30 @@ impl<'a, E: Element> Products<'a, E> {
     ) -> Result<()> {
         let (set, mut dz) = (self.set, self.dz);
         let factor = Factor { source, stride, cols, runs: self.runs.get() };
-        let is_near = stride * size_of::<E>() <= NEAR;
-        let by_gates = !set.has_few_registers() && is_near && factor.n_cells() >= MANY;
+        let by_gates = !set.has_few_registers() && factor.n_cells() >= MANY;
         let mut rest = factor.runs;
         loop {
             let runs = CellRun::take(&mut rest, CELLS_AT_ONCE).unwrap_or_default();
             let factor = Factor { runs, ..factor };
             let rows = panel_rows(dz.layout, dw, cols);
             if by_gates {
-                parallel::for_each(rows, |(panel, dw)| dz.weights(set, &factor, panel, dw))?;
+                self.packed.strips.pack(&factor)?;
+                let packed = &self.packed.strips;
+                parallel::for_each(rows, |(panel, dw)| {
+                    dz.weights_by_gates(set, &factor, packed, panel, dw)
+                })?;
             } else {
                 let cells = || runs.iter().map(|run| factor.rows(run));
-                self.packed.pack_columns(
+                self.packed.columns.pack_columns(
                     set,
                     (factor.n_cells(), cols),
                     Times::Gates,
                     stride,
                     cells,
                 );
-                let packed = &*self.packed;
+                let packed = &self.packed.columns;
                 parallel::for_each(rows, |(panel, dw)| {
-                    dz.weights_packed(set, &factor, packed, panel, dw)
+                    dz.weights_by_columns(set, &factor, packed, panel, dw)
                 })?;
             }
             if rest.is_empty() {

@@ -7,8 +7,10 @@ mod by_columns;
 mod by_gates;
 mod factor;
 mod input;
+mod strips;
 
 pub use factor::{CellRun, Factor};
+pub use strips::Strips;
 
 use std::ops::Range;
 
@@ -92,20 +94,30 @@ impl<E: Element> GateGradients<'_, E> {
         Ok(())
     }
 
-    /// The rows of dW of one panel: for each gate those of the panel's units, `[units, cols]`.
+    /// The rows of dW of one panel: for each gate those of the panel's units, `[units, cols]`. `packed`: the factors of
+    /// all runs.
     ///
     /// # Errors
     ///
     /// [`Error::Mismatch`] where sizes do not agree.
-    pub fn weights(
+    pub fn weights_by_gates(
         &self,
         set: InstructionSet,
         factor: &Factor<'_, E>,
+        packed: &Strips<E>,
         panel: usize,
         dw: [&mut [E]; 4],
     ) -> Result<()> {
-        self.check_factor("GateGradients::weights", set, factor, panel, &dw)?;
-        E::weight_gradient_by_gates(set, ByGates { dz: *self, factor: *factor, panel, dw });
+        const OP: &str = "GateGradients::weights_by_gates";
+        self.check_factor(OP, set, factor, panel, &dw)?;
+        Error::check(
+            OP,
+            "packed cells and columns",
+            (factor.n_cells(), factor.cols),
+            packed.dims(),
+        )?;
+        let (dz, cols, runs) = (*self, factor.cols, factor.runs);
+        E::weight_gradient_by_gates(set, ByGates { dz, cols, runs, packed, panel, dw });
         Ok(())
     }
 
@@ -114,7 +126,7 @@ impl<E: Element> GateGradients<'_, E> {
     /// # Errors
     ///
     /// [`Error::Mismatch`] where sizes do not agree.
-    pub fn weights_packed(
+    pub fn weights_by_columns(
         &self,
         set: InstructionSet,
         factor: &Factor<'_, E>,
@@ -122,7 +134,7 @@ impl<E: Element> GateGradients<'_, E> {
         panel: usize,
         dw: [&mut [E]; 4],
     ) -> Result<()> {
-        const OP: &str = "GateGradients::weights_packed";
+        const OP: &str = "GateGradients::weights_by_columns";
         self.check_factor(OP, set, factor, panel, &dw)?;
         Error::check(OP, "packed cells", factor.n_cells(), packed.depth())?;
         let vectors = factor.cols.div_ceil(self.layout.lanes);
@@ -151,15 +163,8 @@ impl<E: Element> GateGradients<'_, E> {
             let cells = block.map_or(0, |block| self.steps * block.rows);
             let end = run.first.saturating_add(run.cells);
             Error::check(op, "end of a run in its block", end.min(cells), end)?;
-            if factor.rows(run).is_none() {
-                return Err(Error::mismatch(
-                    op,
-                    "run",
-                    "one within the source",
-                    format!("{run:?}"),
-                ));
-            }
         }
+        factor.check_runs(op)?;
         let rows = self.layout.units(panel).len();
         dw.iter().try_for_each(|dw| Error::check(op, "length of dw", rows * cols, dw.len()))
     }

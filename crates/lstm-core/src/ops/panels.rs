@@ -24,7 +24,7 @@ use crate::element::Constants;
 use crate::{Element, Error, Result, parallel};
 
 /// Matrices below this many elements are packed on the calling thread.
-const PARALLEL_FROM: usize = 1 << 15;
+pub(in crate::ops) const PARALLEL_FROM: usize = 1 << 15;
 
 /// A packed matrix; pack it again for new numbers to reuse its memory.
 #[derive(Debug, Clone, Default)]
@@ -225,7 +225,7 @@ impl<E: Element> Panels<E> {
 }
 
 /// Calls `pack` for all parts, one after the other or on all threads.
-fn for_each<T: Send>(parts: Vec<T>, on_all: bool, pack: impl Fn(T) + Sync) {
+pub(in crate::ops) fn for_each<T: Send>(parts: Vec<T>, on_all: bool, pack: impl Fn(T) + Sync) {
     if !on_all {
         return parts.into_iter().for_each(pack);
     }

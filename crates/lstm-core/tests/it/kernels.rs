@@ -4,7 +4,7 @@ use lstm_core::Result;
 use lstm_core::ops::InstructionSet;
 use lstm_core::ops::block_rows::BlockRows;
 use lstm_core::ops::gate_layout::GateLayout;
-use lstm_core::ops::gate_products::{CellRun, Factor, GateGradients};
+use lstm_core::ops::gate_products::{CellRun, Factor, GateGradients, Strips};
 use lstm_core::ops::input_product::InputProduct;
 use lstm_core::ops::panels::{Panels, Times};
 
@@ -33,25 +33,42 @@ fn products_of_gates_know_their_columns() {
     let u = columns(set, layout.row(), 100);
     let mut dx = [0.0; 16];
     refused(dz.input(set, &u, 8, 0..2, &mut dx), &["GateGradients::input", "vectors of u"]);
-    let run = CellRun { block: 0, first: 0, cells: 2, at: 0 };
+    let two = CellRun { block: 0, first: 0, cells: 2, at: 0 };
     let weights = |panel, source: usize, stride, run| {
         let source = &vec![0.0; source][..];
         let factor = Factor { source, stride, cols: 4, runs: &[run] };
         let mut dw = [[0.0_f32; 12]; 4];
         let units = if panel < layout.panels() { layout.units(panel).len() } else { 0 };
         let dw = dw.each_mut().map(|dw| &mut dw[..units * 4]);
-        dz.weights(set, &factor, panel, dw)
+        let cells = CellRun { cells: run.cells, ..two };
+        let mut packed = Strips::default();
+        packed.pack(&Factor { source: &[0.0; 8], stride: 4, cols: 4, runs: &[cells] }).unwrap();
+        dz.weights_by_gates(set, &factor, &packed, panel, dw)
     };
-    let named = |words: &[&'static str]| [&["GateGradients::weights"], words].concat();
-    weights(0, 8, 4, run).unwrap();
-    refused(weights(layout.panels(), 8, 4, run), &named(&["panel"]));
-    refused(weights(0, 8, 3, run), &named(&["stride", "4", "3"]));
-    refused(weights(0, 7, 4, run), &named(&["run", "within the source"]));
-    refused(weights(0, 8, 4, CellRun { at: usize::MAX, ..run }), &named(&["within the source"]));
-    refused(weights(0, 99, 4, CellRun { first: 1, ..run }), &named(&["end of a run", "2", "3"]));
-    refused(weights(0, 99, 4, CellRun { block: 1, ..run }), &named(&["end of a run"]));
+    let named = |words: &[&'static str]| [&["GateGradients::weights_by_gates"], words].concat();
+    weights(0, 8, 4, two).unwrap();
+    refused(weights(layout.panels(), 8, 4, two), &named(&["panel"]));
+    refused(weights(0, 8, 3, two), &named(&["stride", "4", "3"]));
+    refused(weights(0, 7, 4, two), &named(&["run", "within the source"]));
+    refused(weights(0, 8, 4, CellRun { at: usize::MAX, ..two }), &named(&["within the source"]));
+    refused(weights(0, 99, 4, CellRun { first: 1, ..two }), &named(&["end of a run", "2", "3"]));
+    refused(weights(0, 99, 4, CellRun { block: 1, ..two }), &named(&["end of a run"]));
     // A stride that no memory has does no harm where there is one row.
-    weights(0, 8, usize::MAX / 8, CellRun { cells: 1, ..run }).unwrap();
+    weights(0, 8, usize::MAX / 8, CellRun { cells: 1, ..two }).unwrap();
+    let factor = Factor { source: &[0.0; 8], stride: 4, cols: 4, runs: &[two] };
+    let of_none = dz.weights_by_gates(set, &factor, &Strips::default(), 0, Default::default());
+    refused(of_none, &named(&["length of dw"]));
+    let mut dw = [[0.0_f32; 12]; 4];
+    let of_none = dz.weights_by_gates(
+        set,
+        &factor,
+        &Strips::default(),
+        0,
+        dw.each_mut().map(|dw| &mut dw[..]),
+    );
+    refused(of_none, &named(&["packed cells", "(2, 4)", "(0, 0)"]));
+    let far = Factor { runs: &[CellRun { at: 5, ..two }], ..factor };
+    refused(Strips::default().pack(&far), &["Strips::pack", "within the source"]);
     let none = GateGradients { layout: GateLayout { hidden: 0, ..layout }, dz: &[], ..dz };
     refused(none.bias(set, 0, Default::default()), &["GateGradients::bias", "hidden"]);
 }

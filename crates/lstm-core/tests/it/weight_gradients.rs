@@ -4,7 +4,7 @@ use lstm_core::Element;
 use lstm_core::ops::InstructionSet;
 use lstm_core::ops::block_rows::BlockRows;
 use lstm_core::ops::gate_layout::GateLayout;
-use lstm_core::ops::gate_products::{CellRun, Factor, GateGradients};
+use lstm_core::ops::gate_products::{CellRun, Factor, GateGradients, Strips};
 use lstm_core::ops::panels::{Panels, Times};
 use lstm_core::random::RandomStream;
 use proptest::prelude::*;
@@ -140,7 +140,8 @@ fn both_kernels_sum_the_cells<E: Element>(case: &Case) -> Result<(), TestCaseErr
         let (steps, add) = (case.steps, case.add);
         let dz = GateGradients { layout, steps, blocks: &blocks, dz: &dz, add };
         let factor = Factor { source: &source, stride, cols: case.cols, runs: &runs };
-        let mut packed = Panels::new();
+        let (mut strips, mut packed) = (Strips::default(), Panels::new());
+        strips.pack(&factor).unwrap();
         let rows = || runs.iter().map(|run| factor.rows(run));
         packed.pack_columns(set, (n_cells, case.cols), Times::Gates, stride, rows);
         for panel in 0..layout.panels() {
@@ -150,8 +151,8 @@ fn both_kernels_sum_the_cells<E: Element>(case: &Case) -> Result<(), TestCaseErr
                 let mut dw = before.clone();
                 let rows = dw.each_mut().map(|dw| &mut dw[..]);
                 match by_columns {
-                    true => dz.weights_packed(set, &factor, &packed, panel, rows),
-                    false => dz.weights(set, &factor, panel, rows),
+                    true => dz.weights_by_columns(set, &factor, &packed, panel, rows),
+                    false => dz.weights_by_gates(set, &factor, &strips, panel, rows),
                 }
                 .unwrap();
                 let worst = case.worst(&dz, &factor, panel, &dw, &before);

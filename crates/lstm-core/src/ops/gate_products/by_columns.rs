@@ -99,7 +99,7 @@ fn tile<S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
         w = others;
         let dz = &dz.part(&dz.blocks[block], panel)[cells.start * width..];
         let Some(rows) = Strided::<E, R>::new(dz, place, width, cells.len()) else { break };
-        add_strided::<S, E, R, W>(simd, &mut acc, rows, of_run, None);
+        add_strided::<S, E, R, W>(simd, &mut acc, rows, of_run);
     }
     acc
 }

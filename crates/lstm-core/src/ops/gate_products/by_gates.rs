@@ -3,18 +3,18 @@
 //! ```text
 //! for each group of columns of W:
 //!     for each part of the cells, for each strip of the group's columns:      dz of the part stays in a cache
-//!         tile[column][gate] = Σ_cell factor[cell][column] · dz[cell][gate]   in registers
+//!         tile[column][gate] = Σ_cell packed[cell][column] · dz[cell][gate]   in registers
 //!         sums[column][gate] += tile
 //!     dW[gate][column] = or += sums[column][gate]                             by squares in registers
 //! ```
 //!
-//! dz lies as vectors already, and fills them whatever the number of columns; x and h are read where they are, each row
-//! asked for some cells before. Rows very far apart would wait for memory all the same, few cells are not worth the
-//! turning at the end, and few registers would read dz too often: for these, `by_columns.rs`.
+//! dz lies as vectors already, and fills them whatever the number of columns. Few cells are not worth the turning at the
+//! end, and few registers would read dz too often: for these, `by_columns.rs`.
 
 use pulp::Simd;
 
-use super::factor::{CellRun, Factor};
+use super::factor::CellRun;
+use super::strips::{STRIP, STRIPS_OF_GROUP, Strips};
 use super::{GateGradients, finish};
 use crate::element::Constants;
 use crate::ops::simd::instruction_set::Kernel;
@@ -25,17 +25,18 @@ use crate::ops::tile::{Tile, add_strided, for_lanes, for_rows, for_vectors, most
 use crate::ops::transpose::transposed;
 
 /// The most columns of a group.
-const GROUP: usize = 48;
-
-/// How many cells before its turn a row of x or h is asked for.
-const AHEAD: usize = 16;
+const GROUP: usize = STRIP * STRIPS_OF_GROUP;
 
 /// The most elements of a panel of gates.
 const WIDEST: usize = 64;
 
 pub(in crate::ops) struct ByGates<'a, E> {
     pub(super) dz: GateGradients<'a, E>,
-    pub(super) factor: Factor<'a, E>,
+    /// The columns of W.
+    pub(super) cols: usize,
+    pub(super) runs: &'a [CellRun],
+    /// The rows of all runs.
+    pub(super) packed: &'a Strips<E>,
     pub(super) panel: usize,
     pub(super) dw: [&'a mut [E]; 4],
 }
@@ -63,70 +64,79 @@ impl<E: Constants> ByGates<'_, E> {
     where
         E: Lanes<S>,
     {
-        let Factor { cols, runs, .. } = self.factor;
         let mut sums = Sums([[E::ZERO; WIDEST]; GROUP]);
-        for first in (0..cols).step_by(GROUP) {
-            let sums = &mut sums.0[..GROUP.min(cols - first)];
-            let strip = tile_rows::<S>(sums.len(), W);
+        for first in (0..self.cols).step_by(GROUP) {
+            let sums = &mut sums.0[..GROUP.min(self.cols - first)];
             self.ask_for_dw(first);
-            let (mut rest, mut add) = (runs, false);
+            let (mut rest, mut cells) = (self.runs, 0..0);
             while let Some(part) = CellRun::take(&mut rest, CellRun::MOST_CELLS) {
-                for (k, sums) in sums.chunks_mut(strip).enumerate() {
-                    for_rows!(sums.len(), at most most_rows::<S>(W), R => {
-                        let tile = self.tile::<S, R, W>(simd, part, first + k * strip);
-                        for (sums, of_part) in sums.iter_mut().zip(tile) {
-                            for (sum, of_part) in E::vectors_mut(sums).iter_mut().zip(of_part) {
-                                *sum = if add { E::add(simd, *sum, of_part) } else { of_part };
-                            }
-                        }
-                    });
+                cells = cells.end..cells.end + part.iter().map(|run| run.cells).sum::<usize>();
+                for (k, sums) in sums.chunks_mut(STRIP).enumerate() {
+                    let strip = self.packed.strip(first / STRIP + k);
+                    let strip = &strip[cells.start * STRIP..cells.end * STRIP];
+                    self.strip::<S, W>(simd, part, strip, sums, cells.start > 0);
                 }
-                add = true;
             }
             for_lanes!(E::COUNT, N => self.write::<S, N>(simd, sums, first));
         }
     }
 
-    /// The sums of R columns from `first` on, over some runs.
+    /// The sums of a strip over some runs; `add`: to what is there.
+    #[inline(always)]
+    fn strip<S: Simd, const W: usize>(
+        &self,
+        simd: S,
+        runs: &[CellRun],
+        strip: &[E],
+        sums: &mut [[E; WIDEST]],
+        add: bool,
+    ) where
+        E: Lanes<S>,
+    {
+        let most = tile_rows::<S>(sums.len(), W);
+        for (k, sums) in sums.chunks_mut(most).enumerate() {
+            for_rows!(sums.len(), at most most_rows::<S>(W), R => {
+                let tile = self.tile::<S, R, W>(simd, runs, strip, k * most);
+                for (sums, of_part) in sums.iter_mut().zip(tile) {
+                    for (sum, of_part) in E::vectors_mut(sums).iter_mut().zip(of_part) {
+                        *sum = if add { E::add(simd, *sum, of_part) } else { of_part };
+                    }
+                }
+            });
+        }
+    }
+
+    /// Those of R of its columns, from `first` on.
     #[inline(always)]
     fn tile<S: Simd, const R: usize, const W: usize>(
         &self,
         simd: S,
         runs: &[CellRun],
+        mut strip: &[E],
         first: usize,
     ) -> Tile<E::Vector, R, W>
     where
         E: Lanes<S>,
     {
-        let Factor { source, stride, .. } = self.factor;
         let width = W * E::COUNT;
         let mut acc = [[E::splat(simd, E::ZERO); W]; R];
-        for (n, run) in runs.iter().enumerate() {
-            let later = self.to_later_row(runs, n);
-            let dz = self.dz.part(&self.dz.blocks[run.block], self.panel);
-            let dz = E::vectors(&dz[run.first * width..][..run.cells * width]).as_chunks::<W>().0;
-            let rows = Strided::<E, R>::new(source, run.at + first, stride, run.cells);
+        for (block, cells) in CellRun::cells(runs) {
+            let (of_run, others) = strip.split_at(cells.len() * STRIP);
+            strip = others;
+            let dz = self.dz.part(&self.dz.blocks[block], self.panel);
+            let dz = E::vectors(&dz[cells.start * width..cells.end * width]).as_chunks::<W>().0;
+            let rows = Strided::<E, R>::new(of_run, first, STRIP, cells.len());
             let Some(rows) = rows else { break };
-            add_strided::<S, E, R, W>(simd, &mut acc, rows, dz, Some(later));
+            add_strided::<S, E, R, W>(simd, &mut acc, rows, dz);
         }
         acc
-    }
-
-    /// From a row of run `n` to the one that is read [`AHEAD`] cells later, where runs are about as long as this one.
-    #[inline(always)]
-    fn to_later_row(&self, runs: &[CellRun], n: usize) -> usize {
-        let run = runs[n];
-        match runs.get(n + AHEAD.div_ceil(run.cells.max(1))) {
-            Some(later) if run.cells <= AHEAD => later.at.wrapping_sub(run.at),
-            _ => AHEAD.wrapping_mul(self.factor.stride),
-        }
     }
 
     /// Asks for a group of columns of dW, from `first` on.
     #[inline(always)]
     fn ask_for_dw(&self, first: usize) {
-        for row in self.dw.iter().flat_map(|dw| dw.chunks_exact(self.factor.cols)) {
-            let row = &row[first..self.factor.cols.min(first + GROUP)];
+        for row in self.dw.iter().flat_map(|dw| dw.chunks_exact(self.cols)) {
+            let row = &row[first..self.cols.min(first + GROUP)];
             for place in (0..row.len()).step_by(a_line::<E>()) {
                 ask_at(row, place);
             }
@@ -139,7 +149,7 @@ impl<E: Constants> ByGates<'_, E> {
     where
         E: Lanes<S>,
     {
-        let (cols, stride) = (self.factor.cols, self.dz.layout.stride(self.panel));
+        let (cols, stride) = (self.cols, self.dz.layout.stride(self.panel));
         for (gate, dw) in self.dw.iter_mut().enumerate() {
             for (k, sums) in sums.chunks(N).enumerate() {
                 let mut square = [E::splat(simd, E::ZERO); N];

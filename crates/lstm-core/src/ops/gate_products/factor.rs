@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::{Error, Result};
+
 /// Neighbouring cells of a block whose factors lie at even distances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CellRun {
@@ -68,6 +70,16 @@ impl<'a, E> Factor<'a, E> {
         let last = run.cells.saturating_sub(1).checked_mul(self.stride);
         let len = last.and_then(|last| last.checked_add(self.cols))?;
         self.source.get(run.at..)?.get(..len)
+    }
+
+    /// Refuses runs that do not lie in the source.
+    pub(super) fn check_runs(&self, op: &'static str) -> Result<()> {
+        match self.runs.iter().find(|run| self.rows(run).is_none()) {
+            Some(run) => {
+                Err(Error::mismatch(op, "run", "one within the source", format!("{run:?}")))
+            }
+            None => Ok(()),
+        }
     }
 
     /// The cells of all runs.

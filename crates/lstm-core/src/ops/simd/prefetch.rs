@@ -37,16 +37,3 @@ pub(in crate::ops) fn ask_unchecked<E>(memory: &[E], place: usize) {
     #[cfg(not(target_arch = "x86_64"))]
     let _ = place;
 }
-
-/// The same for the first cache: what is read some cells later, in many places at a time.
-#[inline(always)]
-pub(in crate::ops) fn ask_near<E>(place: *const E) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: as above.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(place.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = place;
-}

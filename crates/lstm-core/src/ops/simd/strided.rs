@@ -3,11 +3,10 @@
 use std::marker::PhantomData;
 
 use super::abreast::opaque;
-use super::prefetch::ask_near;
 
 /// Rows of R numbers, `stride` from one to the next.
 ///
-/// Reading them checks nothing for each row, as slices would: the checks took a third of the instructions of a product.
+/// Reading them checks nothing for each row, as slices would.
 #[derive(Clone, Copy)]
 pub(in crate::ops) struct Strided<'a, E, const R: usize> {
     first: *const E,
@@ -44,20 +43,20 @@ impl<'a, E: Copy, const R: usize> Strided<'a, E, R> {
         let mut place = 0;
         let fours = fours.iter().map(move |others| {
             // Row 4 · (fours before this one), of at most `count` that lie in the source, as do the three after it.
-            let rows = self.from(place);
+            let rows = self.rows_at(place);
             place = opaque(place + 4 * self.stride);
             (rows, others)
         });
         let left = left.iter().enumerate().map(move |(k, other)| {
             // Row n + k of at most `count`.
-            (self.from((n + k) * self.stride), other)
+            (self.rows_at((n + k) * self.stride), other)
         });
         (fours, left)
     }
 
     /// N rows, the first at `place`: callers pass that of row k, where k + N rows are in the source.
     #[inline(always)]
-    fn from<const N: usize>(self, place: usize) -> StridedRows<'a, E, R, N> {
+    fn rows_at<const N: usize>(self, place: usize) -> StridedRows<'a, E, R, N> {
         StridedRows { first: self.first.wrapping_add(place), stride: self.stride, of: PhantomData }
     }
 }
@@ -80,13 +79,40 @@ impl<E: Copy, const R: usize, const N: usize> StridedRows<'_, E, R, N> {
         // SAFETY: row K < N lies in a slice that lives as long as the lifetime of `of`.
         std::array::from_fn(|r| unsafe { *row.add(r) })
     }
+}
 
-    /// Asks for the numbers `later` places after the last of each row, whatever lies there.
-    #[inline(always)]
-    pub(in crate::ops) fn ask(self, later: usize) {
-        let place = self.first.wrapping_add(R - 1).wrapping_add(later);
-        for k in 0..N {
-            ask_near(place.wrapping_add(k * self.stride));
+#[cfg(test)]
+mod tests {
+    use super::Strided;
+
+    #[test]
+    fn rows_lie_at_even_distances() {
+        let numbers: Vec<usize> = (0..100).collect();
+        for (count, stride) in [(0, 7), (1, 0), (1, 90), (3, 7), (4, 2), (5, 3), (10, 9), (13, 0)] {
+            let rows = Strided::<_, 3>::new(&numbers, 5, stride, count).unwrap();
+            for n in 0..16 {
+                let (mut read, (fours, left)) = (Vec::new(), rows.beside(&numbers[..n]));
+                for (rows, [a, b, c, d]) in fours {
+                    read.extend([(rows.row::<0>(), a), (rows.row::<1>(), b)]);
+                    read.extend([(rows.row::<2>(), c), (rows.row::<3>(), d)]);
+                }
+                read.extend(left.map(|(row, other)| (row.row::<0>(), other)));
+                let place = |k| 5 + k * stride;
+                let row = |k| [place(k), place(k) + 1, place(k) + 2];
+                let expected = numbers[..n.min(count)].iter().map(|k| (row(*k), k));
+                assert_eq!(read, expected.collect::<Vec<_>>(), "{count}, {stride}, {n}");
+            }
         }
+    }
+
+    #[test]
+    fn rows_outside_the_source_are_refused() {
+        let numbers = [0.0; 20];
+        let is_within =
+            |at, stride, count| Strided::<_, 3>::new(&numbers, at, stride, count).is_some();
+        assert!(is_within(17, 99, 1) && is_within(2, 5, 4));
+        assert!(!is_within(18, 1, 1) && !is_within(3, 5, 4) && !is_within(21, 1, 0));
+        assert!(!is_within(0, usize::MAX, 3) && !is_within(0, usize::MAX, 2));
+        assert!(!is_within(usize::MAX, 1, 1));
     }
 }

@@ -149,21 +149,16 @@ pub(super) fn add_four<S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
     add_row::<S, E, R, W>(simd, tile, lhs.column::<3>(), panel[3]);
 }
 
-/// All terms of rows that lie apart: acc[r][j] += rows[k][r] · panel[k][j]. `later`: how far after each row lies what to
-/// ask for meanwhile, if anything.
+/// All terms of rows that lie apart: acc[r][j] += rows[k][r] · panel[k][j].
 #[inline(always)]
 pub(in crate::ops) fn add_strided<S: Simd, E: Lanes<S>, const R: usize, const P: usize>(
     simd: S,
     acc: &mut Tile<E::Vector, R, P>,
     rows: Strided<'_, E, R>,
     panel: &[[E::Vector; P]],
-    later: Option<usize>,
 ) {
     let (fours, left) = rows.beside(panel);
     for (rows, b) in fours {
-        if let Some(later) = later {
-            rows.ask(later);
-        }
         add_row::<S, E, R, P>(simd, acc, rows.row::<0>(), b[0]);
         add_row::<S, E, R, P>(simd, acc, rows.row::<1>(), b[1]);
         add_row::<S, E, R, P>(simd, acc, rows.row::<2>(), b[2]);
