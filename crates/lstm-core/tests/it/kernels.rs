@@ -85,10 +85,10 @@ fn an_input_product_refuses_other_batches_and_weights() {
     let mut z = vec![0.0; 4 * layout.width(0)];
     refused(product.run(set, 0, 0..4, &mut z), &["InputProduct::run", "end of the block", "3"]);
     // Other gates, in as many panels where vectors have room for all units.
-    let layout = GateLayout::new::<f32>(set, 1);
-    let mut u_of_one = Panels::<f32>::new();
-    u_of_one.pack_gates(set, &[0.0; 8], layout, 2).unwrap();
-    let product = InputProduct { u: &u_of_one, ..product };
+    let layout = GateLayout::new::<f32>(set, 9);
+    let mut u_of_nine = Panels::<f32>::new();
+    u_of_nine.pack_gates(set, &[0.0; 72], layout, 2).unwrap();
+    let product = InputProduct { u: &u_of_nine, ..product };
     refused(product.run(set, 0, 0..1, &mut z), &["InputProduct::run", "of u"]);
 }
 
