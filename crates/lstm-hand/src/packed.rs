@@ -13,8 +13,8 @@ use crate::{WeightSlices, blocks};
 /// The bytes of packed weights beyond which they are far (measured: docs/performance.md).
 const FAR_WEIGHTS: usize = 8 << 20;
 
-/// Those from which on panels are asked for before their turn where registers are few (measured there, too).
-const ASKED_FOR_OF_NARROW: usize = 2 << 20;
+/// Those beyond which panels are asked for before their turn (measured there, too).
+const ASKED_FOR: usize = 2 << 20;
 
 /// The fewest rows whose products take longer than the panel after theirs takes to come.
 const FEWEST_ROWS_AHEAD: usize = 8;
@@ -67,20 +67,18 @@ impl<E: Element> PackedWeights<E> {
         self.bytes() > FAR_WEIGHTS
     }
 
-    /// What is to be asked for of `panel` while block `nth` of a group's `blocks` is at the one before it; nothing
-    /// where the weights are near.
+    /// What is to be asked for of `memory`, which is read next, while block `nth` of a group's `blocks` is computed;
+    /// nothing where the weights are near.
     pub(crate) fn ahead<'p>(
         &self,
-        panels: &'p Panels<E>,
-        panel: usize,
+        memory: &'p [E],
         (nth, blocks): (usize, &[BlockRows]),
     ) -> &'p [E] {
-        let few = self.set.has_few_registers();
-        let from = if few { ASKED_FOR_OF_NARROW } else { FAR_WEIGHTS };
-        if self.bytes() <= from || blocks::rows(blocks) < FEWEST_ROWS_AHEAD {
+        if self.bytes() <= ASKED_FOR || blocks::rows(blocks) < FEWEST_ROWS_AHEAD {
             return &[];
         }
-        panels.part(panel, nth, blocks.len())
+        let edge = |k: usize| k * memory.len() / blocks.len();
+        &memory[edge(nth)..edge(nth + 1)]
     }
 
     fn bytes(&self) -> usize {

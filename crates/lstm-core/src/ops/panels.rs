@@ -274,13 +274,16 @@ impl<E: Constants> Panels<E> {
         &self.data[span.start * stride..span.end * stride]
     }
 
-    /// Part `part` of `parts` of a panel's data; nothing where there is no such panel.
-    pub fn part(&self, panel: usize, part: usize, parts: usize) -> &[E] {
-        if panel >= self.cut.panels {
-            return &[];
-        }
-        let data = self.panel(panel);
-        &data[part * data.len() / parts..(part + 1) * data.len() / parts]
+    /// The same; nothing where there is no such panel.
+    pub fn get(&self, panel: usize) -> &[E] {
+        if panel < self.cut.panels { self.panel(panel) } else { &[] }
+    }
+
+    /// Some rows of a panel that is not stored in halves; nothing where there is no such panel.
+    pub fn rows(&self, panel: usize, rows: Range<usize>) -> &[E] {
+        let data = self.get(panel);
+        let width = data.len() / self.depth.max(1);
+        &data[rows.start * width..rows.end * width]
     }
 
     /// The bytes of all panels.

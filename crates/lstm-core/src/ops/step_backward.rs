@@ -26,8 +26,10 @@ pub struct BackwardStep<'a, E> {
     pub layout: GateLayout,
     /// The vectors of units, which are also the panels of their gates.
     pub span: Range<usize>,
-    /// V of these units, packed by columns; `None` where no step comes after this one.
+    /// V of these units, packed by columns, of the gates `gates_after`; `None` where no step comes after this one.
     pub v: Option<&'a [E]>,
+    /// The gates of the step after whose part of dh is added, as places in a row of the layout.
+    pub gates_after: Range<usize>,
     /// Memory that will be read soon, to be asked for during the product with V; empty where none is.
     pub ahead: &'a [E],
     /// dz of the step after: `[rows]` rows of the layout.
@@ -112,13 +114,19 @@ impl<E: Element> BackwardStep<'_, E> {
         Error::check_sizes(OP, || [("lanes", set.lanes::<E>(), lanes)])?;
         let rows = self.dz_now.len().checked_div(self.now_stride).unwrap_or(0);
         let columns = layout.columns(self.span.clone()).len();
-        let after = if self.v.is_some() { layout.row() } else { 0 };
+        let Range { start, end } = self.gates_after;
+        let (after, of_v) = match self.v {
+            Some(_) => (layout.row(), end.saturating_sub(start)),
+            None => (0, 0),
+        };
         Error::check_sizes(OP, || {
             [
                 ("span", self.span.end.min(layout.panels()), self.span.end),
                 ("vectors of span", span.clamp(1, 4), span),
                 ("row of dz_now", self.now_stride.max(self.now_first + columns), self.now_stride),
-                ("length of v", after * span * lanes, self.v.map_or(0, <[E]>::len)),
+                ("start of gates_after", start.min(end), start),
+                ("end of gates_after", end.min(layout.row()), end),
+                ("length of v", of_v * span * lanes, self.v.map_or(0, <[E]>::len)),
                 ("length of dz_after", rows * after, self.dz_after.len().min(rows * after)),
                 ("length of dh", rows * span * lanes, self.dh.len()),
                 ("length of dc", rows * span * lanes, self.dc.len()),
@@ -141,9 +149,10 @@ impl<E: Element> BackwardStep<'_, E> {
             let (dz_after, ahead) = (self.dz_after, self.ahead);
             let far = self.at.as_ref().filter(|at| size_of_val(at.c) >= FAR_CELLS);
             let (span, after) = (self.span.clone(), far.map(|at| (at, &*self.dz)));
+            let gates = self.gates_after.clone();
             E::step_backward_product(
                 set,
-                Recurrence { v, ahead, dz_after, layout, span, dh: self.dh, after },
+                Recurrence { v, gates, ahead, dz_after, layout, span, dh: self.dh, after },
             );
         }
         if let Some(at) = self.at {
@@ -158,6 +167,7 @@ pub(super) struct Recurrence<'a, E> {
     layout: GateLayout,
     span: Range<usize>,
     v: &'a [E],
+    gates: Range<usize>,
     ahead: &'a [E],
     dz_after: &'a [E],
     dh: &'a mut [E],
@@ -185,7 +195,7 @@ impl<E: Constants> Recurrence<'_, E> {
     {
         let v = E::vectors(self.v).as_chunks::<W>().0;
         let dh = E::vectors_mut(self.dh).as_chunks_mut::<W>().0;
-        let layout = self.layout.of_lanes(E::COUNT);
+        let (layout, gates) = (self.layout.of_lanes(E::COUNT), self.gates);
         let (most, depth) = (tile_rows::<S>(dh.len(), W), layout.row());
         let rows = self.dz_after.chunks(most * depth);
         let mut ahead = self.ahead;
@@ -193,7 +203,7 @@ impl<E: Constants> Recurrence<'_, E> {
         for (n, (dh, dz)) in dh.chunks_mut(most).zip(rows).enumerate() {
             let ahead = ahead.split_off(..part.min(ahead.len())).unwrap_or_default();
             for_rows!(dh.len(), at most most_rows::<S>(W), R => {
-                let lhs = std::array::from_fn(|r| &dz[r * depth..][..depth]);
+                let lhs = std::array::from_fn(|r| &dz[r * depth..][gates.clone()]);
                 let mut tile: Tile<_, R, W> = std::array::from_fn(|r| dh[r]);
                 if let Some((tape, gates)) = self.after {
                     for r in 0..R {

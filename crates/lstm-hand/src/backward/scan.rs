@@ -4,7 +4,7 @@
 //! for each group of rows, on a thread of its own:
 //!     for t against time order:
 //!         for each panel of units:
-//!             dh = dy_t + dz_after V      eq. (12), a tile in registers
+//!             dh = dy_t + dz_after V      eq. (12), a tile in registers; of large layers in pieces of the gates
 //!             dz_t, dc                    eq. (7) to (11), while the tile is in the nearest cache
 //! ```
 
@@ -21,6 +21,10 @@ use super::state::pack_state;
 use super::{BackwardScratch, OutputGradients};
 use crate::forward::{after, back_and_forth, take};
 use crate::{Columns, Sequence, Tape, blocks};
+
+/// The most bytes of dz of a group's rows and of V of a panel that are multiplied at once: of large layers a step would
+/// find neither in the second cache again (measured: docs/performance.md).
+const MOST_BYTES: usize = 1 << 20;
 
 /// What every group reads.
 pub(super) struct Plan<'a, E> {
@@ -106,34 +110,59 @@ impl<E: Element> Group<'_, E> {
         nth: Option<usize>,
         flags: &Flags,
     ) -> Result<()> {
+        let row = plan.tape.packed.layout.row();
+        let is_last = nth.is_some_and(|nth| nth + 1 == plan.sequence.dims.n_steps);
+        for panel in back_and_forth(nth.unwrap_or_default(), v.len()) {
+            let next = after(nth.unwrap_or_default(), panel);
+            let bytes = size_of_val(&self.dz_after[..]) + size_of_val(v.panel(panel));
+            let count = if is_last { 1 } else { bytes.div_ceil(MOST_BYTES) };
+            for n in 0..count {
+                let is_whole = n + 1 == count;
+                let ahead = match is_whole {
+                    false => v.rows(panel, piece(row, n + 1, count)),
+                    true => v.rows(next, piece(row, 0, count)),
+                };
+                let of_v = (!is_last).then(|| v.rows(panel, piece(row, n, count)));
+                let product = (of_v, piece(row, n, count), ahead);
+                self.panel(plan, v.span(panel), product, nth.filter(|_| is_whole), flags)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The units `span` of it, after a piece of the product with V; without `nth` the product alone.
+    fn panel(
+        &mut self,
+        plan: &Plan<'_, E>,
+        span: Range<usize>,
+        (v, gates_after, ahead): (Option<&[E]>, Range<usize>, &[E]),
+        nth: Option<usize>,
+        flags: &Flags,
+    ) -> Result<()> {
         let (packed, layout) = (&plan.tape.packed, plan.tape.packed.layout);
         let (n_steps, row) = (plan.sequence.dims.n_steps, layout.row());
-        let is_last = nth.is_some_and(|nth| nth + 1 == n_steps);
-        for panel in back_and_forth(nth.unwrap_or_default(), v.len()) {
-            let span = v.span(panel);
-            let columns = layout.columns(span.clone());
-            let next = after(nth.unwrap_or_default(), panel);
-            for (nth_block, block) in self.blocks.iter().enumerate() {
-                let (local, cells) = (block.first - self.first, n_steps * block.rows);
-                let rows = local..local + block.rows;
-                let state = self.state(block, span.clone(), layout);
-                let dz = local * n_steps * row + columns.start * cells;
-                BackwardStep {
-                    layout,
-                    v: (!is_last).then(|| v.panel(panel)),
-                    ahead: packed.ahead(v, next, (nth_block, self.blocks)),
-                    dz_after: &self.dz_after[rows.start * row..rows.end * row],
-                    dh: &mut self.dh[state.clone()],
-                    dc: &mut self.dc[state],
-                    at: nth.map(|nth| plan.tape_of(block, nth, flags, rows.clone())),
-                    dz: &mut self.dz[dz..][..columns.len() * cells],
-                    dz_now: &mut self.dz_now[rows.start * row..rows.end * row],
-                    now_stride: row,
-                    now_first: columns.start,
-                    span: span.clone(),
-                }
-                .run(packed.set)?;
+        let columns = layout.columns(span.clone());
+        for (nth_block, block) in self.blocks.iter().enumerate() {
+            let (local, cells) = (block.first - self.first, n_steps * block.rows);
+            let rows = local..local + block.rows;
+            let state = self.state(block, span.clone(), layout);
+            let dz = local * n_steps * row + columns.start * cells;
+            BackwardStep {
+                layout,
+                v,
+                gates_after: gates_after.clone(),
+                ahead: packed.ahead(ahead, (nth_block, self.blocks)),
+                dz_after: &self.dz_after[rows.start * row..rows.end * row],
+                dh: &mut self.dh[state.clone()],
+                dc: &mut self.dc[state],
+                at: nth.map(|nth| plan.tape_of(block, nth, flags, rows.clone())),
+                dz: &mut self.dz[dz..][..columns.len() * cells],
+                dz_now: &mut self.dz_now[rows.start * row..rows.end * row],
+                now_stride: row,
+                now_first: columns.start,
+                span: span.clone(),
             }
+            .run(packed.set)?;
         }
         Ok(())
     }
@@ -144,6 +173,12 @@ impl<E: Element> Group<'_, E> {
         let first = before * layout.lanes;
         first..first + span.len() * block.rows * layout.lanes
     }
+}
+
+/// Piece `n` of the gates of a row: as even as whole fours are.
+fn piece(row: usize, n: usize, count: usize) -> Range<usize> {
+    let edge = |k: usize| if k < count { k * row / count / 4 * 4 } else { row };
+    edge(n)..edge(n + 1)
 }
 
 impl<E: Element> Plan<'_, E> {

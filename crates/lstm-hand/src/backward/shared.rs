@@ -100,6 +100,7 @@ impl<E: Element> Share<'_, E> {
             BackwardStep {
                 layout,
                 v: (phase > 0).then(|| v.panel(panel)),
+                gates_after: 0..layout.row(),
                 ahead: &[],
                 dz_after: &*self.dz_after,
                 dh: &mut self.dh[state.clone()][..span.len() * rows * layout.lanes],

@@ -42,8 +42,8 @@ impl<E: Element> Group<'_, E> {
             let runs = if shared { runs(layout.panels(), cells.len()) } else { 1 };
             let edge = |k: usize| cells.start + k * cells.len() / runs;
             for panel in 0..layout.panels() {
-                let (width, ahead) =
-                    (layout.width(panel), plan.packed.ahead(u, panel + 1, (nth_block, blocks)));
+                let width = layout.width(panel);
+                let ahead = plan.packed.ahead(u.get(panel + 1), (nth_block, blocks));
                 let mut z = take(&mut gates, plan.held * block.rows * width);
                 take(&mut z, (steps.start - held_from) * block.rows * width);
                 for cells in (0..runs).map(|k| edge(k)..edge(k + 1)) {
@@ -96,7 +96,7 @@ impl<E: Element> Group<'_, E> {
                     layout,
                     panel,
                     v: plan.v(nth, panel),
-                    ahead: plan.packed.ahead(&plan.packed.v, next, (nth_block, blocks)),
+                    ahead: plan.packed.ahead(plan.packed.v.get(next), (nth_block, blocks)),
                     h_before: &self.h_before[state.clone()],
                     z: &mut self.gates[z..][..block.rows * width],
                     keep: plan.kept == Kept::Gates,

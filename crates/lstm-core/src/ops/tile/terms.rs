@@ -4,9 +4,10 @@
 //! acc[r][j] += lhs[r][k] · panel[k][j]    for all k, in their order
 //! ```
 //!
-//! With 16 registers a tile has twelve sums or fewer, and a processor that can do two multiply-adds a cycle gets through
-//! a term in six cycles, if it can read all of its instructions in that time. A neighbour that shares its core may take
-//! half of what it reads and leave three a cycle. There terms go by fours: 21 instructions each where 20 are needed.
+//! A processor that can do two multiply-adds a cycle gets through a term of twelve sums, as a tile has with 16 registers,
+//! in six cycles, of 24 sums, with 32 registers, in twelve: if it can read all of its instructions in that time. A
+//! neighbour that shares its core may take half of what it reads and leave three a cycle. So terms go by fours: 21 and 35
+//! instructions each, where 20 and 34 are needed.
 
 use pulp::Simd;
 
@@ -16,7 +17,7 @@ use crate::ops::simd::lanes::Lanes;
 use crate::ops::simd::prefetch::{a_line, ask_unchecked};
 use crate::ops::simd::strided::Strided;
 
-/// Adds all terms, asking for `ahead` meanwhile.
+/// Adds all terms, asking for `ahead` meanwhile: where registers are many, panels are wide and have twice as many lines.
 #[inline(always)]
 pub(super) fn add_terms<S: Simd, E: Lanes<S>, const R: usize, const P: usize>(
     simd: S,
@@ -56,7 +57,7 @@ fn by_ones<S: Simd, E: Lanes<S>, const R: usize, const P: usize>(
     }
 }
 
-/// Four at a time.
+/// Four at a time, which ask for FEW lines, or for MANY where that is not enough.
 #[inline(always)]
 fn by_fours<
     S: Simd,
