@@ -29,29 +29,33 @@ impl<'a, E: Copy, const R: usize> Strided<'a, E, R> {
         Some(Self { first: numbers.as_ptr(), stride, count, of: PhantomData })
     }
 
-    /// The rows beside as many others, by fours, and then those that are left, by ones: ends where either ends.
+    /// The rows beside as many others, by fours; ends where either ends, before a four that is not whole.
     #[inline(always)]
-    pub(in crate::ops) fn beside<'b, B>(
+    pub(in crate::ops) fn fours_beside<'b, B>(
         self,
         others: &'b [B],
-    ) -> (
-        impl Iterator<Item = (StridedRows<'a, E, R, 4>, &'b [B; 4])> + use<'a, 'b, E, B, R>,
-        impl Iterator<Item = (StridedRows<'a, E, R, 1>, &'b B)> + use<'a, 'b, E, B, R>,
-    ) {
-        let (fours, left) = others[..others.len().min(self.count)].as_chunks::<4>();
-        let n = 4 * fours.len();
+    ) -> impl Iterator<Item = (StridedRows<'a, E, R, 4>, &'b [B; 4])> + use<'a, 'b, E, B, R> {
         let mut place = 0;
-        let fours = fours.iter().map(move |others| {
+        others[..others.len().min(self.count)].as_chunks::<4>().0.iter().map(move |others| {
             // Row 4 · (fours before this one), of at most `count` that lie in the source, as do the three after it.
             let rows = self.rows_at(place);
             place = opaque(place + 4 * self.stride);
             (rows, others)
-        });
-        let left = left.iter().enumerate().map(move |(k, other)| {
-            // Row n + k of at most `count`.
-            (self.rows_at((n + k) * self.stride), other)
-        });
-        (fours, left)
+        })
+    }
+
+    /// Those that are left, one by one.
+    #[inline(always)]
+    pub(in crate::ops) fn left_beside<'b, B>(
+        self,
+        others: &'b [B],
+    ) -> impl Iterator<Item = (StridedRows<'a, E, R, 1>, &'b B)> + use<'a, 'b, E, B, R> {
+        let n = others.len().min(self.count);
+        let first = n / 4 * 4;
+        others[first..n].iter().enumerate().map(move |(k, other)| {
+            // Row first + k of at most `count`.
+            (self.rows_at((first + k) * self.stride), other)
+        })
     }
 
     /// N rows, the first at `place`: callers pass that of row k, where k + N rows are in the source.
@@ -91,11 +95,12 @@ mod tests {
         for (count, stride) in [(0, 7), (1, 0), (1, 90), (3, 7), (4, 2), (5, 3), (10, 9), (13, 0)] {
             let rows = Strided::<_, 3>::new(&numbers, 5, stride, count).unwrap();
             for n in 0..16 {
-                let (mut read, (fours, left)) = (Vec::new(), rows.beside(&numbers[..n]));
-                for (rows, [a, b, c, d]) in fours {
+                let mut read = Vec::new();
+                for (rows, [a, b, c, d]) in rows.fours_beside(&numbers[..n]) {
                     read.extend([(rows.row::<0>(), a), (rows.row::<1>(), b)]);
                     read.extend([(rows.row::<2>(), c), (rows.row::<3>(), d)]);
                 }
+                let left = rows.left_beside(&numbers[..n]);
                 read.extend(left.map(|(row, other)| (row.row::<0>(), other)));
                 let place = |k| 5 + k * stride;
                 let row = |k| [place(k), place(k) + 1, place(k) + 2];

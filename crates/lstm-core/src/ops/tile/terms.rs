@@ -158,14 +158,13 @@ pub(in crate::ops) fn add_strided<S: Simd, E: Lanes<S>, const R: usize, const P:
     rows: Strided<'_, E, R>,
     panel: &[[E::Vector; P]],
 ) {
-    let (fours, left) = rows.beside(panel);
-    for (rows, b) in fours {
+    for (rows, b) in rows.fours_beside(panel) {
         add_row::<S, E, R, P>(simd, acc, rows.row::<0>(), b[0]);
         add_row::<S, E, R, P>(simd, acc, rows.row::<1>(), b[1]);
         add_row::<S, E, R, P>(simd, acc, rows.row::<2>(), b[2]);
         add_row::<S, E, R, P>(simd, acc, rows.row::<3>(), b[3]);
     }
-    for (rows, b) in left {
+    for (rows, b) in rows.left_beside(panel) {
         add_row::<S, E, R, P>(simd, acc, rows.row::<0>(), *b);
     }
 }
