@@ -23,7 +23,8 @@ use crate::forward::{after, back_and_forth, take};
 use crate::{Columns, Sequence, Tape, blocks};
 
 /// The most bytes of dz of a group's rows and of V of a panel that are multiplied at once: of large layers a step would
-/// find neither in the second cache again (measured: docs/performance.md).
+/// find neither in the second cache again. Where registers are few, panels are narrow and pieces slower (measured:
+/// docs/performance.md).
 const MOST_BYTES: usize = 1 << 20;
 
 /// What every group reads.
@@ -110,12 +111,14 @@ impl<E: Element> Group<'_, E> {
         nth: Option<usize>,
         flags: &Flags,
     ) -> Result<()> {
-        let row = plan.tape.packed.layout.row();
+        let packed = &plan.tape.packed;
+        let row = packed.layout.row();
         let is_last = nth.is_some_and(|nth| nth + 1 == plan.sequence.dims.n_steps);
+        let is_at_once = is_last || packed.set.has_few_registers();
         for panel in back_and_forth(nth.unwrap_or_default(), v.len()) {
             let next = after(nth.unwrap_or_default(), panel);
             let bytes = size_of_val(&self.dz_after[..]) + size_of_val(v.panel(panel));
-            let count = if is_last { 1 } else { bytes.div_ceil(MOST_BYTES) };
+            let count = if is_at_once { 1 } else { bytes.div_ceil(MOST_BYTES) };
             for n in 0..count {
                 let is_whole = n + 1 == count;
                 let ahead = match is_whole {
