@@ -59,7 +59,7 @@ fn products_of_gates_know_their_columns() {
     let of_none = dz.weights_by_gates(set, &factor, &Strips::default(), 0, Default::default());
     refused(of_none, &named(&["length of dw"]));
     let mut dw = [[0.0_f32; 12]; 4];
-    let dw = dw.each_mut().map(|dw| &mut dw[..]);
+    let dw = dw.each_mut().map(|dw| &mut dw[..layout.units(0).len() * 4]);
     let of_none = dz.weights_by_gates(set, &factor, &Strips::default(), 0, dw);
     refused(of_none, &named(&["packed cells", "(2, 4)", "(0, 0)"]));
     let far = Factor { runs: &[CellRun { at: 5, ..two }], ..factor };
