@@ -15,8 +15,7 @@ use crate::element::Constants;
 use crate::ops::panels::Panels;
 use crate::ops::simd::instruction_set::Kernel;
 use crate::ops::simd::lanes::Lanes;
-use crate::ops::simd::strided::Strided;
-use crate::ops::tile::{Tile, add_strided, for_rows, for_vectors, most_rows, tile_rows};
+use crate::ops::tile::{Tile, for_rows, for_vectors, most_rows, tile_rows};
 
 pub(in crate::ops) struct ByColumns<'a, E> {
     pub(super) dz: GateGradients<'a, E>,
@@ -98,8 +97,15 @@ fn tile<S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
         let (of_run, others) = w.split_at(cells.len());
         w = others;
         let dz = &dz.part(&dz.blocks[block], panel)[cells.start * width..];
-        let Some(rows) = Strided::<E, R>::new(dz, place, width, cells.len()) else { break };
-        add_strided::<S, E, R, W>(simd, &mut acc, rows, of_run);
+        for (row, b) in dz.chunks_exact(width).zip(of_run) {
+            let row: &[E] = &row[place..place + R];
+            for r in 0..R {
+                let a = E::splat(simd, row[r]);
+                for j in 0..W {
+                    acc[r][j] = E::multiply_add(simd, a, b[j], acc[r][j]);
+                }
+            }
+        }
     }
     acc
 }
