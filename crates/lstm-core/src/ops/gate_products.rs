@@ -156,17 +156,15 @@ impl<E: Element> GateGradients<'_, E> {
     ) -> Result<()> {
         self.check(op, set)?;
         Error::check(op, "panel", panel.min(self.layout.panels().saturating_sub(1)), panel)?;
-        let Factor { stride, cols, runs, .. } = *factor;
-        Error::check(op, "stride of the factors", stride.max(cols).max(1), stride)?;
-        for run in runs {
+        for run in factor.runs {
             let block = self.blocks.get(run.block);
             let cells = block.map_or(0, |block| self.steps * block.rows);
             let end = run.first.saturating_add(run.cells);
             Error::check(op, "end of a run in its block", end.min(cells), end)?;
         }
-        factor.check_runs(op)?;
-        let rows = self.layout.units(panel).len();
-        dw.iter().try_for_each(|dw| Error::check(op, "length of dw", rows * cols, dw.len()))
+        factor.check(op)?;
+        let len = self.layout.units(panel).len() * factor.cols;
+        dw.iter().try_for_each(|dw| Error::check(op, "length of dw", len, dw.len()))
     }
 
     /// The elements of db of one panel: for each gate those of the panel's units.

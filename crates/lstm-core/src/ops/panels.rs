@@ -279,11 +279,11 @@ impl<E: Constants> Panels<E> {
         if panel < self.cut.panels { self.panel(panel) } else { &[] }
     }
 
-    /// Some rows of a panel that is not stored in halves; nothing where there is no such panel.
+    /// Some rows of a panel that is not stored in halves; nothing where there are no such rows.
     pub fn rows(&self, panel: usize, rows: Range<usize>) -> &[E] {
         let data = self.get(panel);
-        let width = data.len() / self.depth.max(1);
-        &data[rows.start * width..rows.end * width]
+        let place = |row: usize| row.saturating_mul(data.len() / self.depth.max(1));
+        data.get(place(rows.start)..place(rows.end)).unwrap_or_default()
     }
 
     /// The bytes of all panels.

@@ -165,6 +165,15 @@ pub(super) fn part_ahead<E>(ahead: &[E], rows: usize, tile_rows: usize) -> usize
     ahead.len().div_ceil((tiles + usize::from(left > 2)).max(1))
 }
 
+/// Rows of a product. Of single numbers, which it joins to vectors, the compiler may know how the rows lie.
+#[inline(always)]
+fn abreast<'a, S: Simd, E: Lanes<S>, const R: usize>(
+    rows: [&'a [E]; R],
+    len: usize,
+) -> Option<Abreast<'a, E, R>> {
+    Abreast::new(rows, len, !S::IS_SCALAR)
+}
+
 /// One pass of a product: the P vectors from `first` on.
 #[inline(always)]
 fn pass<S: Simd, E: Lanes<S>, const R: usize, const W: usize, const P: usize>(
@@ -175,7 +184,7 @@ fn pass<S: Simd, E: Lanes<S>, const R: usize, const W: usize, const P: usize>(
     first: usize,
     ahead: &[E],
 ) {
-    let Some(lhs) = Abreast::new(lhs, panel.len(), !S::IS_SCALAR) else { return };
+    let Some(lhs) = abreast::<S, E, R>(lhs, panel.len()) else { return };
     let mut acc: Tile<E::Vector, R, P> =
         std::array::from_fn(|r| std::array::from_fn(|j| tile[r][first + j]));
     add_terms::<S, E, R, P>(simd, &mut acc, lhs, panel, ahead);
@@ -194,7 +203,7 @@ fn both<S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
     lhs: [&[E]; R],
     [left, right]: [&[[E::Vector; 2]]; 2],
 ) {
-    let Some(lhs) = Abreast::new(lhs, left.len(), has_few_registers::<S>()) else { return };
+    let Some(lhs) = abreast::<S, E, R>(lhs, left.len()) else { return };
     let mut acc = *tile;
     let fours = left.len() / 4 * 4;
     for ((lhs, left), right) in lhs.fours_beside(0, left).zip(right.as_chunks::<4>().0) {
@@ -226,7 +235,7 @@ pub(super) fn pieces<'a, S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
 ) -> Tile<E::Vector, R, W> {
     let mut acc = [[E::splat(simd, E::ZERO); W]; R];
     for (n, panel) in pieces.zip(panel.chunks(width)) {
-        let Some(lhs) = Abreast::new(lhs(n), panel.len(), !S::IS_SCALAR) else { break };
+        let Some(lhs) = abreast::<S, E, R>(lhs(n), panel.len()) else { break };
         add_terms::<S, E, R, W>(simd, &mut acc, lhs, panel, &[]);
     }
     acc

@@ -64,6 +64,12 @@ fn products_of_gates_know_their_columns() {
     refused(of_none, &named(&["packed cells", "(2, 4)", "(0, 0)"]));
     let far = Factor { runs: &[CellRun { at: 5, ..two }], ..factor };
     refused(Strips::default().pack(&far), &["Strips::pack", "within the source"]);
+    let one_on_another =
+        Factor { runs: &[CellRun { cells: usize::MAX, ..two }], stride: 0, ..factor };
+    refused(Strips::default().pack(&one_on_another), &["Strips::pack", "stride", "4", "0"]);
+    let depth = layout.row();
+    assert_eq!(u.rows(0, 1..depth).len(), u.panel(0).len() / depth * (depth - 1));
+    assert!(u.rows(0, 0..depth + 1).is_empty() && u.rows(u.len(), 0..1).is_empty());
     let none = GateGradients { layout: GateLayout { hidden: 0, ..layout }, dz: &[], ..dz };
     refused(none.bias(set, 0, Default::default()), &["GateGradients::bias", "hidden"]);
 }

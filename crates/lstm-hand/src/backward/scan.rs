@@ -120,14 +120,14 @@ impl<E: Element> Group<'_, E> {
             let bytes = size_of_val(&self.dz_after[..]) + size_of_val(v.panel(panel));
             let count = if is_at_once { 1 } else { bytes.div_ceil(MOST_BYTES) };
             for n in 0..count {
-                let is_whole = n + 1 == count;
-                let ahead = match is_whole {
+                let is_last_piece = n + 1 == count;
+                let ahead = match is_last_piece {
                     false => v.rows(panel, piece(row, n + 1, count)),
                     true => v.rows(next, piece(row, 0, count)),
                 };
                 let of_v = (!is_last).then(|| v.rows(panel, piece(row, n, count)));
                 let product = (of_v, piece(row, n, count), ahead);
-                self.panel(plan, v.span(panel), product, nth.filter(|_| is_whole), flags)?;
+                self.panel(plan, v.span(panel), product, nth.filter(|_| is_last_piece), flags)?;
             }
         }
         Ok(())

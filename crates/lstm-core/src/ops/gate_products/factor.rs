@@ -72,8 +72,10 @@ impl<'a, E> Factor<'a, E> {
         self.source.get(run.at..)?.get(..len)
     }
 
-    /// Refuses runs that do not lie in the source.
-    pub(super) fn check_runs(&self, op: &'static str) -> Result<()> {
+    /// Refuses rows that overlap or do not lie in the source.
+    pub(super) fn check(&self, op: &'static str) -> Result<()> {
+        let Self { stride, cols, .. } = *self;
+        Error::check(op, "stride of the factors", stride.max(cols).max(1), stride)?;
         match self.runs.iter().find(|run| self.rows(run).is_none()) {
             Some(run) => {
                 Err(Error::mismatch(op, "run", "one within the source", format!("{run:?}")))

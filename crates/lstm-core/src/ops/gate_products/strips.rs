@@ -1,4 +1,4 @@
-//! What the gates' gradients are multiplied with, packed for the scalar side of a product.
+//! x, or h of the step before, packed by strips of a few columns: the scalar side of weight gradients in `by_gates.rs`.
 
 use super::factor::Factor;
 use crate::element::Constants;
@@ -27,9 +27,9 @@ impl<E: Element> Strips<E> {
     ///
     /// # Errors
     ///
-    /// [`crate::Error::Mismatch`] where a run does not lie in the source.
+    /// [`crate::Error::Mismatch`] where rows overlap or do not lie in the source.
     pub fn pack(&mut self, factor: &Factor<'_, E>) -> Result<()> {
-        factor.check_runs("Strips::pack")?;
+        factor.check("Strips::pack")?;
         (self.rows, self.cols) = (factor.n_cells(), factor.cols);
         self.data.resize(self.len());
         let group = (STRIPS_OF_GROUP * STRIP * self.rows).max(1);
