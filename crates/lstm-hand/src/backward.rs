@@ -5,6 +5,7 @@ use lstm_core::ops::panels::{Panels, Times};
 use lstm_core::{Element, Result, SeqDims};
 
 use crate::cell_runs::CellRuns;
+use crate::exchange::Places;
 use crate::gradients::PackedFactor;
 use crate::row_products::RowGates;
 use crate::sequence::check_len;
@@ -62,7 +63,7 @@ pub struct BackwardScratch<E> {
     /// dz of the step after and of the current one: `[B]` rows of gates each, for every thread that shares a step.
     dz_now: [Aligned<E>; 2],
     /// What those threads exchange.
-    dz_exchange: Aligned<E>,
+    dz_exchange: Places,
     /// The gradient of the current h and c: for each block `[panels of V, rows, vectors, lanes]`.
     dh: Aligned<E>,
     dc: Aligned<E>,

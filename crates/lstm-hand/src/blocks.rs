@@ -13,6 +13,9 @@ const FEWEST_ROWS: usize = 8;
 /// The rows of the widest tile of a product.
 const TILE_ROWS: usize = 6;
 
+/// The terms of a product that take about as long as handing on one more row of a step.
+const EXCHANGE_TERMS: usize = 1 << 9;
+
 /// Cuts a batch into blocks by its size alone, so that results do not depend on the number of threads.
 ///
 /// Of the even numbers of blocks it takes the one whose blocks fill their tiles best.
@@ -38,7 +41,8 @@ pub(crate) fn rows(group: &[BlockRows]) -> usize {
 /// Into how many shares the units of a step are cut: one where a share would not be worth the wait.
 pub(crate) fn shares(rows: usize, layout: GateLayout) -> usize {
     let work = rows * layout.row() * layout.hidden;
-    parallel::threads().min(work / parallel::PHASE_TERMS).clamp(1, layout.panels())
+    let wait = parallel::PHASE_TERMS + (rows - 1) * EXCHANGE_TERMS;
+    parallel::threads().min(work / wait).clamp(1, layout.panels())
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use lstm_core::ops::block_rows::BlockRows;
 use lstm_core::{Direction, Element, Error, LstmState, Result, SeqDims, parallel};
 
 use crate::blocks;
+use crate::exchange::Places;
 use crate::row_products::RowGates;
 use crate::sequence::check_len;
 use crate::tape::Kept;
@@ -170,7 +171,7 @@ struct Group<'a, E> {
     c: &'a mut [E],
     /// Where threads share a step of the only group: h before and after it for each, and what they exchange.
     h_copies: &'a mut [E],
-    h_exchange: &'a mut [E],
+    h_exchange: &'a Places,
     /// y by step, `[rows, width]` each.
     y: Vec<&'a mut [E]>,
     last: LstmState<&'a mut [E]>,
@@ -214,7 +215,7 @@ impl<E: Element> Plan<'_, E> {
         let layout = self.packed.layout;
         let padded = layout.panels() * layout.lanes;
         let Tape { gates, cells, h: [h_before, h], c, h_copies, h_exchange, blocks, .. } = tape;
-        let (mut h_copies, mut h_exchange) = (&mut h_copies[..], &mut h_exchange[..]);
+        let mut h_copies = &mut h_copies[..];
         let (mut gates, mut cells, mut c) = (&mut gates[..], &mut cells[..], &mut c[..]);
         let (mut h_before, mut h) = (&mut h_before[..], &mut h[..]);
         let (mut last_h, mut last_c) = (outputs.last.h, outputs.last.c);
@@ -230,7 +231,7 @@ impl<E: Element> Plan<'_, E> {
                 h: take(&mut h, rows * hidden),
                 c: take(&mut c, rows * padded),
                 h_copies: std::mem::take(&mut h_copies),
-                h_exchange: std::mem::take(&mut h_exchange),
+                h_exchange,
                 y: Vec::with_capacity(n_steps),
                 last: LstmState {
                     h: take(&mut last_h, rows * hidden),
@@ -262,9 +263,13 @@ impl<E: Element> Group<'_, E> {
             };
             // The tape's steps are all held; otherwise these are the first that are.
             let held_from = if plan.kept == Kept::Gates { 0 } else { steps.start };
-            self.input_product(plan, steps, held_from)?;
+            let by_shares = plan.product_is_by_shares(steps.len());
+            if !by_shares {
+                self.input_product(plan, steps.clone(), held_from)?;
+            }
             if plan.shares > 1 {
-                self.shared_steps(plan, done..end, held_from)?;
+                let product_of = if by_shares { steps } else { 0..0 };
+                self.shared_steps(plan, done..end, product_of, held_from)?;
                 continue;
             }
             for nth in done..end {

@@ -6,6 +6,7 @@ use lstm_core::ops::gate_layout::GateLayout;
 use lstm_core::{Element, Result, SeqDims};
 
 use crate::blocks::blocks;
+use crate::exchange::Places;
 use crate::row_products::RowGates;
 use crate::sequence::Run;
 use crate::{PackedWeights, Sequence};
@@ -31,7 +32,7 @@ pub struct Tape<E> {
     pub(crate) c: Aligned<E>,
     /// Where threads share the units of a step: h before and after it for each thread, and what they exchange.
     pub(crate) h_copies: Aligned<E>,
-    pub(crate) h_exchange: Aligned<E>,
+    pub(crate) h_exchange: Places,
     pub(crate) blocks: Vec<BlockRows>,
     pub(crate) kept: Kept,
     /// The run that left something here.
@@ -74,7 +75,7 @@ impl<E: Element> Tape<E> {
             h: [Aligned::new(), Aligned::new()],
             c: Aligned::new(),
             h_copies: Aligned::new(),
-            h_exchange: Aligned::new(),
+            h_exchange: Places::default(),
             blocks: Vec::new(),
             kept: Kept::Nothing,
             of: None,
@@ -123,8 +124,8 @@ impl<E: Element> Tape<E> {
 
     /// Makes room for `shares` threads that share the units of a step; nothing for one.
     pub(crate) fn resize_shared(&mut self, dims: SeqDims, shares: usize) {
-        let states = |n: usize| if shares > 1 { n * dims.batch * dims.hidden } else { 0 };
-        self.h_copies.resize(states(2 * shares));
-        self.h_exchange.resize(states(2));
+        let copies = if shares > 1 { 2 * shares } else { 0 };
+        self.h_copies.resize(copies * dims.batch * dims.hidden);
+        self.h_exchange.resize::<E>(dims.hidden, dims.batch, shares);
     }
 }

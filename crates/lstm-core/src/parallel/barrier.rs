@@ -10,15 +10,20 @@ const SPINS: u32 = 1 << 14;
 /// A barrier that threads pass awake, once a phase.
 #[derive(Debug)]
 pub(super) struct Barrier {
-    lanes: usize,
-    /// Arrivals of all phases.
-    arrived: AtomicUsize,
+    lanes: Vec<Lane>,
     given_up: AtomicBool,
 }
 
+/// The phases that a lane is done with: on two cache lines, which processors fetch together, of its own, so that it
+/// arrives without waiting for the others, who look at theirs.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Lane(AtomicUsize);
+
 impl Barrier {
     pub(super) fn new(lanes: usize) -> Self {
-        Self { lanes, arrived: AtomicUsize::new(0), given_up: AtomicBool::new(false) }
+        let lanes = (0..lanes).map(|_| Lane::default()).collect();
+        Self { lanes, given_up: AtomicBool::new(false) }
     }
 
     /// Lets nobody pass from now on; nobody waits any longer.
@@ -26,15 +31,16 @@ impl Barrier {
         self.given_up.store(true, Ordering::Release);
     }
 
-    /// Waits for all lanes to be done with `phase`, counted from 0; whether to go on.
-    pub(super) fn wait(&self, phase: usize) -> ControlFlow<()> {
-        let all = (phase + 1) * self.lanes;
-        // Whoever sees the sum sees what every lane did before it arrived.
-        self.arrived.fetch_add(1, Ordering::AcqRel);
+    /// Lane `own` waits for all to be done with `phase`, counted from 0; whether to go on.
+    pub(super) fn wait(&self, own: usize, phase: usize) -> ControlFlow<()> {
+        // Whoever sees the number sees what the lane did before it arrived.
+        self.lanes[own].0.store(phase + 1, Ordering::Release);
         let mut spins = 0;
-        while self.arrived.load(Ordering::Acquire) < all && !self.given_up.load(Ordering::Acquire) {
-            spins += 1;
-            if spins < SPINS { spin_loop() } else { std::thread::yield_now() }
+        for Lane(done) in &self.lanes {
+            while done.load(Ordering::Acquire) <= phase && !self.given_up.load(Ordering::Acquire) {
+                spins += 1;
+                if spins < SPINS { spin_loop() } else { std::thread::yield_now() }
+            }
         }
         match self.given_up.load(Ordering::Acquire) {
             true => ControlFlow::Break(()),

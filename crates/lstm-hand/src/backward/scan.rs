@@ -19,6 +19,7 @@ use lstm_core::{Element, Result, SeqDims, parallel};
 use super::flags::Flags;
 use super::state::pack_state;
 use super::{BackwardScratch, OutputGradients};
+use crate::exchange::Places;
 use crate::forward::{after, back_and_forth, take};
 use crate::{Columns, Sequence, Tape, blocks};
 
@@ -45,7 +46,7 @@ pub(super) struct Group<'a, E> {
     pub(super) dz: &'a mut [E],
     pub(super) dz_after: &'a mut [E],
     pub(super) dz_now: &'a mut [E],
-    pub(super) dz_exchange: &'a mut [E],
+    pub(super) dz_exchange: &'a Places,
     pub(super) dh: &'a mut [E],
     pub(super) dc: &'a mut [E],
 }
@@ -60,11 +61,11 @@ impl<E: Element> Plan<'_, E> {
             scratch;
         after.resize(self.shares * batch * row);
         now.resize(self.shares * batch * row);
-        dz_exchange.resize(if self.shares > 1 { 2 * batch * row } else { 0 });
+        dz_exchange.resize::<E>(row, batch, self.shares);
         dh.resize(batch * padded);
         dc.resize(batch * padded);
         let (mut dz, mut after, mut now) = (&mut dz[..], &mut after[..], &mut now[..]);
-        let (mut dh, mut dc, mut dz_exchange) = (&mut dh[..], &mut dc[..], &mut dz_exchange[..]);
+        let (mut dh, mut dc) = (&mut dh[..], &mut dc[..]);
         let mut groups = Vec::new();
         for blocks in blocks::groups(&self.tape.blocks, parallel::threads()) {
             let rows = blocks::rows(blocks);
@@ -74,7 +75,7 @@ impl<E: Element> Plan<'_, E> {
                 dz: take(&mut dz, rows * n_steps * row),
                 dz_after: take(&mut after, self.shares * rows * row),
                 dz_now: take(&mut now, self.shares * rows * row),
-                dz_exchange: std::mem::take(&mut dz_exchange),
+                dz_exchange,
                 dh: take(&mut dh, rows * padded),
                 dc: take(&mut dc, rows * padded),
             });

@@ -15,6 +15,7 @@ use crate::exchange::Exchange;
 use crate::forward::{back_and_forth, take};
 
 /// What one thread computes: the units of some neighbouring panels of V.
+#[repr(align(128))]
 struct Share<'a, E> {
     number: usize,
     panels: Range<usize>,
@@ -35,7 +36,7 @@ struct Scan<'a, E> {
     plan: &'a Plan<'a, E>,
     v: &'a Panels<E>,
     block: &'a BlockRows,
-    exchange: Exchange<'a, E>,
+    exchange: Exchange<'a>,
 }
 
 impl<E: Element> Group<'_, E> {
@@ -69,7 +70,7 @@ impl<E: Element> Group<'_, E> {
         };
         let mut shares: Vec<_> = (0..plan.shares).map(share).collect();
         let columns = (0..plan.shares).map(|number| layout.columns(vectors(number)));
-        let exchange = Exchange::new(layout.row(), rows, columns, self.dz_exchange);
+        let exchange = Exchange::new::<E>(layout.row(), rows, columns, self.dz_exchange);
         let scan = Scan { plan, v, block: &self.blocks[0], exchange };
         let n_phases = n_steps + usize::from(plan.to_start);
         parallel::phases(&mut shares, n_phases, |share, phase| share.run(&scan, phase))

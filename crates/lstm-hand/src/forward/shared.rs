@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use lstm_core::ops::block_rows::BlockRows;
 use lstm_core::ops::step_forward::{ForwardStep, UnitsMut};
 use lstm_core::{Element, Result, parallel};
 
@@ -13,6 +14,7 @@ use crate::exchange::Exchange;
 use crate::tape::Kept;
 
 /// What one thread computes: some neighbouring panels of units.
+#[repr(align(128))]
 struct Share<'a, 'b, E> {
     number: usize,
     panels: Range<usize>,
@@ -33,18 +35,21 @@ struct Steps<'a, E> {
     plan: &'a Plan<'a, E>,
     /// Their numbers.
     nths: Range<usize>,
+    /// The steps of which each thread computes Z of its units first.
+    product_of: Range<usize>,
     /// The first step whose gates are held.
     held_from: usize,
     rows: usize,
-    exchange: Exchange<'a, E>,
+    exchange: Exchange<'a>,
 }
 
 impl<E: Element> Group<'_, E> {
-    /// The computations numbered `nths` of the group's only block.
+    /// The computations numbered `nths` of the group's only block; before them Z of the steps `product_of`.
     pub(super) fn shared_steps(
         &mut self,
         plan: &Plan<'_, E>,
         nths: Range<usize>,
+        product_of: Range<usize>,
         held_from: usize,
     ) -> Result<()> {
         let layout = plan.packed.layout;
@@ -79,8 +84,8 @@ impl<E: Element> Group<'_, E> {
             let panels = panels(number);
             layout.units(panels.start).start..layout.units(panels.end - 1).end
         });
-        let exchange = Exchange::new(layout.hidden, rows, columns, self.h_exchange);
-        let steps = Steps { plan, nths: nths.clone(), held_from, rows, exchange };
+        let exchange = Exchange::new::<E>(layout.hidden, rows, columns, self.h_exchange);
+        let steps = Steps { plan, nths: nths.clone(), product_of, held_from, rows, exchange };
         parallel::phases(&mut shares, nths.len(), |share, phase| share.run(&steps, phase))?;
         if let Some(share) = shares.first_mut() {
             share.complete(&steps, nths.len());
@@ -96,6 +101,8 @@ impl<E: Element> Share<'_, '_, E> {
         let (nth, layout) = (steps.nths.start + phase, plan.packed.layout);
         if phase > 0 {
             self.complete(steps, phase);
+        } else if !steps.product_of.is_empty() {
+            self.input_product(steps)?;
         }
         let step_idx = plan.sequence.step(nth);
         self.valid.clear();
@@ -105,9 +112,8 @@ impl<E: Element> Share<'_, '_, E> {
         let units = rows * layout.lanes;
         for k in back_and_forth(nth, self.panels.len()) {
             let panel = self.panels.start + k;
-            let (before, width) = (self.panels.start..panel, layout.width(panel));
-            let z = plan.held * rows * layout.columns(before).len();
-            let z = z + (step_idx - steps.held_from) * rows * width;
+            let width = layout.width(panel);
+            let z = self.z_of(steps, panel, step_idx);
             let kept = (k * plan.cell_steps() + step_idx) * units;
             let first = layout.units(panel).start;
             ForwardStep {
@@ -130,6 +136,29 @@ impl<E: Element> Share<'_, '_, E> {
             .run(plan.packed.set)?;
         }
         exchange.show(self.number, phase, self.h);
+        Ok(())
+    }
+
+    /// Where Z of a panel and step begins.
+    fn z_of(&self, steps: &Steps<'_, E>, panel: usize, step_idx: usize) -> usize {
+        let (layout, rows) = (steps.plan.packed.layout, steps.rows);
+        let before = layout.columns(self.panels.start..panel).len();
+        rows * (steps.plan.held * before + (step_idx - steps.held_from) * layout.width(panel))
+    }
+
+    /// Z of these units, so that it is in this thread's caches.
+    fn input_product(&mut self, steps: &Steps<'_, E>) -> Result<()> {
+        let Steps { plan, rows, ref product_of, .. } = *steps;
+        let (packed, block) = (plan.packed, BlockRows { batch: rows, first: 0, rows });
+        let cells = product_of.start * rows..product_of.end * rows;
+        for panel in self.panels.clone() {
+            let z = self.z_of(steps, panel, product_of.start);
+            let z = &mut self.gates[z..][..cells.len() * packed.layout.width(panel)];
+            let next = panel + 1;
+            let next = if next < self.panels.end { packed.u.get(next) } else { &[] };
+            let ahead = packed.ahead(next, (0, &[block]));
+            plan.input_product(block, panel, cells.clone(), ahead, z)?;
+        }
         Ok(())
     }
 

@@ -8,7 +8,6 @@ use lstm_core::ops::step_forward::{ForwardStep, UnitsMut};
 use lstm_core::{Element, Result, parallel};
 
 use super::{Group, Plan, after, back_and_forth, take};
-use crate::blocks::rows;
 use crate::tape::Kept;
 use crate::{Columns, PackedWeights};
 
@@ -21,6 +20,38 @@ const TASKS_A_THREAD: usize = 4;
 /// The cells of the smallest part: a few tiles.
 const FEWEST_CELLS: usize = 16;
 
+impl<E: Element> Plan<'_, E> {
+    /// The terms of the input product of so many steps.
+    pub(super) fn product_terms(&self, n_steps: usize) -> usize {
+        let PackedWeights { layout, u, .. } = self.packed;
+        let depth = if self.sequence.shared_rows(*layout).is_some() { 1 } else { u.depth() };
+        n_steps * self.sequence.dims.batch * layout.row() * depth
+    }
+
+    /// Whether threads that share steps compute Z of their units before: all do, or it is too little for all.
+    pub(super) fn product_is_by_shares(&self, n_steps: usize) -> bool {
+        let takes_all = self.shares == parallel::threads();
+        self.shares > 1 && (takes_all || self.product_terms(n_steps) < FEWEST_PRODUCT_TERMS)
+    }
+
+    /// Z of some cells and the units of a panel, where `ahead` is read next.
+    pub(super) fn input_product(
+        &self,
+        block: BlockRows,
+        panel: usize,
+        cells: Range<usize>,
+        ahead: &[E],
+        z: &mut [E],
+    ) -> Result<()> {
+        let PackedWeights { set, layout, u, bias, .. } = self.packed;
+        if let Some(rows) = self.sequence.shared_rows(*layout) {
+            return rows.spread(panel, self.z_of_rows.panel(&rows, panel), block, cells, z);
+        }
+        let x = self.sequence.x;
+        InputProduct { layout: *layout, u, bias, x, block, ahead }.run(*set, panel, cells, z)
+    }
+}
+
 impl<E: Element> Group<'_, E> {
     /// Z of some steps.
     pub(super) fn input_product(
@@ -29,11 +60,8 @@ impl<E: Element> Group<'_, E> {
         steps: Range<usize>,
         held_from: usize,
     ) -> Result<()> {
-        let PackedWeights { set, layout, u, bias, .. } = plan.packed;
-        let shared_rows = plan.sequence.shared_rows(*layout);
-        let depth = if shared_rows.is_some() { 1 } else { u.depth() };
-        let terms = steps.len() * rows(self.blocks) * layout.row() * depth;
-        let shared = plan.one_block && terms >= FEWEST_PRODUCT_TERMS;
+        let PackedWeights { layout, u, .. } = plan.packed;
+        let shared = plan.one_block && plan.product_terms(steps.len()) >= FEWEST_PRODUCT_TERMS;
         let mut tasks = Vec::new();
         let mut gates = &mut self.gates[..];
         let blocks = self.blocks;
@@ -53,12 +81,7 @@ impl<E: Element> Group<'_, E> {
             }
         }
         let run = |(block, panel, cells, ahead, z): (&BlockRows, usize, _, &[E], &mut [E])| {
-            let (block, x) = (*block, plan.sequence.x);
-            if let Some(rows) = &shared_rows {
-                return rows.spread(panel, plan.z_of_rows.panel(rows, panel), block, cells, z);
-            }
-            let product = InputProduct { layout: *layout, u, bias, x, block, ahead };
-            product.run(*set, panel, cells, z)
+            plan.input_product(*block, panel, cells, ahead, z)
         };
         if shared {
             return parallel::for_each(tasks, run);

@@ -8,8 +8,8 @@ use lstm_core::{
     Parameter, SeqDims,
 };
 use lstm_hand::{
-    BackwardScratch, Columns, Gradients, OutputGradients, Outputs, Sequence, Tape, WeightSlices,
-    backward, forward,
+    BackwardScratch, Columns, Gradients, OutputGradients, Outputs, PackedWeights, Sequence, Tape,
+    WeightSlices, backward, forward, infer,
 };
 use proptest::prelude::*;
 
@@ -139,6 +139,8 @@ impl Case {
         let mut tape = Tape::new();
         let last = LstmState { h: &mut h[..], c: &mut c[..] };
         forward(&sequence, Outputs { output: &mut y, last }, &mut tape).unwrap();
+        let inferred = self.inferred(&sequence, &weights);
+        assert!(inferred == [self.own(&y), widen(&h), widen(&c)], "inference gives other bits");
 
         let (dh, dc) = (cast::<E>(&self.d_last.h), cast::<E>(&self.d_last.c));
         let of_outputs = OutputGradients { output: Some(&dy), h: Some(&dh), c: Some(&dc) };
@@ -165,6 +167,21 @@ impl Case {
             dw_hh: widen(&dw_hh),
             dbias: widen(&dbias),
         }
+    }
+
+    /// Output and last state of a run that keeps nothing, which has the gates of some steps at a time.
+    fn inferred<E: Element>(
+        &self,
+        sequence: &Sequence<'_, E>,
+        weights: &LstmWeights<E>,
+    ) -> [Vec<f64>; 3] {
+        let SeqDims { n_steps, batch, hidden, .. } = self.dims;
+        let mut y = self.beside_nan::<E>(&vec![0.0; n_steps * batch * hidden]);
+        let (mut h, mut c) = (vec![E::ZERO; batch * hidden], vec![E::ZERO; batch * hidden]);
+        let last = LstmState { h: &mut h[..], c: &mut c[..] };
+        let (packed, mut lent) = (PackedWeights::new(weights).unwrap(), Tape::new());
+        infer(sequence, &packed, Outputs { output: &mut y, last }, &mut lent).unwrap();
+        [self.own(&y), widen(&h), widen(&c)]
     }
 
     /// Runs the numbered equations.

@@ -183,9 +183,15 @@ fn flip(case: &Case, data: &[f64], size: usize) -> Vec<f64> {
 fn results_do_not_depend_on_the_thread_count() {
     // Going back, the rows of one or two threads are multiplied with the last one's V in pieces, those of eight at once.
     let in_pieces = (2, 48, 8, 640);
-    let shapes = [(3, 128, 40, 64), (7, 1, 33, 130), (4, 37, 129, 65), (50, 20, 16, 96), in_pieces];
+    // Threads that share steps compute Z of some at a time, each of its own units; of the last shape eight compute all.
+    let shared = [(7, 1, 33, 130), (300, 1, 3, 130), (90, 3, 5, 100), (40, 1, 128, 66)];
+    let shapes = [(3, 128, 40, 64), (4, 37, 129, 65), (50, 20, 16, 96), in_pieces];
+    let shapes = shapes.into_iter().chain(shared);
     for (seed, (n_steps, batch, input, hidden)) in (0..).zip(shapes) {
         let mut case = Case::random(SeqDims { n_steps, batch, input, hidden }, seed);
+        if seed % 3 == 2 {
+            case.direction = Direction::Reverse;
+        }
         if seed % 2 == 1 {
             case.lengths =
                 Some(Lengths::new((0..batch).map(|b| b % (n_steps + 1)).collect::<Vec<_>>()));
