@@ -89,6 +89,7 @@ impl<E: Element> GateGradients<'_, E> {
         Error::check(OP, "depth of u", self.layout.row(), u.depth())?;
         Error::check(OP, "vectors of u", cols.div_ceil(self.layout.lanes), u.vectors())?;
         Error::check(OP, "last row", rows.end.min(self.steps * batch), rows.end)?;
+        Error::check(OP, "first row", rows.start.min(rows.end), rows.start)?;
         Error::check(OP, "length of dx", rows.len() * cols, dx.len())?;
         E::input_gradient(set, InputGradient { dz: *self, u, cols, rows, dx });
         Ok(())
@@ -155,16 +156,23 @@ impl<E: Element> GateGradients<'_, E> {
         dw: &[&mut [E]; 4],
     ) -> Result<()> {
         self.check(op, set)?;
-        Error::check(op, "panel", panel.min(self.layout.panels().saturating_sub(1)), panel)?;
+        self.check_panel(op, panel)?;
         for run in factor.runs {
-            let block = self.blocks.get(run.block);
-            let cells = block.map_or(0, |block| self.steps * block.rows);
+            let Some(block) = self.blocks.get(run.block) else {
+                let expected = format!("below {}", self.blocks.len());
+                return Err(Error::mismatch(op, "block of a run", expected, run.block));
+            };
+            let cells = self.steps * block.rows;
             let end = run.first.saturating_add(run.cells);
             Error::check(op, "end of a run in its block", end.min(cells), end)?;
         }
         factor.check(op)?;
-        let len = self.layout.units(panel).len() * factor.cols;
+        let len = self.layout.units(panel).len().saturating_mul(factor.cols);
         dw.iter().try_for_each(|dw| Error::check(op, "length of dw", len, dw.len()))
+    }
+
+    fn check_panel(&self, op: &'static str, panel: usize) -> Result<()> {
+        Error::check(op, "panel", panel.min(self.layout.panels() - 1), panel)
     }
 
     /// The elements of db of one panel: for each gate those of the panel's units.
@@ -175,6 +183,7 @@ impl<E: Element> GateGradients<'_, E> {
     pub fn bias(&self, set: InstructionSet, panel: usize, db: [&mut [E]; 4]) -> Result<()> {
         const OP: &str = "GateGradients::bias";
         self.check(OP, set)?;
+        self.check_panel(OP, panel)?;
         for db in &db {
             Error::check(OP, "length of db", self.layout.units(panel).len(), db.len())?;
         }

@@ -13,4 +13,3 @@ pub(crate) mod lanes;
 pub(super) mod line;
 pub(super) mod prefetch;
 mod scale_at_once;
-pub(super) mod strided;

@@ -116,7 +116,7 @@ impl<E: Element> BackwardStep<'_, E> {
         let columns = layout.columns(self.span.clone()).len();
         let Range { start, end } = self.gates_after;
         let (after, of_v) = match self.v {
-            Some(_) => (layout.row(), end.saturating_sub(start)),
+            Some(_) => (layout.row(), end.min(layout.row()).saturating_sub(start)),
             None => (0, 0),
         };
         Error::check_sizes(OP, || {
@@ -205,9 +205,9 @@ impl<E: Constants> Recurrence<'_, E> {
             for_rows!(dh.len(), at most most_rows::<S>(W), R => {
                 let lhs = std::array::from_fn(|r| &dz[r * depth..][gates.clone()]);
                 let mut tile: Tile<_, R, W> = std::array::from_fn(|r| dh[r]);
-                if let Some((tape, gates)) = self.after {
+                if let Some((tape, of_tape)) = self.after {
                     for r in 0..R {
-                        tape.ask(layout, self.span.clone(), n * most + r, gates);
+                        tape.ask(layout, self.span.clone(), n * most + r, of_tape);
                     }
                 }
                 add_rows::<S, E, R, W>(simd, &mut tile, lhs, v, ahead);

@@ -14,7 +14,7 @@ use pulp::Simd;
 
 use super::simd::abreast::Abreast;
 use super::simd::lanes::Lanes;
-pub(super) use terms::add_strided;
+pub(super) use terms::add_strip;
 use terms::{add_four, add_row, add_terms};
 
 /// The most rows of a tile.

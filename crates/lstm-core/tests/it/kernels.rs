@@ -52,7 +52,8 @@ fn products_of_gates_know_their_columns() {
     refused(weights(0, 7, 4, two), &named(&["run", "within the source"]));
     refused(weights(0, 8, 4, CellRun { at: usize::MAX, ..two }), &named(&["within the source"]));
     refused(weights(0, 99, 4, CellRun { first: 1, ..two }), &named(&["end of a run", "2", "3"]));
-    refused(weights(0, 99, 4, CellRun { block: 1, ..two }), &named(&["end of a run"]));
+    refused(weights(0, 99, 4, CellRun { block: 1, ..two }), &named(&["block of a run", "1"]));
+    refused(weights(0, 99, 4, CellRun { block: 9, cells: 0, ..two }), &named(&["block of a run"]));
     // A stride that no memory has does no harm where there is one row.
     weights(0, 8, usize::MAX / 8, CellRun { cells: 1, ..two }).unwrap();
     let factor = Factor { source: &[0.0; 8], stride: 4, cols: 4, runs: &[two] };
@@ -62,16 +63,27 @@ fn products_of_gates_know_their_columns() {
     let dw = dw.each_mut().map(|dw| &mut dw[..layout.units(0).len() * 4]);
     let of_none = dz.weights_by_gates(set, &factor, &Strips::default(), 0, dw);
     refused(of_none, &named(&["packed cells", "(2, 4)", "(0, 0)"]));
+    let wide = Factor { cols: 1 << 62, stride: 1 << 62, runs: &[], ..factor };
+    let of_wide = dz.weights_by_gates(set, &wide, &Strips::default(), 0, Default::default());
+    refused(of_wide, &named(&["length of dw"]));
     let far = Factor { runs: &[CellRun { at: 5, ..two }], ..factor };
     refused(Strips::default().pack(&far), &["Strips::pack", "within the source"]);
     let one_on_another =
         Factor { runs: &[CellRun { cells: usize::MAX, ..two }], stride: 0, ..factor };
     refused(Strips::default().pack(&one_on_another), &["Strips::pack", "stride", "4", "0"]);
-    let depth = layout.row();
-    assert_eq!(u.rows(0, 1..depth).len(), u.panel(0).len() / depth * (depth - 1));
+    let (depth, mut numbered) = (layout.row(), Panels::new());
+    let rows: Vec<[f32; 100]> = (0..depth).map(|row| [row as f32; 100]).collect();
+    let all = || rows.iter().map(|row| Some(&row[..]));
+    numbered.pack_columns(set, (depth, 100), Times::FewRows, 100, all);
+    let width = numbered.panel(0).len() / depth;
+    let expected = (1..depth).flat_map(|row| vec![row as f32; width]);
+    assert!(numbered.rows(0, 1..depth).iter().copied().eq(expected));
     assert!(u.rows(0, 0..depth + 1).is_empty() && u.rows(u.len(), 0..1).is_empty());
     let none = GateGradients { layout: GateLayout { hidden: 0, ..layout }, dz: &[], ..dz };
     refused(none.bias(set, 0, Default::default()), &["GateGradients::bias", "hidden"]);
+    refused(dz.bias(set, layout.panels(), Default::default()), &["GateGradients::bias", "panel"]);
+    let turned = std::ops::Range { start: 2, end: 1 };
+    refused(dz.input(set, &u, 100, turned, &mut []), &["GateGradients::input", "first row"]);
 }
 
 #[test]

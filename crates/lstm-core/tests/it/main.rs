@@ -1,6 +1,7 @@
 //! What is public, from outside: files that others made (weights of published models where their fixtures lie beside
 //! the checkout, the vectors of this crate), and kernels that are called by themselves.
 
+mod backward_step;
 mod input_gradient;
 #[cfg(feature = "keras")]
 mod keras_files;

@@ -65,6 +65,10 @@ impl Case {
             for cell in (0..self.steps * rows).filter(|cell| cell % self.skipped != 0) {
                 let at = row * (self.cols + self.gap);
                 row += 1;
+                if cell % 7 == 3 {
+                    // A run of none, wherever it lies.
+                    runs.push(CellRun { block, first: 0, cells: 0, at: usize::MAX });
+                }
                 match runs.last_mut() {
                     Some(run)
                         if run.block == block
@@ -142,7 +146,8 @@ fn both_kernels_sum_the_cells<E: Element>(case: &Case) -> Result<(), TestCaseErr
         let factor = Factor { source: &source, stride, cols: case.cols, runs: &runs };
         let (mut strips, mut packed) = (Strips::default(), Panels::new());
         strips.pack(&factor).unwrap();
-        let rows = || runs.iter().map(|run| factor.rows(run));
+        let with_cells = || runs.iter().filter(|run| run.cells > 0);
+        let rows = || with_cells().map(|run| factor.rows(run));
         packed.pack_columns(set, (n_cells, case.cols), Times::Gates, stride, rows);
         for panel in 0..layout.panels() {
             let len = layout.units(panel).len() * case.cols;

@@ -28,6 +28,9 @@ use crate::{Columns, Sequence, Tape, blocks};
 /// docs/performance.md).
 const MOST_BYTES: usize = 1 << 20;
 
+/// The bytes of V of a panel from which on more than one piece is worth reading dh again.
+const FEWEST_BYTES: usize = 1 << 18;
+
 /// What every group reads.
 pub(super) struct Plan<'a, E> {
     pub(super) sequence: &'a Sequence<'a, E>,
@@ -118,8 +121,10 @@ impl<E: Element> Group<'_, E> {
         let is_at_once = is_last || packed.set.has_few_registers();
         for panel in back_and_forth(nth.unwrap_or_default(), v.len()) {
             let next = after(nth.unwrap_or_default(), panel);
-            let bytes = size_of_val(&self.dz_after[..]) + size_of_val(v.panel(panel));
-            let count = if is_at_once { 1 } else { bytes.div_ceil(MOST_BYTES) };
+            let of_v = size_of_val(v.panel(panel));
+            let bytes = size_of_val(&self.dz_after[..]) + of_v;
+            let most = if is_at_once { 1 } else { of_v.div_ceil(FEWEST_BYTES) };
+            let count = bytes.div_ceil(MOST_BYTES).min(most);
             for n in 0..count {
                 let is_last_piece = n + 1 == count;
                 let ahead = match is_last_piece {
@@ -214,6 +219,23 @@ impl<E: Element> Plan<'_, E> {
             }),
             valid: flags.valid(rows.clone()),
             starts: flags.starts(rows),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::piece;
+
+    #[test]
+    fn pieces_follow_each_other() {
+        for row in [1, 4, 12, 64, 516, 2564] {
+            for count in [1, 2, 3, 7, 25, 700] {
+                let pieces: Vec<_> = (0..count).map(|n| piece(row, n, count)).collect();
+                assert_eq!((pieces[0].start, pieces[count - 1].end), (0, row));
+                assert!(pieces.windows(2).all(|two| two[0].end == two[1].start));
+                assert!(pieces.iter().all(|piece| piece.start <= piece.end));
+            }
         }
     }
 }

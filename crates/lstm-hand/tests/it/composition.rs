@@ -181,7 +181,8 @@ fn flip(case: &Case, data: &[f64], size: usize) -> Vec<f64> {
 
 #[test]
 fn results_do_not_depend_on_the_thread_count() {
-    // Going back, the rows of one or two threads are multiplied with the last one's V in pieces, those of eight at once.
+    // Going back with wide registers, the rows of one thread (in f64 of two) are multiplied with V in pieces, those of
+    // eight at once.
     let in_pieces = (2, 48, 8, 640);
     // Threads that share steps compute Z of some at a time, each of its own units; of the last shape eight compute all.
     let shared = [(7, 1, 33, 130), (300, 1, 3, 130), (90, 3, 5, 100), (40, 1, 128, 66)];

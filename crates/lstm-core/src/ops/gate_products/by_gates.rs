@@ -20,8 +20,7 @@ use crate::element::Constants;
 use crate::ops::simd::instruction_set::Kernel;
 use crate::ops::simd::lanes::Lanes;
 use crate::ops::simd::prefetch::{a_line, ask_at};
-use crate::ops::simd::strided::Strided;
-use crate::ops::tile::{Tile, add_strided, for_lanes, for_rows, for_vectors, most_rows, tile_rows};
+use crate::ops::tile::{Tile, add_strip, for_lanes, for_rows, for_vectors, most_rows, tile_rows};
 use crate::ops::transpose::transposed;
 
 /// The most columns of a group.
@@ -72,8 +71,7 @@ impl<E: Constants> ByGates<'_, E> {
             while let Some(part) = CellRun::take(&mut rest, CellRun::MOST_CELLS) {
                 cells = cells.end..cells.end + part.iter().map(|run| run.cells).sum::<usize>();
                 for (k, sums) in sums.chunks_mut(STRIP).enumerate() {
-                    let strip = self.packed.strip(first / STRIP + k);
-                    let strip = &strip[cells.start * STRIP..cells.end * STRIP];
+                    let strip = &self.packed.strip(first / STRIP + k)[cells.clone()];
                     self.strip::<S, W>(simd, part, strip, sums, cells.start > 0);
                 }
             }
@@ -87,7 +85,7 @@ impl<E: Constants> ByGates<'_, E> {
         &self,
         simd: S,
         runs: &[CellRun],
-        strip: &[E],
+        strip: &[[E; STRIP]],
         sums: &mut [[E; WIDEST]],
         add: bool,
     ) where
@@ -106,13 +104,13 @@ impl<E: Constants> ByGates<'_, E> {
         }
     }
 
-    /// Those of R of its columns, from `first` on.
+    /// The sums of R columns of a strip, from `first` on, over some runs.
     #[inline(always)]
     fn tile<S: Simd, const R: usize, const W: usize>(
         &self,
         simd: S,
         runs: &[CellRun],
-        mut strip: &[E],
+        mut strip: &[[E; STRIP]],
         first: usize,
     ) -> Tile<E::Vector, R, W>
     where
@@ -121,13 +119,11 @@ impl<E: Constants> ByGates<'_, E> {
         let width = W * E::COUNT;
         let mut acc = [[E::splat(simd, E::ZERO); W]; R];
         for (block, cells) in CellRun::cells(runs) {
-            let (of_run, others) = strip.split_at(cells.len() * STRIP);
+            let (of_run, others) = strip.split_at(cells.len());
             strip = others;
             let dz = self.dz.part(&self.dz.blocks[block], self.panel);
             let dz = E::vectors(&dz[cells.start * width..cells.end * width]).as_chunks::<W>().0;
-            let rows = Strided::<E, R>::new(of_run, first, STRIP, cells.len());
-            let Some(rows) = rows else { break };
-            add_strided::<S, E, R, W>(simd, &mut acc, rows, dz);
+            add_strip::<S, E, R, W, STRIP>(simd, &mut acc, (of_run, first), dz);
         }
         acc
     }

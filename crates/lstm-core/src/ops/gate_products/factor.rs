@@ -67,8 +67,8 @@ pub struct Factor<'a, E> {
 impl<'a, E> Factor<'a, E> {
     /// The memory from the first to the last row of a run; `None` where it does not lie in the source.
     pub fn rows(&self, run: &CellRun) -> Option<&'a [E]> {
-        let last = run.cells.saturating_sub(1).checked_mul(self.stride);
-        let len = last.and_then(|last| last.checked_add(self.cols))?;
+        let Some(last) = run.cells.checked_sub(1) else { return Some(&[]) };
+        let len = last.checked_mul(self.stride)?.checked_add(self.cols)?;
         self.source.get(run.at..)?.get(..len)
     }
 

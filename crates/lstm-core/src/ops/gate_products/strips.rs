@@ -50,10 +50,10 @@ impl<E: Constants> Strips<E> {
         (self.rows, self.cols)
     }
 
-    /// Strip number `n`: `[rows][STRIP]`.
+    /// The rows of strip number `n`.
     #[inline(always)]
-    pub(super) fn strip(&self, n: usize) -> &[E] {
-        &self.data[n * self.rows * STRIP..][..self.rows * STRIP]
+    pub(super) fn strip(&self, n: usize) -> &[[E; STRIP]] {
+        &self.data.as_chunks::<STRIP>().0[n * self.rows..][..self.rows]
     }
 }
 

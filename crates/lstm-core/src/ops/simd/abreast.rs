@@ -87,7 +87,7 @@ impl<E: Copy, const R: usize> Four<'_, E, R> {
 
 /// The number itself, of which the compiler forgets where it came from.
 #[inline(always)]
-pub(super) fn opaque(number: usize) -> usize {
+fn opaque(number: usize) -> usize {
     #[cfg(target_arch = "x86_64")]
     {
         let mut number = number;

@@ -15,7 +15,6 @@ use super::{Tile, has_few_registers};
 use crate::ops::simd::abreast::{Abreast, Four};
 use crate::ops::simd::lanes::Lanes;
 use crate::ops::simd::prefetch::{a_line, ask_unchecked};
-use crate::ops::simd::strided::Strided;
 
 /// Adds all terms, asking for `ahead` meanwhile: where registers are many, panels are wide and have twice as many lines.
 #[inline(always)]
@@ -150,21 +149,33 @@ pub(super) fn add_four<S: Simd, E: Lanes<S>, const R: usize, const W: usize>(
     add_row::<S, E, R, W>(simd, tile, lhs.column::<3>(), panel[3]);
 }
 
-/// All terms of rows that lie apart: acc[r][j] += rows[k][r] · panel[k][j].
+/// All terms of a strip of columns, of whose rows R numbers are taken, from `first` on:
+/// acc[r][j] += strip[k][first + r] · panel[k][j].
 #[inline(always)]
-pub(in crate::ops) fn add_strided<S: Simd, E: Lanes<S>, const R: usize, const P: usize>(
+pub(in crate::ops) fn add_strip<
+    S: Simd,
+    E: Lanes<S>,
+    const R: usize,
+    const P: usize,
+    const STRIP: usize,
+>(
     simd: S,
     acc: &mut Tile<E::Vector, R, P>,
-    rows: Strided<'_, E, R>,
+    (strip, first): (&[[E; STRIP]], usize),
     panel: &[[E::Vector; P]],
 ) {
-    for (rows, b) in rows.fours_beside(panel) {
-        add_row::<S, E, R, P>(simd, acc, rows.row::<0>(), b[0]);
-        add_row::<S, E, R, P>(simd, acc, rows.row::<1>(), b[1]);
-        add_row::<S, E, R, P>(simd, acc, rows.row::<2>(), b[2]);
-        add_row::<S, E, R, P>(simd, acc, rows.row::<3>(), b[3]);
+    // Of whole rows the compiler need not check the place of each number.
+    let first = if R == STRIP { 0 } else { first };
+    let taken = |row: &[E; STRIP]| std::array::from_fn(|r| row[first + r]);
+    let (fours, left) = strip.as_chunks::<4>();
+    let (panel_fours, panel_left) = panel.as_chunks::<4>();
+    for ([r0, r1, r2, r3], b) in fours.iter().zip(panel_fours) {
+        add_row::<S, E, R, P>(simd, acc, taken(r0), b[0]);
+        add_row::<S, E, R, P>(simd, acc, taken(r1), b[1]);
+        add_row::<S, E, R, P>(simd, acc, taken(r2), b[2]);
+        add_row::<S, E, R, P>(simd, acc, taken(r3), b[3]);
     }
-    for (rows, b) in rows.left_beside(panel) {
-        add_row::<S, E, R, P>(simd, acc, rows.row::<0>(), *b);
+    for (row, b) in left.iter().zip(panel_left) {
+        add_row::<S, E, R, P>(simd, acc, taken(row), *b);
     }
 }
