@@ -18,7 +18,8 @@
 //!    of one row is a kernel of its own, another one where there is one panel, all on the way to it is inlined, and
 //!    [`Steps`] has nothing to check but x.
 //! 4. Of several rows, and without vectors, the gates have a loop of their own.
-//! 5. A format whose sums of one panel are too few to keep the multipliers busy has two panels side by side.
+//! 5. The sums of one panel are too few to keep the multipliers busy: where nothing else holds them up, two panels go side
+//!    by side.
 
 mod bf16;
 mod int8;
@@ -59,10 +60,10 @@ pub trait Format<E: Constants>: Send + Sync + 'static {
     #[doc(hidden)]
     fn pack(weights: &[E]) -> E;
 
-    /// Whether the sums of one row and panel are too few to keep the multipliers busy, so that two panels go side by
-    /// side.
+    /// The most bytes of weights of which two panels go side by side: the sums of one row and panel are too few to keep
+    /// the multipliers busy.
     #[doc(hidden)]
-    const IN_PAIRS: bool;
+    const MOST_BYTES_IN_PAIRS: usize;
 
     /// tile += lhs · panels, where `lhs[r]` has as many elements as the panels have columns.
     #[doc(hidden)]

@@ -26,7 +26,7 @@ fn round(weight: f32) -> u32 {
 
 impl Format<f32> for Bf16 {
     const COLUMNS: usize = 2;
-    const IN_PAIRS: bool = true;
+    const MOST_BYTES_IN_PAIRS: usize = usize::MAX;
 
     /// The first weight in the low half of the bits, the second in the high half.
     fn pack(weights: &[f32]) -> f32 {

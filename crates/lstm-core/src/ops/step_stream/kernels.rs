@@ -28,8 +28,9 @@ impl<E: Constants, F: Format<E>, const ONE_PANEL: bool> Kernel<E> for OneRow<'_,
         let StepSlices { h_before, h, c, backwards, .. } = state.slices();
         let product = Product::<E, S>::new(weights);
         let panels = if ONE_PANEL { 1 } else { weights.panels };
+        let in_pairs = !ONE_PANEL && size_of_val(&weights.data[..]) <= F::MOST_BYTES_IN_PAIRS;
         let mut done = 0;
-        while F::IN_PAIRS && panels - done >= 2 {
+        while in_pairs && panels - done >= 2 {
             let panel = if backwards { panels - 2 - done } else { done };
             if step::<S, E, F, 2>(simd, &product, x, h_before, (c, h), panel).is_none() {
                 return;

@@ -13,7 +13,8 @@ pub enum Plain {}
 
 impl<E: Constants> Format<E> for Plain {
     const COLUMNS: usize = 1;
-    const IN_PAIRS: bool = false;
+    /// What the first cache has room for: farther weights come sooner in one stream (measured: docs/performance.md).
+    const MOST_BYTES_IN_PAIRS: usize = 40 << 10;
 
     fn pack(weights: &[E]) -> E {
         weights.first().copied().unwrap_or(E::ZERO)
@@ -28,24 +29,29 @@ impl<E: Constants> Format<E> for Plain {
     ) where
         E: Lanes<S>,
     {
-        for (tile, panel) in tile.iter_mut().zip(panels) {
-            let n = panel.len();
-            let mut rows = [&[][..]; R];
-            for (row, lhs) in rows.iter_mut().zip(lhs) {
-                // With lengths that the compiler knows to be equal, the loop has no checks.
-                let Some(lhs) = lhs.get(..n) else { return };
-                *row = lhs;
-            }
-            let mut acc = *tile;
-            for k in 0..n {
-                for r in 0..R {
-                    let a = E::splat(simd, rows[r][k]);
+        // With lengths that the compiler knows to be equal, the loop has no checks.
+        let n = panels[0].len();
+        let (mut columns, mut rows) = ([&[][..]; P], [&[][..]; R]);
+        for (columns, panel) in columns.iter_mut().zip(panels) {
+            let Some(panel) = panel.get(..n) else { return };
+            *columns = panel;
+        }
+        for (row, lhs) in rows.iter_mut().zip(lhs) {
+            let Some(lhs) = lhs.get(..n) else { return };
+            *row = lhs;
+        }
+        let mut acc = *tile;
+        for k in 0..n {
+            for r in 0..R {
+                let a = E::splat(simd, rows[r][k]);
+                for p in 0..P {
                     for gate in 0..4 {
-                        acc[r][gate] = E::multiply_add(simd, a, panel[k][gate], acc[r][gate]);
+                        let sum = acc[p][r][gate];
+                        acc[p][r][gate] = E::multiply_add(simd, a, columns[p][k][gate], sum);
                     }
                 }
             }
-            *tile = acc;
         }
+        *tile = acc;
     }
 }
