@@ -5,7 +5,7 @@ use lstm_core::ops::block_rows::BlockRows;
 use lstm_core::ops::gate_layout::GateLayout;
 use lstm_core::{Element, Result, SeqDims};
 
-use crate::blocks::blocks;
+use crate::blocks;
 use crate::exchange::Places;
 use crate::row_products::RowGates;
 use crate::sequence::Run;
@@ -110,8 +110,10 @@ impl<E: Element> Tape<E> {
     pub(crate) fn resize(&mut self, run: Run, layout: GateLayout, steps: usize, kept: Kept) {
         let dims = run.dims;
         let padded = layout.panels() * layout.lanes;
-        if self.blocks.last().is_none_or(|last| last.batch != dims.batch) {
-            self.blocks = blocks(dims.batch);
+        let n_blocks = blocks::count::<E>(dims.batch, layout);
+        let is_cut = self.blocks.last().is_some_and(|last| last.batch == dims.batch);
+        if !is_cut || self.blocks.len() != n_blocks {
+            self.blocks = blocks::blocks(dims.batch, n_blocks);
         }
         self.gates.resize(steps * dims.batch * layout.row());
         let cells = if kept == Kept::Nothing { 0 } else { dims.n_cells() };

@@ -12,7 +12,7 @@ use lstm_core::{Element, Result, parallel};
 use super::flags::Flags;
 use super::scan::{Group, Plan};
 use crate::exchange::Exchange;
-use crate::forward::{back_and_forth, take};
+use crate::forward::{after, back_and_forth, take};
 
 /// What one thread computes: the units of some neighbouring panels of V.
 #[repr(align(128))]
@@ -93,6 +93,8 @@ impl<E: Element> Share<'_, E> {
         }
         for k in back_and_forth(phase, self.panels.len()) {
             let panel = self.panels.start + k;
+            let next = Some(after(phase, k)).filter(|&next| next < self.panels.len());
+            let next = next.map_or(&[][..], |k| v.get(self.panels.start + k));
             let span = v.span(panel);
             let first = self.vectors.start;
             let state = rows * layout.lanes * (span.start - first)..;
@@ -102,7 +104,7 @@ impl<E: Element> Share<'_, E> {
                 layout,
                 v: (phase > 0).then(|| v.panel(panel)),
                 gates_after: 0..layout.row(),
-                ahead: &[],
+                ahead: plan.tape.packed.ahead(next, (0, &[**block])),
                 dz_after: &*self.dz_after,
                 dh: &mut self.dh[state.clone()][..span.len() * rows * layout.lanes],
                 dc: &mut self.dc[state][..span.len() * rows * layout.lanes],

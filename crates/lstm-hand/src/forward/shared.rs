@@ -8,7 +8,7 @@ use lstm_core::ops::block_rows::BlockRows;
 use lstm_core::ops::step_forward::{ForwardStep, UnitsMut};
 use lstm_core::{Element, Result, parallel};
 
-use super::{Group, Plan, back_and_forth, take};
+use super::{Group, Plan, after, back_and_forth, take};
 use crate::Columns;
 use crate::exchange::Exchange;
 use crate::tape::Kept;
@@ -109,9 +109,11 @@ impl<E: Element> Share<'_, '_, E> {
         if let Some(lengths) = plan.sequence.lengths {
             self.valid.extend(lengths.rows().iter().map(|&len| step_idx < len));
         }
+        let block = BlockRows { batch: rows, first: 0, rows };
         let units = rows * layout.lanes;
         for k in back_and_forth(nth, self.panels.len()) {
             let panel = self.panels.start + k;
+            let next = self.next(nth, k).map_or(&[][..], |next| plan.packed.v.get(next));
             let width = layout.width(panel);
             let z = self.z_of(steps, panel, step_idx);
             let kept = (k * plan.cell_steps() + step_idx) * units;
@@ -120,7 +122,7 @@ impl<E: Element> Share<'_, '_, E> {
                 layout,
                 panel,
                 v: plan.v(nth, panel),
-                ahead: &[],
+                ahead: plan.packed.ahead(next, (0, &[block])),
                 h_before: &*self.h_before,
                 z: &mut self.gates[z..][..rows * width],
                 keep: plan.kept == Kept::Gates,
@@ -137,6 +139,11 @@ impl<E: Element> Share<'_, '_, E> {
         }
         exchange.show(self.number, phase, self.h);
         Ok(())
+    }
+
+    /// The panel after number `k` of these.
+    fn next(&self, nth: usize, k: usize) -> Option<usize> {
+        Some(after(nth, k)).filter(|&next| next < self.panels.len()).map(|k| self.panels.start + k)
     }
 
     /// Where Z of a panel and step begins.

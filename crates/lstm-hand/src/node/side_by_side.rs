@@ -4,7 +4,7 @@ use lstm_core::ops::InstructionSet;
 use lstm_core::ops::gate_layout::GateLayout;
 use lstm_core::{Element, Result, SeqDims, parallel};
 
-use crate::blocks::{blocks, shares};
+use crate::blocks::{count, shares};
 use crate::forward::steps::FEWEST_PRODUCT_TERMS;
 
 /// The fewest terms of a run that is worth a call of the pool (measured: docs/performance.md).
@@ -31,7 +31,7 @@ pub(super) fn quicker<E: Element>(runs: &[SeqDims]) -> bool {
         let layout = GateLayout::new::<E>(InstructionSet::current(), hidden);
         let terms =
             |depth: usize| dims.n_cells().saturating_mul(layout.row()).saturating_mul(depth);
-        let worth_it = terms(input + hidden) >= FEWEST_RUN_TERMS && blocks(batch).len() == 1;
+        let worth_it = terms(input + hidden) >= FEWEST_RUN_TERMS && count::<E>(batch, layout) == 1;
         match parallel::threads() {
             1 => false,
             2 => worth_it,

@@ -187,7 +187,9 @@ fn results_do_not_depend_on_the_thread_count() {
     // Threads that share steps compute Z of some at a time, each of its own units; of the last shape eight compute all.
     let shared = [(7, 1, 33, 130), (300, 1, 3, 130), (90, 3, 5, 100), (40, 1, 128, 66)];
     let shapes = [(3, 128, 40, 64), (4, 37, 129, 65), (50, 20, 16, 96), in_pieces];
-    let shapes = shapes.into_iter().chain(shared);
+    // Its weights are so many that threads share the steps of 20 rows.
+    let far = (3, 20, 5, 460);
+    let shapes = shapes.into_iter().chain(shared).chain([far]);
     for (seed, (n_steps, batch, input, hidden)) in (0..).zip(shapes) {
         let mut case = Case::random(SeqDims { n_steps, batch, input, hidden }, seed);
         if seed % 3 == 2 {
@@ -216,6 +218,8 @@ fn large_cases() -> impl Iterator<Item = Case> {
         (6, 128, 2, 5),
         (4, 9, 11, 129),
         (3, 1, 2, 260),
+        // One block, because V is large.
+        (2, 17, 3, 330),
         // More cells than weight gradients take at once.
         (60, 80, 5, 17),
     ];
