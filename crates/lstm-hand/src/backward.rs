@@ -13,6 +13,7 @@ use crate::tape::Gates;
 use crate::{Sequence, Tape, blocks, gradients, recompute};
 
 mod flags;
+mod pieces;
 mod scan;
 mod shared;
 mod state;

@@ -17,19 +17,12 @@ use lstm_core::ops::step_backward::{BackwardStep, StepTape, Units};
 use lstm_core::{Element, Result, SeqDims, parallel};
 
 use super::flags::Flags;
+use super::pieces::{Piece, pieces};
 use super::state::pack_state;
 use super::{BackwardScratch, OutputGradients};
 use crate::exchange::Places;
 use crate::forward::{after, back_and_forth, take};
 use crate::{Columns, Sequence, Tape, blocks};
-
-/// The most bytes of dz of a group's rows and of V of a panel that are multiplied at once: of large layers a step would
-/// find neither in the second cache again. Where registers are few, panels are narrow and pieces slower (measured:
-/// docs/performance.md).
-const MOST_BYTES: usize = 1 << 20;
-
-/// The bytes of V of a panel from which on more than one piece is worth reading dh again.
-const FEWEST_BYTES: usize = 1 << 18;
 
 /// What every group reads.
 pub(super) struct Plan<'a, E> {
@@ -115,25 +108,12 @@ impl<E: Element> Group<'_, E> {
         nth: Option<usize>,
         flags: &Flags,
     ) -> Result<()> {
-        let packed = &plan.tape.packed;
-        let row = packed.layout.row();
         let is_last = nth.is_some_and(|nth| nth + 1 == plan.sequence.dims.n_steps);
-        let is_at_once = is_last || packed.set.has_few_registers();
         for panel in back_and_forth(nth.unwrap_or_default(), v.len()) {
             let next = after(nth.unwrap_or_default(), panel);
-            let of_v = size_of_val(v.panel(panel));
-            let bytes = size_of_val(&self.dz_after[..]) + of_v;
-            let most = if is_at_once { 1 } else { of_v.div_ceil(FEWEST_BYTES) };
-            let count = bytes.div_ceil(MOST_BYTES).min(most);
-            for n in 0..count {
-                let is_last_piece = n + 1 == count;
-                let ahead = match is_last_piece {
-                    false => v.rows(panel, piece(row, n + 1, count)),
-                    true => v.rows(next, piece(row, 0, count)),
-                };
-                let of_v = (!is_last).then(|| v.rows(panel, piece(row, n, count)));
-                let product = (of_v, piece(row, n, count), ahead);
-                self.panel(plan, v.span(panel), product, nth.filter(|_| is_last_piece), flags)?;
+            let dz_after = (!is_last).then_some(&*self.dz_after);
+            for piece in pieces(&plan.tape.packed, v, (panel, next), dz_after) {
+                self.panel(plan, v.span(panel), piece, nth, flags)?;
             }
         }
         Ok(())
@@ -144,13 +124,14 @@ impl<E: Element> Group<'_, E> {
         &mut self,
         plan: &Plan<'_, E>,
         span: Range<usize>,
-        (v, gates_after, ahead): (Option<&[E]>, Range<usize>, &[E]),
+        piece: Piece<'_, E>,
         nth: Option<usize>,
         flags: &Flags,
     ) -> Result<()> {
         let (packed, layout) = (&plan.tape.packed, plan.tape.packed.layout);
         let (n_steps, row) = (plan.sequence.dims.n_steps, layout.row());
         let columns = layout.columns(span.clone());
+        let at = nth.filter(|_| piece.is_last);
         for (nth_block, block) in self.blocks.iter().enumerate() {
             let (local, cells) = (block.first - self.first, n_steps * block.rows);
             let rows = local..local + block.rows;
@@ -158,13 +139,13 @@ impl<E: Element> Group<'_, E> {
             let dz = local * n_steps * row + columns.start * cells;
             BackwardStep {
                 layout,
-                v,
-                gates_after: gates_after.clone(),
-                ahead: packed.ahead(ahead, (nth_block, self.blocks)),
+                v: piece.of_v,
+                gates_after: piece.gates.clone(),
+                ahead: packed.ahead(piece.ahead, (nth_block, self.blocks)),
                 dz_after: &self.dz_after[rows.start * row..rows.end * row],
                 dh: &mut self.dh[state.clone()],
                 dc: &mut self.dc[state],
-                at: nth.map(|nth| plan.tape_of(block, nth, flags, rows.clone())),
+                at: at.map(|nth| plan.tape_of(block, nth, flags, rows.clone())),
                 dz: &mut self.dz[dz..][..columns.len() * cells],
                 dz_now: &mut self.dz_now[rows.start * row..rows.end * row],
                 now_stride: row,
@@ -182,12 +163,6 @@ impl<E: Element> Group<'_, E> {
         let first = before * layout.lanes;
         first..first + span.len() * block.rows * layout.lanes
     }
-}
-
-/// Piece `n` of the gates of a row: as even as whole fours are.
-fn piece(row: usize, n: usize, count: usize) -> Range<usize> {
-    let edge = |k: usize| if k < count { k * row / count / 4 * 4 } else { row };
-    edge(n)..edge(n + 1)
 }
 
 impl<E: Element> Plan<'_, E> {
@@ -219,23 +194,6 @@ impl<E: Element> Plan<'_, E> {
             }),
             valid: flags.valid(rows.clone()),
             starts: flags.starts(rows),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::piece;
-
-    #[test]
-    fn pieces_follow_each_other() {
-        for row in [1, 4, 12, 64, 516, 2564] {
-            for count in [1, 2, 3, 7, 25, 700] {
-                let pieces: Vec<_> = (0..count).map(|n| piece(row, n, count)).collect();
-                assert_eq!((pieces[0].start, pieces[count - 1].end), (0, row));
-                assert!(pieces.windows(2).all(|two| two[0].end == two[1].start));
-                assert!(pieces.iter().all(|piece| piece.start <= piece.end));
-            }
         }
     }
 }

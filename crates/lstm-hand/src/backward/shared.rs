@@ -10,6 +10,7 @@ use lstm_core::ops::step_backward::BackwardStep;
 use lstm_core::{Element, Result, parallel};
 
 use super::flags::Flags;
+use super::pieces::pieces;
 use super::scan::{Group, Plan};
 use crate::exchange::Exchange;
 use crate::forward::{after, back_and_forth, take};
@@ -81,8 +82,8 @@ impl<E: Element> Share<'_, E> {
     /// The steps go against time; one more phase adds what goes to the state before the first.
     fn run(&mut self, scan: &Scan<'_, E>, phase: usize) -> Result<()> {
         let Scan { plan, v, block, exchange } = scan;
-        let (layout, rows) = (plan.tape.packed.layout, block.rows);
-        let n_steps = plan.sequence.dims.n_steps;
+        let (packed, rows) = (&plan.tape.packed, block.rows);
+        let (layout, n_steps) = (packed.layout, plan.sequence.dims.n_steps);
         let nth = (n_steps - 1).checked_sub(phase);
         if phase > 0 {
             std::mem::swap(&mut self.dz_after, &mut self.dz_now);
@@ -94,31 +95,35 @@ impl<E: Element> Share<'_, E> {
         for k in back_and_forth(phase, self.panels.len()) {
             let panel = self.panels.start + k;
             let next = Some(after(phase, k)).filter(|&next| next < self.panels.len());
-            let next = next.map_or(&[][..], |k| v.get(self.panels.start + k));
+            let next = next.map_or(v.len(), |k| self.panels.start + k);
             let span = v.span(panel);
             let first = self.vectors.start;
             let state = rows * layout.lanes * (span.start - first)..;
             let dz = n_steps * rows * layout.columns(first..span.start).len()..;
             let columns = layout.columns(span.clone());
-            BackwardStep {
-                layout,
-                v: (phase > 0).then(|| v.panel(panel)),
-                gates_after: 0..layout.row(),
-                ahead: plan.tape.packed.ahead(next, (0, &[**block])),
-                dz_after: &*self.dz_after,
-                dh: &mut self.dh[state.clone()][..span.len() * rows * layout.lanes],
-                dc: &mut self.dc[state][..span.len() * rows * layout.lanes],
-                at: nth.map(|nth| plan.tape_of(block, nth, &self.flags, 0..rows)),
-                dz: match nth {
-                    Some(_) => &mut self.dz[dz][..n_steps * rows * columns.len()],
-                    None => &mut [],
-                },
-                dz_now: &mut *self.dz_now,
-                now_stride: layout.row(),
-                now_first: columns.start,
-                span: span.clone(),
+            let dz_after = (phase > 0).then_some(&*self.dz_after);
+            for piece in pieces(packed, v, (panel, next), dz_after) {
+                let at = nth.filter(|_| piece.is_last);
+                BackwardStep {
+                    layout,
+                    v: piece.of_v,
+                    gates_after: piece.gates,
+                    ahead: packed.ahead(piece.ahead, (0, &[**block])),
+                    dz_after: &*self.dz_after,
+                    dh: &mut self.dh[state.clone()][..span.len() * rows * layout.lanes],
+                    dc: &mut self.dc[state.clone()][..span.len() * rows * layout.lanes],
+                    at: at.map(|nth| plan.tape_of(block, nth, &self.flags, 0..rows)),
+                    dz: match nth {
+                        Some(_) => &mut self.dz[dz.clone()][..n_steps * rows * columns.len()],
+                        None => &mut [],
+                    },
+                    dz_now: &mut *self.dz_now,
+                    now_stride: layout.row(),
+                    now_first: columns.start,
+                    span: span.clone(),
+                }
+                .run(packed.set)?;
             }
-            .run(plan.tape.packed.set)?;
         }
         exchange.show(self.number, phase, self.dz_now);
         Ok(())
