@@ -105,7 +105,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 }
 
 fn workers(args: &Args, threads: u16) -> Result<Vec<Worker>> {
-    let mut workers = peers::ours(threads, args.place)?;
+    let mut workers = peers::ours(threads, args.place, None)?;
     if let Some(python) = &args.torch {
         workers.extend(peers::torch(python, threads, args.place));
     }
@@ -190,19 +190,19 @@ fn workloads(args: &Args) -> Result<Vec<(Shape, Pass)>> {
 fn minimums(args: &Args) -> Result<Vec<Minimum>> {
     let committed = check::committed()?;
     let given = !args.shape.is_empty() || !args.pass.is_empty();
-    let wanted = match given {
-        true => workloads(args)?,
-        false => committed.iter().map(|minimum| (minimum.shape, minimum.pass)).collect(),
+    let wanted: Vec<check::Key> = match given {
+        true => workloads(args)?.into_iter().map(|(shape, pass)| (shape, pass, None)).collect(),
+        false => committed.iter().map(Minimum::key).collect(),
     };
-    let minimum = |(shape, pass): (Shape, Pass)| {
-        let known = committed.iter().find(|known| (known.shape, known.pass) == (shape, pass));
+    let minimum = |(shape, pass, set): check::Key| {
+        let known = committed.iter().find(|known| known.key() == (shape, pass, set));
         let ratio = args.at_least.or(known.map(|known| known.ratio)).with_context(|| {
             let pass = pass.as_str();
             format!(
                 "expected a shape and pass with a ratio on record or --at-least, got {shape} {pass}"
             )
         })?;
-        Ok(Minimum { shape, pass, ratio })
+        Ok(Minimum { shape, pass, set, ratio })
     };
     wanted.into_iter().map(minimum).collect()
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use lstm_core::ops::InstructionSet;
 
 use super::client::Worker;
 use super::subject::Subject;
@@ -15,11 +16,14 @@ const TORCH_WORKER: &str = include_str!("torch_worker.py");
 
 /// Ours and candle's, each in a process of its own: candle's threads spin for a while after each
 /// operation, which would take a core from whoever shares the process.
-pub fn ours(threads: u16, place: Place) -> Result<Vec<Worker>> {
+///
+/// `set`: the instruction set of our kernels, the widest without.
+pub fn ours(threads: u16, place: Place, set: Option<InstructionSet>) -> Result<Vec<Worker>> {
     let program = std::env::current_exe().context("the path of this program")?;
     let start = |subject: Subject| {
         let mut command = Command::new(&program);
         command.args(["bench", "--worker", subject.as_str()]).envs(place.variables());
+        command.envs(set.map(|set| ("LSTM_INSTRUCTION_SET", set.name())));
         Ok(Worker::start(subject.as_str(), command, threads)?.required())
     };
     [Subject::Hand, Subject::CandleNn].into_iter().map(start).collect()
