@@ -189,7 +189,7 @@ fn in_phases<L: Send>(
     }
     let pool = candle_core::utils::barrier_pool();
     let barrier = Barrier::new(lanes.len());
-    // One thread takes each, once: what is written between two phases shares no cache line with another lane's.
+    // One thread takes each, once, not at each phase: the locks share a cache line.
     let lanes: Vec<Mutex<L>> = lanes.into_iter().map(Mutex::new).collect();
     let panic = Mutex::new(None);
     let work = |number: usize, lane: &mut L| {

@@ -52,8 +52,9 @@ pub struct Gradients<'a, E> {
 /// Memory that the backward pass works in; make it once and reuse it for runs of any size.
 ///
 /// It holds, in numbers and with 4·H, H and I each rounded up to a vector: dz, 4·T·B·H, where the tape has no gates
-/// whose place it takes; V, then U, 4·H·max(I, H); for weight gradients T·B·max(I, H), I or H rounded up to sixes,
-/// or to a vector where registers or cells are few, but of about 2048 cells at a time. Where cells share N rows of the input: 4·N·H more for their dz.
+/// whose place it takes; V, then U, 4·H·max(I, H); for weight gradients T·B·max(I, H), I or H rounded up to sixes, or to
+/// a vector where registers or cells are few, but of about 2048 cells at a time. Where cells share N rows of the input:
+/// 4·N·H more for their dz.
 #[derive(Debug, Clone, Default)]
 pub struct BackwardScratch<E> {
     /// The gates, where the tape has none, and then dz of every step, zero for padding: for each block

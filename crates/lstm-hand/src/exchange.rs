@@ -102,7 +102,7 @@ mod tests {
 
     /// Threads that add up whole rows, of which each writes some columns.
     fn every_thread_sees_all_columns<E: Element>() {
-        const STEPS: u32 = 50;
+        const STEPS: usize = 50;
         let (row, n_rows) = (7, 3);
         let columns = [0..3, 3..3, 3..7];
         let mut places = Places::default();
@@ -110,7 +110,7 @@ mod tests {
         let exchange = Exchange::new::<E>(row, n_rows, columns.clone().into_iter(), &places);
         let mut threads: Vec<_> =
             (0..3).map(|number| (number, vec![E::ONE; n_rows * row])).collect();
-        parallel::phases(&mut threads, 50, |(number, rows), phase| {
+        parallel::phases(&mut threads, STEPS, |(number, rows), phase| {
             if phase > 0 {
                 exchange.complete(*number, phase - 1, rows);
             }

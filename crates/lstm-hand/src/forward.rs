@@ -10,7 +10,7 @@
 //!                 gates, c_t, h_t       eq. (1) to (6), while the tile is in the nearest cache
 //! ```
 //!
-//! Rows do not depend on each other, so groups never wait. A batch too small to cut is one group, whose
+//! Rows do not depend on each other, so groups never wait. A batch that is not cut (`blocks.rs`) is one group, whose
 //! threads share the units of each step instead (`forward/shared.rs`).
 
 use lstm_core::ops::block_rows::BlockRows;

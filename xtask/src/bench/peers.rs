@@ -17,7 +17,7 @@ const TORCH_WORKER: &str = include_str!("torch_worker.py");
 /// Ours and candle's, each in a process of its own: candle's threads spin for a while after each
 /// operation, which would take a core from whoever shares the process.
 ///
-/// `set`: the instruction set of our kernels, the widest without.
+/// `set`: the instruction set of our kernels, the current one without.
 pub fn ours(threads: u16, place: Place, set: Option<InstructionSet>) -> Result<Vec<Worker>> {
     let program = std::env::current_exe().context("the path of this program")?;
     let start = |subject: Subject| {

@@ -61,7 +61,8 @@ impl<E: Element> GateGradients<'_, E> {
         let GateLayout { hidden, lanes } = self.layout;
         Error::check(op, "lanes", set.lanes::<E>(), lanes)?;
         Error::check(op, "hidden", hidden.max(1), hidden)?;
-        Error::check(op, "length of dz", batch * self.steps * self.layout.row(), self.dz.len())
+        let len = batch.saturating_mul(self.steps).saturating_mul(self.layout.row());
+        Error::check(op, "length of dz", len, self.dz.len())
     }
 
     /// How many numbers of dz of a cell each panel of U reads again in [`GateGradients::input`].

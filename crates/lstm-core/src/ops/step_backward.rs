@@ -111,7 +111,13 @@ impl<E: Element> BackwardStep<'_, E> {
         const OP: &str = "BackwardStep::run";
         let (layout, span) = (self.layout, self.span.len());
         let GateLayout { hidden, lanes } = layout;
-        Error::check_sizes(OP, || [("lanes", set.lanes::<E>(), lanes)])?;
+        Error::check_sizes(OP, || {
+            [
+                ("lanes", set.lanes::<E>(), lanes),
+                ("span", self.span.end.min(layout.panels()), self.span.end),
+                ("vectors of span", span.clamp(1, 4), span),
+            ]
+        })?;
         let rows = self.dz_now.len().checked_div(self.now_stride).unwrap_or(0);
         let columns = layout.columns(self.span.clone()).len();
         let Range { start, end } = self.gates_after;
@@ -121,8 +127,6 @@ impl<E: Element> BackwardStep<'_, E> {
         };
         Error::check_sizes(OP, || {
             [
-                ("span", self.span.end.min(layout.panels()), self.span.end),
-                ("vectors of span", span.clamp(1, 4), span),
                 ("row of dz_now", self.now_stride.max(self.now_first + columns), self.now_stride),
                 ("start of gates_after", start.min(end), start),
                 ("end of gates_after", end.min(layout.row()), end),

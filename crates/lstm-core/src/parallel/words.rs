@@ -9,7 +9,7 @@ use crate::Element;
 
 /// The words of memory that `values` numbers take.
 pub fn words<E: Element>(values: usize) -> usize {
-    (values * size_of::<E>()).div_ceil(size_of::<AtomicU64>())
+    values.saturating_mul(size_of::<E>()).div_ceil(size_of::<AtomicU64>())
 }
 
 /// Puts numbers into words, [`words`] of them: as many as both have.

@@ -1,4 +1,4 @@
-//! Steps whose units several threads share: for batches too small to cut by rows.
+//! Steps whose units several threads share: for batches that are not cut by rows (`blocks.rs`).
 //!
 //! As going forward: each thread keeps its slice of V in its caches, and works on a copy of dz of its own.
 
@@ -125,7 +125,9 @@ impl<E: Element> Share<'_, E> {
                 .run(packed.set)?;
             }
         }
-        exchange.show(self.number, phase, self.dz_now);
+        if nth.is_some() {
+            exchange.show(self.number, phase, self.dz_now);
+        }
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Steps whose units several threads share: for batches too small to cut by rows.
+//! Steps whose units several threads share: for batches that are not cut by rows (`blocks.rs`).
 //!
 //! Each thread keeps its slice of V in its caches, and works on a copy of h of its own.
 

@@ -28,10 +28,13 @@ impl<E: Element> Plan<'_, E> {
         n_steps * self.sequence.dims.batch * layout.row() * depth
     }
 
-    /// Whether threads that share steps compute Z of their units before: all do, or it is too little for all.
+    /// Whether threads that share steps compute Z of their units before: all do and have about as many, or it is too
+    /// little for all.
     pub(super) fn product_is_by_shares(&self, n_steps: usize) -> bool {
-        let takes_all = self.shares == parallel::threads();
-        self.shares > 1 && (takes_all || self.product_terms(n_steps) < FEWEST_PRODUCT_TERMS)
+        let (panels, shares) = (self.packed.layout.panels(), self.shares);
+        let is_even = panels.is_multiple_of(shares) || panels >= 8 * shares;
+        let takes_all = shares == parallel::threads() && is_even;
+        shares > 1 && (takes_all || self.product_terms(n_steps) < FEWEST_PRODUCT_TERMS)
     }
 
     /// Z of some cells and the units of a panel, where `ahead` is read next.

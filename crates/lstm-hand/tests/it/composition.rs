@@ -196,8 +196,9 @@ fn results_do_not_depend_on_the_thread_count() {
             case.direction = Direction::Reverse;
         }
         if seed % 2 == 1 {
-            case.lengths =
-                Some(Lengths::new((0..batch).map(|b| b % (n_steps + 1)).collect::<Vec<_>>()));
+            case.lengths = Some(Lengths::new(
+                (0..batch).map(|b| (n_steps + b) % (n_steps + 1)).collect::<Vec<_>>(),
+            ));
         }
         let on = |n_threads: usize| {
             parallel::with_threads(n_threads, || (case.hand::<f32>(), case.hand::<f64>()))

@@ -65,7 +65,8 @@ pub struct Factor<'a, E> {
 }
 
 impl<'a, E> Factor<'a, E> {
-    /// The memory from the first to the last row of a run; `None` where it does not lie in the source.
+    /// The memory from the first to the last row of a run; `None` where it does not lie in the source. Empty for a run of
+    /// no cells, which [`crate::ops::panels::Panels::pack_columns`] would take for a short row: leave it out there.
     pub fn rows(&self, run: &CellRun) -> Option<&'a [E]> {
         let Some(last) = run.cells.checked_sub(1) else { return Some(&[]) };
         let len = last.checked_mul(self.stride)?.checked_add(self.cols)?;

@@ -13,7 +13,7 @@ pub enum Plain {}
 
 impl<E: Constants> Format<E> for Plain {
     const COLUMNS: usize = 1;
-    /// What the first cache has room for: farther weights come sooner in one stream (measured: docs/performance.md).
+    /// About what a first cache has room for: farther weights come sooner in one stream (measured: docs/performance.md).
     const MOST_BYTES_IN_PAIRS: usize = 40 << 10;
 
     fn pack(weights: &[E]) -> E {
