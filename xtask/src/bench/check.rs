@@ -15,30 +15,20 @@ use super::turns::{self, median_and_min};
 use super::{agreement, peers};
 use crate::device::{Place, Precision};
 
-/// The least times that candle-nn's quickest call has to take longer than ours.
+/// The least times that candle-nn's quickest call has to take longer than ours: with the set of choice, and with AVX2,
+/// which most processors have, where AVX-512 hides its kernels.
 ///
-/// Each is 60 % of the smallest of five runs on an AMD EPYC of family 25, model 17 (2.8, 3.5, 2.3, 3.4, 2.8
-/// and 1.1): another machine or a new candle may move a ratio by a third; a lost kernel, or a copy too many
-/// on the way, moves it by more. Set them again, by the same rule, when the layers become quicker.
-const MINIMUMS: [(&str, Pass, f64); 6] = [
-    ("32,20,64,64,1", Pass::Forward, 1.7),
-    ("32,20,64,64,1", Pass::Train, 2.1),
-    ("16,10,96,128,2,bi", Pass::Forward, 1.4),
-    ("16,10,96,128,2,bi", Pass::Train, 2.0),
-    ("S32", Pass::Step, 1.7),
-    ("S256", Pass::Step, 0.6),
-];
-
-/// The same of our kernels for AVX2, which most processors have, where a wider set hides them: by that rule on an Intel
-/// processor of family 6, model 207 (4.1, 4.4, 3.0 and 3.4), steps as above, because candle's differ tenfold between the
-/// two.
-const MINIMUMS_OF_AVX2: [(&str, Pass, f64); 6] = [
-    ("32,20,64,64,1", Pass::Forward, 2.4),
-    ("32,20,64,64,1", Pass::Train, 2.6),
-    ("16,10,96,128,2,bi", Pass::Forward, 1.8),
-    ("16,10,96,128,2,bi", Pass::Train, 2.0),
-    ("S32", Pass::Step, 1.7),
-    ("S256", Pass::Step, 0.6),
+/// Each of the first is 60 % of the smallest of five runs on an AMD EPYC of family 25, model 17 (2.8, 3.5, 2.3, 3.4, 2.8
+/// and 1.1): another machine or a new candle may move a ratio by a third; a lost kernel, or a copy too many on the way,
+/// moves it by more. Those of AVX2 are by the same rule of an Intel processor of family 6, model 207 (4.1, 4.4, 3.0 and
+/// 3.4), but steps, where candle differs tenfold between the two. Set them again when the layers become quicker.
+const MINIMUMS: [(&str, Pass, f64, f64); 6] = [
+    ("32,20,64,64,1", Pass::Forward, 1.7, 2.4),
+    ("32,20,64,64,1", Pass::Train, 2.1, 2.6),
+    ("16,10,96,128,2,bi", Pass::Forward, 1.4, 1.8),
+    ("16,10,96,128,2,bi", Pass::Train, 2.0, 2.0),
+    ("S32", Pass::Step, 1.7, 1.7),
+    ("S256", Pass::Step, 0.6, 0.6),
 ];
 
 /// Short turns: what disturbs the machine for a moment misses most of them.
@@ -72,11 +62,11 @@ impl Minimum {
 /// The committed ones: of AVX2 where it is not the set of choice.
 pub fn committed() -> Result<Vec<Minimum>> {
     let hidden = InstructionSet::current() == InstructionSet::Avx512;
-    let of_avx2 = hidden.then_some(MINIMUMS_OF_AVX2).into_iter().flatten();
-    let all = MINIMUMS.into_iter().map(|minimum| (None, minimum));
-    let all = all.chain(of_avx2.map(|minimum| (Some(InstructionSet::Avx2), minimum)));
-    let minimum = |(set, (shape, pass, ratio)): (_, (&str, _, _))| {
+    let sets = [None, Some(InstructionSet::Avx2)].into_iter().take(1 + usize::from(hidden));
+    let all = sets.flat_map(|set| MINIMUMS.map(|minimum| (set, minimum)));
+    let minimum = |(set, (shape, pass, ratio, of_avx2)): (Option<_>, (&str, _, _, _))| {
         let shape = shape.parse().map_err(anyhow::Error::msg)?;
+        let ratio = if set.is_some() { of_avx2 } else { ratio };
         Ok(Minimum { shape, pass, set, ratio })
     };
     all.map(minimum).collect()
